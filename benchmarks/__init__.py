@@ -1,1 +1,1 @@
-"""Measurements that print tables."""
+"""Programs that measure speed, size and quality, and print tables."""

@@ -1,4 +1,4 @@
-"""The design most would write: FastAPI, one process, the libraries' calls once per reading.
+"""Baseline of the serving benchmark: FastAPI, one process, the libraries' calls per reading.
 
 ``/detect`` and ``/detect/batch`` call PyOD's ``decision_function`` twice and torch once for each
 reading; ``/vectorised`` makes the same three calls once for a whole batch.
@@ -34,7 +34,7 @@ class Reading(BaseModel):
 
 
 class Autoencoder(torch.nn.Module):  # type: ignore[misc]
-    """64-16-64, as the service's."""
+    """The same network as the service's: 64-16-64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,21 +54,21 @@ scaler = StandardScaler().fit(train)
 forest = IForest(n_estimators=100, random_state=0).fit(scaler.transform(train))
 svm = OCSVM(nu=0.05).fit(scaler.transform(train))
 autoencoder = Autoencoder().eval()
-#: The streams' past, in memory: what a service with one process can afford.
+#: The streams' past in memory, which is possible with a single process.
 PAST: defaultdict[str, deque[dict[str, float]]] = defaultdict(lambda: deque(maxlen=WINDOW - 1))
 SCALED: defaultdict[str, deque[Any]] = defaultdict(lambda: deque(maxlen=WINDOW))
 HIGH = [float(np.quantile(m.decision_scores_, 0.999)) for m in (forest, svm)] + [1.0]
 
 
 def errors(windows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Reconstruction error of the last reading of each window (n, w, d)."""
+    """Return the reconstruction error of the last reading of each window (n, w, d)."""
     with torch.no_grad():
         x = torch.from_numpy(windows.astype(np.float32))
         return np.asarray(((autoencoder(x) - x)[:, -1] ** 2).mean(1))
 
 
 def result(reading: Reading, raw: list[float | None]) -> dict[str, Any]:
-    """A detection result as a service would answer it."""
+    """Return a detection result in the service's form."""
     scores = [
         {"model_name": name, "score": value, "threshold": high, "is_anomaly": value >= high}
         for name, value, high in zip(("if", "svm", "lstm"), raw, HIGH, strict=True)
@@ -87,12 +87,12 @@ def result(reading: Reading, raw: list[float | None]) -> dict[str, Any]:
 
 
 def row(features: dict[str, float]) -> list[float]:
-    """Values in the models' order."""
+    """Return the values in the models' order."""
     return [features[name] for name in NAMES]
 
 
 def score_one(reading: Reading, past: list[dict[str, float]]) -> dict[str, Any]:
-    """Three library calls for one reading."""
+    """Score one reading by three library calls."""
     x = scaler.transform(np.array([row(reading.features)]))
     raw: list[float | None] = [
         float(forest.decision_function(x)[0]),

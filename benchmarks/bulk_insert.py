@@ -1,9 +1,9 @@
-"""Rows a second into ``anomaly_detections``: COPY beside SQLAlchemy's multi-row INSERT.
+"""Measure rows per second into ``anomaly_detections``: COPY against SQLAlchemy's multi-row INSERT.
 
     python -m benchmarks.bulk_insert [--rows 20000] [--batch 1000] [--features 24]
 
-The same rows, 24 features and three scores each, all indices in place, one transaction a batch,
-a durable server.
+Both store the same rows with 24 features and three scores, with all indices, one transaction per
+batch, on a durable server.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def by_insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
 def rate(
     engine: Engine, store: Insert, made: list[dict[str, Any]], batch: int, topic: UUID
 ) -> float:
-    """Rows a second, the making of rows from results included."""
+    """Return rows per second, including the conversion of results to rows."""
     began = time.perf_counter()
     for offset in range(0, len(made), batch):
         chunk = made[offset : offset + batch]

@@ -1,4 +1,4 @@
-"""The ceiling: a bare Starlette app that calls the same scoring, with no checks and no batching."""
+"""Ceiling of the serving benchmark: bare Starlette with our scoring, no checks, no batching."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODEL_SET = Bundle.load(Path(os.environ["BUNDLE_DIR"])).model_set("default")
 
 
 async def detect(request: Request) -> Response:
-    """One reading with its history."""
+    """Score one reading with its history."""
     item = orjson.loads(await request.body())
     work = StreamWork(
         item["asset_id"],
@@ -37,7 +37,7 @@ async def detect(request: Request) -> Response:
 
 
 async def readyz(_: Request) -> Response:
-    """For the benchmark's start."""
+    """Answer the benchmark's readiness check."""
     return PlainTextResponse("ok")
 
 

@@ -1,6 +1,6 @@
-"""What checking the broker's checksums costs: ``python -m benchmarks.checksums``.
+"""Measure the cost of verifying the broker's checksums: ``python -m benchmarks.checksums``.
 
-The bridge has kafka-python check the CRC-32C of each batch it fetches, with the package crc32c.
+kafka-python verifies the CRC-32C of each batch that the bridge fetches, using the package crc32c.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RECORDS = 1000
 
 
 def batch(draw: random.Random) -> bytes:
-    """One batch of readings with 24 features, uncompressed, as a broker sends it."""
+    """Return one batch of readings with 24 features, uncompressed, as sent by a broker."""
     builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=4 * 2**20)
     for number in range(RECORDS):
         features = {f"feature_{n:02}": round(draw.gauss(0, 1), 6) for n in range(24)}
@@ -31,7 +31,7 @@ def batch(draw: random.Random) -> bytes:
 
 
 def timed(work: Callable[[], object], times: int) -> float:
-    """Microseconds a record, the best of several."""
+    """Return the microseconds per record of the best of several runs."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()
@@ -49,10 +49,10 @@ def main() -> int:
         if records is None or sum(1 for _ in records) != RECORDS:
             raise RuntimeError("the batch cannot be read")
 
-    print(f"us a record of {len(data) // RECORDS} bytes, best of several")
+    print(f"us per record of {len(data) // RECORDS} bytes, best of several")
     print(f"  checksum by the package crc32c {timed(lambda: calc_crc32c(view), 50):>8.3f}")
     print(f"  checksum in Python             {timed(lambda: crc_in_python(view), 2):>8.3f}")
-    print(f"  taking the batch apart         {timed(take, 10):>8.3f}")
+    print(f"  unpacking the batch            {timed(take, 10):>8.3f}")
     return 0
 
 

@@ -1,13 +1,13 @@
-"""Public data sets -> the project's wide CSV: ``python -m benchmarks.convert``.
+"""Convert public data sets to the project's wide CSV: ``python -m benchmarks.convert``.
 
     python -m benchmarks.convert cmapss train_FD001.txt engines.csv
     python -m benchmarks.convert skab valve1/0.csv valve.csv
-    python -m benchmarks.convert skab valve1 valve1.csv          # a folder: all of its experiments
+    python -m benchmarks.convert skab valve1 valve1.csv          # a folder with its experiments
 
-C-MAPSS (NASA, turbofan engines) has one row a flight cycle and no clock: a cycle becomes an hour.
-Its constant columns stay in; training drops them with a note. SKAB (a water pump's test rig) has
-one row a second and an ``anomaly`` column, which becomes ``label``. Each of its experiments is an
-asset of its own, named like folder and file (``VALVE1_0``): they were run months apart.
+C-MAPSS (NASA, turbofan engines) has one row per flight cycle and no clock; a cycle becomes an hour.
+Its constant columns are kept; training drops them with a note. SKAB (test rig of a water pump) has
+one row per second and a column ``anomaly``, which becomes ``label``. Each experiment is a separate
+asset, named by folder and file (``VALVE1_0``), because they were run months apart.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def cmapss(source: Path) -> Iterator[list[str]]:
-    """Rows of the wide form, the header first, from ``train_FD00x.txt``."""
+    """Yield wide rows, the header first, from ``train_FD00x.txt``."""
     yield ["asset_id", "timestamp", *CMAPSS_FEATURES]
     for line in source.read_text().splitlines():
         unit, cycle, *values = line.split()
         if len(values) != len(CMAPSS_FEATURES):
-            raise ValueError(f"a row of {len(values)} values, not {len(CMAPSS_FEATURES)}")
+            raise ValueError(f"a row has {len(values)} values instead of {len(CMAPSS_FEATURES)}")
         when = EPOCH + timedelta(hours=int(cycle))
         yield [f"ENGINE_{int(unit):03d}", when.isoformat(), *values]
 
 
 def skab(source: Path) -> Iterator[list[str]]:
-    """Rows of the wide form, the header first, from an experiment's file or a folder of them."""
+    """Yield wide rows, the header first, from an experiment's file or a folder of files."""
     header: list[str] | None = None
     for path in _experiments(source):
         rows = _experiment(path)
@@ -46,12 +46,12 @@ def skab(source: Path) -> Iterator[list[str]]:
             header = first
             yield first
         elif first != header:
-            raise ValueError(f"{path}: other columns than the experiments before it")
+            raise ValueError(f"{path}: its columns differ from the earlier experiments'")
         yield from rows
 
 
 def _experiments(source: Path) -> list[Path]:
-    """The files in the order of their numbers."""
+    """Return the files in the order of their numbers."""
     if not source.is_dir():
         return [source]
     found = sorted(source.glob("*.csv"), key=lambda path: (len(path.stem), path.stem))

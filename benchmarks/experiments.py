@@ -1,7 +1,7 @@
-"""The experiments of the quality benchmark on public data; each returns rows of the tables.
+"""Run the quality benchmark's experiments on public data; each returns rows of the tables.
 
-All use default options, asset criticality medium and ``is_anomaly``; no labels are used for any
-threshold. The simple methods beside ours alarm beyond a quantile of their own training values.
+All use default options, asset criticality medium and ``is_anomaly``; no threshold uses labels. The
+simple methods for comparison alarm beyond a quantile of their training values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _fit(values: Sequence[Floats], series: Series, seed: int) -> ModelSet:
 
 
 def skab(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """SKAB valve1: fit on an experiment's first 400 rows, score the rest, pool all files."""
+    """Measure SKAB valve1: fit on an experiment's first 400 rows, score the rest, pool files."""
     labels: list[NDArray[Any]] = []
     found: dict[str, list[Bools]] = {}
     scores = []
@@ -55,7 +55,7 @@ def skab(shared: Path, seed: int, quick: bool) -> list[Row]:
 
 
 def cmapss(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """FD001: fit on the first 30 % of engines 1-50, score 51-100; alarm = 5 cycles in a row."""
+    """Measure FD001: fit on the first 30 % of engines 1-50, score 51-100; alarm = 5 in a row."""
     engines = read_cmapss(shared / "cmapss" / "train_FD001.txt")
     names = engines[0].features
     train = [e.values[: int(0.3 * len(e.values))] for e in engines[:50]]
@@ -86,7 +86,7 @@ def cmapss(shared: Path, seed: int, quick: bool) -> list[Row]:
 
 
 def anomaly_free(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """SKAB anomaly-free in real order: 4 rolling folds; steps of 5 sd on two sensors seen."""
+    """Measure SKAB anomaly-free in real order: 4 rolling folds; steps of 5 sd on two sensors."""
     (series,) = read_skab(shared / "skab" / "anomaly-free")
     edges = np.linspace(0, len(series.values), 6).astype(int)
     budgets = (1e-2, 1e-3)

@@ -1,6 +1,6 @@
-"""The experiment of the quality benchmark on time: a fit of 100,000 x 24 beside another checkout's.
+"""Measure the time of a fit of 100,000 x 24, against that of another checkout.
 
-Both run ``training.fit`` with its defaults: ours fits twice and measures what would be seen.
+Both run ``training.fit`` with its defaults; this checkout fits twice and measures detection power.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ROWS, _FEATURES = 100_000, 24
 
 
 def fit_time(other: Path, seed: int, quick: bool) -> list[Row]:
-    """CPU seconds of both, one job each, and their ratio."""
+    """Return the CPU seconds of both with one job each, and their ratio."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plant.parquet"
         _write(file, _ROWS // (20 if quick else 1), seed)
@@ -50,7 +50,7 @@ def _write(file: Path, rows: int, seed: int) -> None:
 
 
 def _seconds(checkout: Path, file: Path, folder: Path) -> float:
-    """CPU seconds of ``training.fit`` of a checkout, its stores under ``folder``."""
+    """Return the CPU seconds of a checkout's ``training.fit``, with its stores under ``folder``."""
     home = folder / f"home-{checkout.name}"
     home.mkdir()
     own = {"PYTHONPATH": str(checkout), "MLFLOW_ENABLED": "false", "BENTOML_HOME": str(home),

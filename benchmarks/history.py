@@ -1,9 +1,9 @@
-"""The history query on millions of rows: the first page beside deep ones.
+"""Measure the history query on millions of rows: the first page against deep ones.
 
     python -m benchmarks.history [--rows 5000000] [--months 6]
 
-Prints milliseconds (median of repeated calls, the count of matches included) and the ratio of a
-page deep in the table, by cursor and by offset, to the first.
+Prints milliseconds (median of repeated calls, including the count of matches) and the ratio of a
+deep page, by cursor and by offset, to the first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def milliseconds(call: Callable[[], object], repeat: int) -> float:
 
 
 def compare(connection: Connection, filters: HistoryFilter, repeat: int) -> str:
-    """One line: matches, first page, and a page at nine tenths of them."""
+    """Return one line: matches, first page, and a page at nine tenths of them."""
     count = text(f"SELECT count(*) FROM anomaly_detections {_where(filters)}")  # noqa: S608
     _, values = page_query(filters, limit=1)
     matches = connection.execute(count, values).scalar_one()

@@ -1,4 +1,4 @@
-"""A load generator that costs the machine little: kept connections, no parsing of JSON."""
+"""Generate HTTP load at low cost: persistent connections, no parsing of JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Load:
-    """What one stretch of load came to."""
+    """The results of one period of load."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -19,22 +19,22 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answered requests a second."""
+        """Answered requests per second."""
         return len(self.latencies) / self.seconds
 
     @property
     def cpu(self) -> float:
-        """The server's CPU seconds for one request: what a crowded machine hardly changes."""
+        """The server's CPU seconds per request, which hardly depend on the machine's load."""
         return self.cpu_seconds / len(self.latencies)
 
     def percentile(self, share: float) -> float:
-        """Latency in seconds."""
+        """Return a percentile of the latency in seconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def request(port: int, path: str, body: bytes, method: str = "POST") -> bytes:
-    """A request's bytes."""
+    """Return the bytes of a request."""
     head = (
         f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -45,7 +45,7 @@ def request(port: int, path: str, body: bytes, method: str = "POST") -> bytes:
 async def exchange(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytes
 ) -> tuple[int, bytes]:
-    """Send one request and read its answer whole."""
+    """Send one request and read its whole response."""
     writer.write(sent)
     head = await reader.readuntil(b"\r\n\r\n")
     length = 0
@@ -82,7 +82,7 @@ async def drive(port: int, requests: Sequence[bytes], *, concurrency: int, secon
 
 
 def run(port: int, requests: Sequence[bytes], *, concurrency: int, seconds: float) -> Load:
-    """As :func:`drive`, from synchronous code."""
+    """Run :func:`drive` from synchronous code."""
     import uvloop
 
     return uvloop.run(drive(port, requests, concurrency=concurrency, seconds=seconds))

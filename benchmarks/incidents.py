@@ -1,13 +1,13 @@
-"""``python -m benchmarks.incidents``: does the budget of incidents hold, and what does it cost?
+"""Measure the budget of incidents and the delay it causes: ``python -m benchmarks.incidents``.
 
-False incidents on simulated normal streams, fitted on the first part of each and counted on the
-rest, or with ``--unmet N`` fitted on N streams and counted on others; at one reading an hour, a
-minute, a second and ten a second, against the budget at criticality medium, with exact 95 %
-intervals (Poisson). Then labelled faults: how many become exactly one incident, and what the
-on-delay costs. The recursion, the event and the opening are the service's own
-(:class:`AdaptiveTail`, :func:`advance`, :class:`Burst`), called without building results; the
-faults go through the whole of it. Where all of it is too much for the machine ``--share`` simulates
-a part of the months, and the line says which; it also says which detectors were fitted.
+Counts false incidents on simulated normal streams, fitted on the first part of each and counted on
+the rest, or with ``--unmet N`` fitted on N streams and counted on others. The rates are one reading
+per hour, per minute, per second and ten per second; the counts are compared with the budget at
+criticality medium, with exact 95 % intervals (Poisson). Then labelled faults measure how many
+become exactly one incident, and the cost of the on-delay. Recursion, event and opening are the
+service's own (:class:`AdaptiveTail`, :func:`advance`, :class:`Burst`), called without building
+results; the faults use the whole scoring. If this takes too long, ``--share`` simulates a part of
+the months. Each line names the share and the fitted detectors.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from training.simulate import FEATURES, Plant, simulate
 
 _ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _BLOCK = 100_000
-_OTHERS = 500  # seeds of streams that are not fitted on
+_OTHERS = 500  # first seed of streams that are not fitted on
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Normal streams at one sampling rate: readings of each to fit on, and to count on after."""
+    """Normal streams at one sampling rate: readings of each for the fit and for the count."""
 
     name: str
     interval_s: float
@@ -65,7 +65,7 @@ CASES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the cases asked for and print a line each."""
+    """Run the requested cases and print one line each."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = [case.name for case in CASES] + ["faults"]
     parser.add_argument("--only", choices=names, action="append", help="this one; repeatable")
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
-    """False incidents of one case against its budget."""
+    """Compare the false incidents of one case with its budget."""
     began = time.perf_counter()
     part = max(math.ceil(case.test * share), min(case.test, 2000))
 
@@ -93,7 +93,7 @@ def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
         )  # fmt: skip
 
     fitted = unmet or case.streams
-    # copies: views would keep all of the months
+    # copies, because views would keep all months in memory
     rows = [plant(i).values[0][: case.train].copy() for i in range(fitted)]
     times = [plant(0).timestamps[: case.train].copy()] * fitted
     options = FitOptions(models=case.models, seed=seed)
@@ -129,7 +129,7 @@ def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
 
 
 def _rarities(model_set: ModelSet, values: Floats) -> Floats:
-    """``-log10 p`` (n,) of one new stream, by the service's recursion."""
+    """Return ``-log10 p`` (n,) of one new stream by the service's recursion."""
     cal = model_set.calibrations[subset_key(model_set.names, False)]
     follower = model_set.new_tail()
     parts = []
@@ -140,7 +140,7 @@ def _rarities(model_set: ModelSet, values: Floats) -> Floats:
 
 
 def _fast(model_set: ModelSet, values: Floats) -> Iterator[Floats]:
-    """Combined magnitudes in decades, block by block."""
+    """Yield combined magnitudes in decades, block by block."""
     cal = model_set.calibrations[subset_key(model_set.names, False)]
     width = model_set.window
     for start in range(width - 1, len(values), _BLOCK):
@@ -158,14 +158,14 @@ def _fast(model_set: ModelSet, values: Floats) -> Iterator[Floats]:
 def openings(
     rarities: Floats, interval_s: float, level: float, rule: OpeningRule, silence_s: float
 ) -> list[tuple[int, str]]:
-    """Places among (n,) readings where incidents open, and why, by the service's own code."""
+    """Return the indices of (n,) readings where incidents open, and why, by the service's code."""
     event: Event | None = None
     burst: Burst | None = None
     out = []
     at = 0
     ahead = np.append(np.flatnonzero(rarities >= level), len(rarities))
     while at < len(rarities):
-        if event is None:  # nothing happens before the next anomaly
+        if event is None:  # skip to the next anomaly
             at = int(ahead[np.searchsorted(ahead, at)])
             if at == len(rarities):
                 break
@@ -186,13 +186,13 @@ def openings(
 
 
 def poisson(count: int) -> tuple[float, float]:
-    """Exact 95 % interval of a Poisson mean."""
+    """Return the exact 95 % interval of a Poisson mean."""
     low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
     return float(low), float(chi2.ppf(0.975, 2 * count + 2) / 2)
 
 
 def faults(seed: int) -> str:
-    """Labelled faults that become exactly one incident, and what waiting costs."""
+    """Measure labelled faults that become exactly one incident, and the cost of the delay."""
     plant = simulate(
         assets=16, readings=9000, seed=seed, machines=("PUMP",), faults=4, first_fault=2880
     )
@@ -227,7 +227,7 @@ def faults(seed: int) -> str:
 
 
 def _replayed(model_set: ModelSet, plant: Plant, asset: int) -> tuple[list[bool], list[str | None]]:
-    """Of each reading: whether it alarms, and the event whose incident is open."""
+    """Return per reading whether it alarms, and the event whose incident is open."""
     times = plant.timestamps.astype("datetime64[us]").tolist()
     points = (
         Reading(t.replace(tzinfo=UTC), dict(zip(plant.feature_names, row, strict=True)))

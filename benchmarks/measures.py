@@ -1,4 +1,4 @@
-"""Measures: F1 over pooled readings, alarm rates with block-bootstrap intervals, events."""
+"""Compute F1 over pooled readings, alarm rates with block-bootstrap intervals, and events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.arrays import Bools, Floats
 
 
 def detection(labels: Sequence[NDArray[Any]], alarms: Sequence[Bools]) -> dict[str, float]:
-    """F1, false-alarm rate and missed rate over all readings pooled (SKAB's protocol)."""
+    """Return F1, false-alarm rate and missed rate over all pooled readings (SKAB's protocol)."""
     y = np.concatenate(list(labels)).astype(bool)
     a = np.concatenate(list(alarms)).astype(bool)
     hit, false, missed = (a & y).sum(), (a & ~y).sum(), (~a & y).sum()
@@ -26,7 +26,7 @@ def detection(labels: Sequence[NDArray[Any]], alarms: Sequence[Bools]) -> dict[s
 def alarm_rate(
     streams: Sequence[Bools], block: int = 500, draws: int = 1000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Rate over all streams with its 95 % interval from resampled blocks of readings."""
+    """Return the rate over all streams with its 95 % interval from resampled blocks."""
     sums, sizes = [], []
     for alarms in streams:
         for start in range(0, len(alarms), block):
@@ -42,7 +42,7 @@ def alarm_rate(
 
 
 def first_run(alarms: Bools, length: int) -> int | None:
-    """Index at which ``length`` alarms in a row are complete; None if that never happens."""
+    """Return the index at which ``length`` consecutive alarms are complete, or None."""
     if len(alarms) < length:
         return None
     full = np.convolve(alarms.astype(int), np.ones(length, int), "valid") == length
@@ -50,7 +50,7 @@ def first_run(alarms: Bools, length: int) -> int | None:
 
 
 def hotelling(train: Floats, test: Floats) -> tuple[Floats, Floats]:
-    """Hotelling's T^2 of both, from the training mean and covariance (pseudo-inverse)."""
+    """Return Hotelling's T^2 of both, from the training mean and covariance (pseudo-inverse)."""
     center = train.mean(axis=0)
     inverse = np.linalg.pinv(np.atleast_2d(np.cov(train, rowvar=False)))
 
@@ -63,7 +63,7 @@ def hotelling(train: Floats, test: Floats) -> tuple[Floats, Floats]:
 
 
 def largest_z(train: Floats, test: Floats) -> tuple[Floats, Floats]:
-    """Largest absolute z over the features, of both."""
+    """Return the largest absolute z over the features, of both."""
     center, spread = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-12)
     return (
         np.abs((train - center) / spread).max(axis=1),
@@ -72,7 +72,7 @@ def largest_z(train: Floats, test: Floats) -> tuple[Floats, Floats]:
 
 
 def events_seen(truth: Bools, alarms: Bools) -> int:
-    """Runs of ``truth`` (n,) in which there is an alarm."""
+    """Count the runs of ``truth`` (n,) that contain an alarm."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], truth.astype(int), [0]])))
     spans = zip(edges[::2], edges[1::2], strict=True)
     return sum(bool(alarms[start:end].any()) for start, end in spans)

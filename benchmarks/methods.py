@@ -1,4 +1,4 @@
-"""All methods of the quality benchmark on one series: ours, its parts, and the simple ones."""
+"""Run all methods of the quality benchmark on one series: ours, its parts, and simple ones."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.tail import threshold_of
 
-#: Our ensemble with the quantile of its training magnitudes as a threshold that never moves.
+#: Our ensemble with a fixed threshold: the quantile of its training magnitudes.
 FIXED = "ours, fixed quantile"
 PLAIN = {"Hotelling T^2": hotelling, "largest z": largest_z}
 
 
 @dataclass(slots=True)
 class Judged:
-    """One series: our run, scores of what has the common scale, magnitudes of what has not."""
+    """One series: our run, scores on the common scale, and magnitudes of the other methods."""
 
     run: Run
     scores: dict[str, Floats]
     magnitudes: dict[str, tuple[Floats, Floats]]  # method -> (of training, of the series)
 
     def alarms(self, budget: float) -> dict[str, Bools]:
-        """Each method's alarms at a budget; simple methods take their training quantile."""
+        """Return each method's alarms at a budget; simple methods use their training quantile."""
         out: dict[str, Bools] = {m: s >= threshold_of(budget) for m, s in self.scores.items()}
         for method, (known, fresh) in self.magnitudes.items():
             out[method] = fresh > np.quantile(known, 1.0 - budget)
@@ -46,7 +46,7 @@ def judge(
     asset: str = "A",
     fixed: bool = True,
 ) -> Judged:
-    """Score (n, d) readings by every method; ``train`` (m, d) is what the simple ones know."""
+    """Score (n, d) readings by every method; the simple ones are fitted on ``train`` (m, d)."""
     run = run_series(model_set, timestamps, values, names, asset=asset)
     scores = {OURS: run.score, **run.detectors}
     if fixed:

@@ -1,4 +1,4 @@
-"""The experiment of the quality benchmark on little training data: noise of seven kinds."""
+"""Measure alarm rates with little training data, on noise of seven kinds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BUDGETS = (1e-2, 1e-3)
 
 
 def _regimes(rng: np.random.Generator, n: int, d: int) -> Floats:
-    """Three operating points, each kept for 60 readings in the mean."""
+    """Return three operating points, each held for 60 readings on average."""
     points = np.random.default_rng(99).normal(0.0, 5.0, size=(3, d))
     change = rng.random(n) < 1 / 60
     change[0] = True
@@ -31,7 +31,7 @@ def _regimes(rng: np.random.Generator, n: int, d: int) -> Floats:
 
 
 def _load(rng: np.random.Generator, n: int, d: int) -> Floats:
-    """All features follow one load, with a cycle of 180 readings, each by a gain of its own."""
+    """Return features that follow one load with a cycle of 180 readings, each with its gain."""
     gain = np.random.default_rng(98).normal(0.0, 3.0, size=d)
     cycle = np.sin(2 * np.pi * np.arange(n) / 180 + rng.uniform(0, 6))
     load = cycle + 0.3 * ar1(rng, n, 0.95)
@@ -50,7 +50,7 @@ KINDS: dict[str, Noise] = {
 
 
 def noise(seed: int, quick: bool) -> list[Row]:
-    """Alarm rates on fresh readings after training on few, in the mean over the kinds of noise."""
+    """Return alarm rates on new readings after little training, averaged over the noises."""
     rows = []
     for n, d in _SIZES[:1] if quick else _SIZES:
         names = [f"f{j}" for j in range(d)]

@@ -1,9 +1,9 @@
-"""How long others wait while readings leave the default partition.
+"""Measure how long others wait while rows are moved out of the default partition.
 
     python -m benchmarks.partitions [--rows 100000]
 
 Stores readings of one month, 24 features and three scores each, before the month has a partition;
-then makes it, which moves them in one transaction that holds the table.
+then creates the partition, which moves the rows in one transaction that locks the table.
 """
 
 from __future__ import annotations

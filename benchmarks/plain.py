@@ -1,7 +1,7 @@
-"""Plain methods of a few lines each, beside which ours is measured on the same rows.
+"""Simple methods of a few lines each, measured on the same rows for comparison.
 
-Each takes training readings (m, d) and readings to judge (n, d) and returns scores (n,), higher
-being more anomalous. None has a threshold: they are compared by ranking.
+Each takes training readings (m, d) and test readings (n, d) and returns scores (n,); higher is more
+anomalous. None has a threshold, so they are compared by their ranking.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _HALF_LIFE = 5.0
 
 
 def moving(train: Floats) -> Bools:
-    """Features that vary in training: (d,)."""
+    """Return which features vary in training: (d,)."""
     largest = np.maximum(np.abs(train).max(axis=0), 1e-300)
     out: Bools = train.std(axis=0) > 1e-9 * largest
     return out
 
 
 def standard(train: Floats, test: Floats) -> tuple[Floats, Floats]:
-    """Both by the training mean and standard deviation."""
+    """Scale both by the training mean and standard deviation."""
     mean, sd = train.mean(axis=0), train.std(axis=0)
     return (train - mean) / sd, (test - mean) / sd
 
 
 def t_squared(train: Floats, test: Floats) -> Floats:
-    """Hotelling's T^2 from the sample covariance."""
+    """Return Hotelling's T^2 from the sample covariance."""
     known, fresh = standard(train, test)
     inverse = np.linalg.pinv(np.atleast_2d(np.cov(known, rowvar=False)))
     out: Floats = np.einsum("ij,jk,ik->i", fresh, inverse, fresh)
@@ -43,7 +43,7 @@ def t_squared(train: Floats, test: Floats) -> Floats:
 
 
 def pca_q(train: Floats, test: Floats) -> Floats:
-    """Squared residual of the principal components that hold 90 % of the variance."""
+    """Return the squared residual of the principal components with 90 % of the variance."""
     known, fresh = standard(train, test)
     values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(known, rowvar=False)))
     held = np.searchsorted(np.cumsum(values[::-1]) / values.sum(), 0.9) + 1
@@ -53,7 +53,7 @@ def pca_q(train: Floats, test: Floats) -> Floats:
 
 
 def forest(train: Floats, test: Floats) -> Floats:
-    """scikit-learn's Isolation Forest with its defaults."""
+    """Return scores of scikit-learn's Isolation Forest with its defaults."""
     from sklearn.ensemble import IsolationForest
 
     known, fresh = standard(train, test)
@@ -62,7 +62,7 @@ def forest(train: Floats, test: Floats) -> Floats:
 
 
 def svm(train: Floats, test: Floats) -> Floats:
-    """scikit-learn's one-class SVM on at most 2,000 rows."""
+    """Return scores of scikit-learn's one-class SVM on at most 2,000 rows."""
     from sklearn.svm import OneClassSVM
 
     known, fresh = standard(train, test)
@@ -72,7 +72,7 @@ def svm(train: Floats, test: Floats) -> Floats:
 
 
 def smoothed_t_squared(train: Floats, test: Floats) -> Floats:
-    """(A) T^2 of robustly scaled rows, correlation shrunk by a tenth, its logarithm smoothed."""
+    """Return (A) T^2 of robustly scaled rows, correlation shrunk by a tenth, smoothed logarithm."""
     low, high = np.quantile(train, (0.005, 0.995), axis=0)
     centre, sd = np.median(train, axis=0), np.clip(train, low, high).std(axis=0)
     sd = np.where(sd > 0, sd, train.std(axis=0))
@@ -84,7 +84,7 @@ def smoothed_t_squared(train: Floats, test: Floats) -> Floats:
 
 
 def forecast_t_squared(train: Floats, test: Floats) -> Floats:
-    """(B) T^2 of the residuals of a one-step ridge forecast."""
+    """Return (B) T^2 of the residuals of a one-step ridge forecast."""
     known, fresh = standard(train, test)
     d = known.shape[1]
     weights = np.linalg.solve(known[:-1].T @ known[:-1] + np.eye(d), known[:-1].T @ known[1:])
@@ -97,7 +97,7 @@ def forecast_t_squared(train: Floats, test: Floats) -> Floats:
 
 
 def smoothed(values: Floats, half_life: float) -> Floats:
-    """Exponentially weighted mean of (n,), begun at the first value."""
+    """Return the exponentially weighted mean of (n,), starting at the first value."""
     from scipy.signal import lfilter
 
     weight = 1.0 - 0.5 ** (1.0 / half_life)
@@ -117,7 +117,7 @@ METHODS: dict[str, Method] = {
 
 
 def ranked(train: Floats, test: Floats, ours: Floats) -> dict[str, Floats]:
-    """Scores (n,) of the judged readings ``test`` (n, d) by each method, ours among them."""
+    """Return scores (n,) of the readings ``test`` (n, d) by each method, including ours."""
     used = moving(train)
     scores = {name: method(train[:, used], test[:, used]) for name, method in METHODS.items()}
     return {OURS: ours, **scores}
@@ -126,7 +126,7 @@ def ranked(train: Floats, test: Floats, ours: Floats) -> dict[str, Floats]:
 def precision(
     data: str, truths: Sequence[NDArray[Any]], scores: Sequence[dict[str, Floats]]
 ) -> list[Row]:
-    """Average precision of each method, in the mean over the streams that hold a fault."""
+    """Return the average precision of each method, averaged over the streams with a fault."""
     from sklearn.metrics import average_precision_score
 
     faulty = [(t > 0, s) for t, s in zip(truths, scores, strict=True) if (t > 0).any()]

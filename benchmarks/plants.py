@@ -1,7 +1,7 @@
-"""The experiments of the quality benchmark on data nobody tuned to: servers, sensors, bearings.
+"""Run the quality benchmark's experiments on data never used for tuning: servers, bearings, ...
 
-Ours is fitted by the path of ``training.fit`` and judged by ``log10_p`` (ranking) and
-``is_anomaly`` (own alarms), with the defaults; plain methods are fitted on the same rows.
+Ours is fitted by the path of ``training.fit`` with its defaults and measured by ``log10_p``
+(ranking) and ``is_anomaly`` (own alarms); simple methods are fitted on the same rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from training.evaluation.measures import Scored
 from training.fitting.parallel_fit import Result, Task, perform
 from training.simulate import Plant, simulate
 
-#: Share of the judged normal readings above the threshold by which methods are compared.
+#: Share of normal test readings above the threshold at which methods are compared.
 FALSE = 1e-3
 _ASD, _ASD_TRAIN = tuple(f"asd_SERVER_0{i}.csv" for i in range(1, 7)), 8640
 _SMD = {"smd_MACHINE_2-7.parquet": 23_696, "smd_MACHINE_3-4.parquet": 23_687}
@@ -39,12 +39,12 @@ _AIR_TRAIN = 4000
 _IMS_TRAIN = 300
 _FD002_TRAIN = 60
 _DAYS = 2880  # training readings of the simulated plant, one a minute
-_FAULT = 60  # readings an unlabelled fault lasts
+_FAULT = 60  # length of an unlabelled fault in readings
 
 
 @dataclass(slots=True)
 class Ranked:
-    """Judged readings: truth (n,), and scores (n,) of each method; our own alarms (n,)."""
+    """Test readings: truth (n,), scores (n,) of each method, and our own alarms (n,)."""
 
     truth: Bools
     scores: dict[str, Floats]
@@ -99,19 +99,19 @@ def _line(normal: Floats) -> float:
 
 
 def servers(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """Six application servers (ASD): trained on 30 days that are not clean, judged on 15."""
+    """Measure six application servers (ASD): trained on 30 days with faults, tested on 15."""
     files = _ASD[: 1 if quick else None]
     return _servers("asd", {shared / "real" / file: _ASD_TRAIN for file in files}, seed)
 
 
 def machines(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """Two server machines of 38 metrics (SMD)."""
+    """Measure two server machines of 38 metrics (SMD)."""
     chosen = list(_SMD.items())[: 1 if quick else None]
     return _servers("smd", {shared / "real" / file: train for file, train in chosen}, seed)
 
 
 def inputs(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """Garbage and a labelled fault in training: F1 of the fault that follows."""
+    """Measure garbage and a labelled fault in training: F1 of a later fault."""
     rows, truths, scores = [], [], []
     for name in _INPUTS[: 2 if quick else None]:
         streams, names = _load(shared.parent / "inputs" / f"{name}.csv")
@@ -130,7 +130,7 @@ def inputs(shared: Path, seed: int, quick: bool) -> list[Row]:
 
 
 def bearings(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """A bearing run to failure (IMS, second test): where alarms begin and whether they last."""
+    """Measure a bearing run to failure (IMS, second test): when alarms begin, whether they last."""
     streams, names = _load(shared / "real" / "ims_test2.csv")
     (scored,) = _ours(prepared(streams, [_IMS_TRAIN], names, "data"), seed)
     alarms = scored.is_anomaly
@@ -144,7 +144,7 @@ def bearings(shared: Path, seed: int, quick: bool) -> list[Row]:
 
 
 def air(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """A year of air quality, holes as blanks and as -200; and steps of two days in it."""
+    """Measure a year of air quality with gaps as blanks and as -200, and steps of two days."""
     rows, rates = [], []
     for file, null in (("air_quality_blanks.csv", np.nan), ("air_quality_minus200.csv", -200.0)):
         streams, names = _load(shared / "real" / file)
@@ -165,7 +165,7 @@ def air(shared: Path, seed: int, quick: bool) -> list[Row]:
 
 
 def conditions(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """FD002's six operating conditions: engines' first 60 cycles, one model for the fleet."""
+    """Measure FD002's six operating conditions: engines' first 60 cycles, one model for all."""
     streams, names = _load(shared / "real" / "cmapss_FD002_part.csv")
     whole = [s for s in streams if s.asset_id != "E086"]
     cut = [min(_FD002_TRAIN, len(s.timestamps)) for s in whole]
@@ -188,9 +188,9 @@ def conditions(shared: Path, seed: int, quick: bool) -> list[Row]:
 
 
 def contaminated(shared: Path, seed: int, quick: bool) -> list[Row]:
-    """The simulated plant with unlabelled faults in a share of its training readings.
+    """Measure the simulated plant with unlabelled faults in a share of its training readings.
 
-    Events found against those found after clean training; alarms outside of faults in budgets.
+    Compares detected events with those after clean training, and false alarms with the budget.
     """
     plant = simulate(
         assets=4, readings=6000, seed=seed, machines=("PUMP",), faults=4, first_fault=_DAYS
@@ -211,7 +211,7 @@ def contaminated(shared: Path, seed: int, quick: bool) -> list[Row]:
 
 
 def _plant_found(plant: Plant, model_set: ModelSet) -> tuple[int, float]:
-    """Faults of the plant that are seen, and the alarm rate outside of them."""
+    """Return the number of detected faults, and the alarm rate outside faults."""
     seen, false = 0, []
     for asset, values, labels in zip(plant.asset_ids, plant.values, plant.labels, strict=True):
         times, fresh = plant.timestamps[_DAYS:], values[_DAYS:]
@@ -226,7 +226,7 @@ def _plant_found(plant: Plant, model_set: ModelSet) -> tuple[int, float]:
 
 
 def dirty(streams: list[Floats], share: float, seed: int) -> list[Floats]:
-    """Readings (n_i, d) with faults in ``share`` of them: steps of 3 to 8 sd over 60 readings."""
+    """Return readings (n_i, d) with faults in ``share`` of them: 3 to 8 sd over 60 readings."""
     rng = np.random.default_rng([seed, 7])
     out = [values.copy() for values in streams]
     for _ in range(round(share * sum(map(len, streams)) / _FAULT)):

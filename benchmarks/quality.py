@@ -1,9 +1,9 @@
-"""``python -m benchmarks.quality``: how well the defaults detect, and how often they cry wolf.
+"""Measure detection and false alarms of the defaults: ``python -m benchmarks.quality``.
 
-Prints a table a data set, mean and spread over the seeds, with simple methods beside ours, and
-draws the same. Data sets that are not there are named and left out. What was measured is kept by
-experiment and seed under ``var/quality`` and is not measured again until the code changes, so a
-run that was stopped goes on where it was, and two may share the work.
+Prints a table per data set with mean and spread over the seeds, compared with simple methods, and
+plots the same. Missing data sets are reported and skipped. Results are kept by experiment and seed
+under ``var/quality`` until the code changes, so a stopped run can continue and two runs can share
+the work.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _CODE = (
     *(f"benchmarks/{n}.py" for n in ("data", "experiments", "measures", "methods", "noise",
                                      "plain", "plants", "scored", "shifts", "simulated")),
 )  # fmt: skip
-#: Of models/, what moves models about and has no part in a score.
+#: Parts of models/ that do not influence scores.
 _CARRIERS = ("bundles", "registry")
 
 Task = Callable[[int, bool], list[Row]]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the experiments asked for; 0 unless nothing could be run."""
+    """Run the requested experiments; return 0 unless none could be run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="data sets")
     parser.add_argument("--only", choices=NAMES, action="append", help="this one; repeatable")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a part of each, one seed")
-    parser.add_argument("--fresh", action="store_true", help="measure again what is kept")
+    parser.add_argument("--fresh", action="store_true", help="ignore kept results")
     parser.add_argument("--keep", type=Path, default=Path("var/quality"), help="where it is kept")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="whose fit is timed, too")
     parser.add_argument("--plot", type=Path, help="default: quality.png where results are kept")
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measured(task: Task, seed: int, quick: bool, file: Path, fresh: bool) -> list[Row]:
-    """The rows kept in ``file`` where they are of this code; else measured and kept."""
+    """Return the rows kept in ``file`` if this code made them, else measure and keep them."""
     code = code_digest()
     if file.exists() and not fresh:
         kept = json.loads(file.read_text())
@@ -83,7 +83,7 @@ def measured(task: Task, seed: int, quick: bool, file: Path, fresh: bool) -> lis
 
 
 def code_digest() -> str:
-    """Of all code that figures depend on."""
+    """Return a digest of all code that influences results."""
     digest = hashlib.sha256()
     for pattern in _CODE:
         for path in sorted(_ROOT.glob(pattern)):

@@ -1,4 +1,4 @@
-"""The quality benchmark's rows as tables and as a plot, with what each figure should reach."""
+"""Show the quality benchmark's rows as tables and a plot, with the required values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 OURS = "ours"
 
-#: What each figure of ours should at least reach; the sign says which way.
+#: Required value of each of our figures; the sign gives the direction.
 REACH = {
     ("SKAB valve1", "f1"): ">= 0.86",
     ("SKAB valve1", "false_alarm"): "<= 0.10",
@@ -71,7 +71,7 @@ Key = tuple[str, str, str]
 
 
 def collect(rows: Sequence[Row]) -> dict[Key, list[Row]]:
-    """Rows of the seeds by (data, method, measure), in the order of first appearance."""
+    """Group the rows of the seeds by (data, method, measure), in order of first appearance."""
     out: dict[Key, list[Row]] = {}
     for row in rows:
         out.setdefault((row.data, row.method, row.measure), []).append(row)
@@ -79,9 +79,9 @@ def collect(rows: Sequence[Row]) -> dict[Key, list[Row]]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A Markdown table a data set: measures down, methods across, mean and half the range.
+    """Return a Markdown table per data set: measures as rows, methods as columns.
 
-    Where there are intervals, the mean of their ends stands in brackets.
+    Cells have the mean and half the range, and the mean of interval ends in brackets, if any.
     """
     found = collect(rows)
     parts = []
@@ -126,7 +126,7 @@ def _aligned(lines: list[list[str]]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """A panel a data set: every method's mean with its range over the seeds."""
+    """Plot a panel per data set: every method's mean with its range over the seeds."""
     import matplotlib as mpl
 
     mpl.use("Agg")

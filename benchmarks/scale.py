@@ -1,12 +1,12 @@
-"""What more bridges and service workers bring on this machine, and what saturates first.
+"""Measure more bridges and service workers on this machine, and find the bottleneck.
 
     KAFKA_HOME=/opt/kafka python -m benchmarks.scale [--readings 30000] [--broker kafka]
 
-The same readings in a topic of 8 partitions, by 1, 2 and 4 bridges and a service of 1 and 2
-workers: readings per second, CPU per reading by process, the share of the machine's CPU in use, and
-where the bridges' time goes. What is far below 100 % of the CPU waits for something else; where all
-of it is in use, the machine is what saturates, and the largest part of the CPU says what to move to
-another one first (docs/scaling.md). Beside other work the CPU per reading is what still counts.
+Processes the same readings from a topic of 8 partitions with 1, 2 and 4 bridges and 1 and 2 service
+workers. Reports readings per second, CPU per reading and process, the machine's CPU usage, and the
+bridges' time per stage. If the CPU is fully used, it is the bottleneck, and the process with most
+CPU should move to another machine first (docs/scaling.md). On a loaded machine only the CPU per
+reading is meaningful.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STAGES = ("parse", "load", "score", "commit", "publish")
 
 
 class Site:
-    """Broker, database and bundle: the same for all runs."""
+    """Broker, database and bundle, shared by all runs."""
 
     def __init__(self, stack: ExitStack, args: argparse.Namespace) -> None:
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scale-")))
@@ -53,11 +53,11 @@ class Site:
         self.broker = Broker(args.broker, self.folder / "broker")
         stack.callback(self.broker.kill)
         fit_bundle(self.folder / "bundle", np.random.default_rng(1))
-        self.sent = 0  # readings of each stream: what is sent goes on where the last run ended
+        self.sent = 0  # readings sent per stream; each run continues where the last one ended
 
     @contextmanager
     def service(self, workers: int) -> Iterator[Service]:
-        """A service of so many workers."""
+        """Run a service with this many workers."""
         var_dir = self.folder / f"var-{workers}"
         made = Service(var_dir, self.url, JOURNAL_REST="none", SERVICE_WORKERS=str(workers))
         made.promote(self.folder / "bundle")
@@ -69,7 +69,7 @@ class Site:
 
     @contextmanager
     def bridges(self, number: int, service: Service, topic: str) -> Iterator[list[Bridge]]:
-        """So many bridges in one group."""
+        """Run this many bridges in one group."""
         made = [Bridge(self, place, service, topic) for place in range(number)]
         try:
             yield made
@@ -81,7 +81,7 @@ class Site:
 
 
 class Bridge:
-    """One bridge as a process."""
+    """One bridge process."""
 
     def __init__(self, site: Site, place: int, service: Service, topic: str) -> None:
         self.port = free_port_pair()
@@ -104,13 +104,13 @@ class Bridge:
         self.process = subprocess.Popen(command, env=environment)
 
     def stages(self) -> dict[str, float]:
-        """Seconds spent in each stage so far."""
+        """Return the seconds spent in each stage so far."""
         now = scrape(self.port)
         return {s: now.get(f'bridge_stage_seconds_sum{{stage="{s}"}}', 0.0) for s in STAGES}
 
 
 def disk(engine: Engine) -> tuple[int, float, float]:
-    """Rows of detections, their bytes with the indices, and those of the log written so far."""
+    """Return the number of detections, their bytes with indices, and the bytes of log written."""
     with engine.connect() as connection:
         found = connection.execute(
             text("""
@@ -126,7 +126,7 @@ def disk(engine: Engine) -> tuple[int, float, float]:
 def measure(
     site: Site, number: int, workers: int, service: Service, args: argparse.Namespace
 ) -> dict[str, float]:
-    """One run, without the first tenth of its readings: meanwhile the group of bridges settles."""
+    """Measure one run without its first tenth, in which the group of bridges settles."""
     topic = site.broker.topic("scale", PARTITIONS)
     rng = np.random.default_rng(site.sent)
     records = bodies(rng, args.readings, args.streams, site.sent)
@@ -199,7 +199,7 @@ def main() -> int:
 
 
 def show(rows: list[dict[str, float]]) -> None:
-    """Print where the time goes."""
+    """Print the CPU and the time per stage."""
     table = Table(title="us of CPU per reading; seconds of a stage per bridge and second, % (a"
                   " bridge has several batches in flight)")  # fmt: skip
     names = ("service", "bridges", "PostgreSQL", "Kafka", "all")

@@ -1,4 +1,4 @@
-"""Runs a model set over whole series, as the service would: in chunks, state handed on."""
+"""Run a model set over whole series as the service would: in chunks, passing on the state."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from models.scoring.policy import ScoringPolicy
 
 @dataclass(slots=True)
 class Run:
-    """What is kept of each reading's result: score, rank, each detector's score, event and cause.
+    """Kept values of each reading's result: score, rank, detectors' scores, event and cause.
 
-    ``rank`` is ``-log10 p``, not clipped: it tells far from very far.
+    ``rank`` is the unclipped ``-log10 p``, so it distinguishes extreme values.
     """
 
     score: Floats
@@ -29,7 +29,7 @@ class Run:
     cause: list[str | None] = field(default_factory=list)
 
     def alarms(self, threshold: float) -> Bools:
-        """Readings whose score reaches the threshold."""
+        """Return which readings reach the threshold."""
         out: Bools = self.score >= threshold
         return out
 
@@ -72,7 +72,7 @@ def run_series(
 
 
 def as_points(timestamps: Times, values: Floats, names: Sequence[str]) -> list[Reading]:
-    """Readings as the ensemble takes them."""
+    """Convert readings to the ensemble's form."""
     times = timestamps.astype("datetime64[us]").tolist()
     return [
         Reading(t.replace(tzinfo=UTC), dict(zip(names, row, strict=True)))

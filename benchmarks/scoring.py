@@ -1,8 +1,8 @@
-"""Scoring, ours beside the libraries': ``python -m benchmarks.scoring``.
+"""Measure our scoring against the libraries': ``python -m benchmarks.scoring``.
 
-The forest and the SVM are compared with PyOD's ``decision_function``, the autoencoder with a full
-forward pass of the same network in PyTorch, all on one thread, in one process, turn by turn, so
-that a busy machine slows both alike. The figure is that of the best round, the least disturbed.
+Forest and SVM are compared with PyOD's ``decision_function``, the autoencoder with a full forward
+pass of the same network in PyTorch, on one thread in one process. The two take turns, so that other
+load slows both alike, and the best round of each counts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ print(imported - begun, time.perf_counter() - imported)
 
 
 def readings(n: int, features: int, seed: int) -> Floats:
-    """A simulated plant: a few slow movements behind all sensors, and noise."""
+    """Return a simulated plant: a few slow movements behind all sensors, and noise."""
     draw = np.random.default_rng(seed)
     hidden = max(1, features // 4)
     t = np.arange(n)[:, None]
@@ -63,7 +63,7 @@ def readings(n: int, features: int, seed: int) -> Floats:
 def pairs(
     features: int, rows: int, epochs: int
 ) -> dict[str, tuple[Detector, Callable[[Any], Call]]]:
-    """Our fitted detectors, each with a maker of the library's call on the same input."""
+    """Return our fitted detectors, each with a factory of the library's call on the same input."""
     train = readings(rows, features, seed=1)
     forest = IsolationForest().fit([train])
     svm = OneClassSVM().fit([train])
@@ -92,7 +92,7 @@ def pairs(
 
 
 def seconds(call: Call, at_least: float) -> float:
-    """Mean time of one call over as many calls as fill ``at_least`` seconds."""
+    """Return the mean time of one call over as many calls as fill ``at_least`` seconds."""
     count, begun = 0, time.perf_counter()
     while True:
         call()
@@ -103,7 +103,7 @@ def seconds(call: Call, at_least: float) -> float:
 
 
 def compare(ours: Call, theirs: Call, rounds: int, at_least: float) -> tuple[float, float]:
-    """Seconds of a call of each in its best round, measured by turns."""
+    """Return the seconds of each call in its best round, measured in turns."""
     ours()
     theirs()
     turns = [(seconds(ours, at_least), seconds(theirs, at_least)) for _ in range(rounds)]
@@ -124,7 +124,7 @@ def show(table: Table, name: str, n: int, ours: float, theirs: float) -> None:
 
 
 def start(detectors: list[Detector]) -> tuple[float, float]:
-    """Seconds to import, and to load and warm all three, in a fresh process."""
+    """Return the seconds to import, and to load and warm up all three, in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         for detector in detectors:
             detector.save(Path(folder))
@@ -137,7 +137,7 @@ def start(detectors: list[Detector]) -> tuple[float, float]:
 def section(
     table: Table, models: dict[str, tuple[Detector, Callable[[Any], Call]]], n: int, options: Any
 ) -> None:
-    """The rows of the table for ``n`` readings at once."""
+    """Add the table's rows for ``n`` readings at once."""
     lstm = models["LSTM autoencoder"][0]
     assert isinstance(lstm, LSTMAutoencoder)
     stream = readings(n + lstm.window - 1, options.features, seed=2)

@@ -1,8 +1,8 @@
-"""``python -m benchmarks.serving``: the service against the design most would write.
+"""Compare the service with common designs: ``python -m benchmarks.serving``.
 
-Baseline (FastAPI, the libraries' calls once per reading), the same vectorised, a bare Starlette
-app as the ceiling, and the service in both runner modes; same readings, same machine, one run.
-Rounds take turns, so that whatever else the machine does hits all alike; medians of the rounds.
+Measures a baseline (FastAPI, the libraries' calls once per reading), the same vectorised, a bare
+Starlette app as ceiling, and the service in both runner modes, on the same readings, machine and
+run. They take turns, so that other load affects all alike; the medians of the rounds count.
 """
 
 from __future__ import annotations
@@ -55,23 +55,23 @@ class Contestant:
     process: subprocess.Popen[bytes]
 
     def processes(self) -> list[Any]:
-        """The process and all below it, a database aside."""
+        """Return the process and its descendants, except a database."""
         parent = psutil.Process(self.process.pid)
         held = [parent, *parent.children(recursive=True)]
         return [p for p in held if "postgres" not in p.name()]
 
     def cpu(self) -> float:
-        """CPU seconds used so far."""
+        """Return the CPU seconds used so far."""
         return float(sum(sum(p.cpu_times()[:2]) for p in self.processes()))
 
     def memory(self) -> float:
-        """Resident megabytes of the process and all below it."""
+        """Return the resident megabytes of the process and its descendants."""
         return float(sum(p.memory_info().rss for p in self.processes())) / 2**20
 
 
 @contextmanager
 def server(command: list[str], port: int, env: dict[str, str]) -> Iterator[tuple[Any, float]]:
-    """A started server, the seconds it took to be ready, and its end."""
+    """Run a server; yield it with the seconds until it was ready."""
     began = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.DEVNULL
@@ -92,12 +92,12 @@ def server(command: list[str], port: int, env: dict[str, str]) -> Iterator[tuple
 
 
 def uvicorn(app: str, port: int) -> list[str]:
-    """One bare worker."""
+    """Return the command of one bare worker."""
     return [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning"]
 
 
 def start(stack: ExitStack, var_dir: Path, modes: list[str], base: int) -> list[Contestant]:
-    """Start all contestants."""
+    """Start all servers under test."""
     bundle = make_bundle(var_dir)
     database = embedded_url(var_dir / "postgres", "benchmark").render_as_string(False)
     single = [orjson.dumps(item) for item in items(50, 8, history=True)]
@@ -182,7 +182,7 @@ def store_past(contestants: list[Contestant], var_dir: Path) -> None:
 def rounds(
     contestants: list[Contestant], number: int, measure: Callable[[Contestant], Load]
 ) -> dict[str, list[Load]]:
-    """Every contestant in turn, ``number`` times; the first round only warms up."""
+    """Measure every server in turn, ``number`` times; the first round only warms up."""
     found: dict[str, list[Load]] = {c.name: [] for c in contestants}
     for turn in range(number + 1):
         for contestant in contestants:
@@ -198,12 +198,12 @@ def rounds(
 
 
 def median(loads: list[Load], figure: Callable[[Load], float]) -> float:
-    """Median of the rounds."""
+    """Return the median of the rounds."""
     return statistics.median(figure(load) for load in loads)
 
 
 def report(title: str, figures: dict[str, float], unit: str, *, less_is_better: bool) -> None:
-    """A row a contestant: the figure, and how many times better than the baseline."""
+    """Print a row per server: the figure, and how many times better than the baseline."""
     print(f"\n{title}", flush=True)
     base = figures["baseline"]
     for name, figure in figures.items():
@@ -229,7 +229,7 @@ def main() -> None:
 
 
 def bulk_load(which: int, seconds: float, contestant: Contestant) -> Load:
-    """One stretch of batches of 1,000 readings: new streams (1), or streams with a past (2)."""
+    """Measure batches of 1,000 readings: of new streams (1), or of streams with a past (2)."""
     bodies = contestant.batch if which == 1 else contestant.streams
     return run(contestant.port, bodies, concurrency=1, seconds=seconds)
 
@@ -237,7 +237,7 @@ def bulk_load(which: int, seconds: float, contestant: Contestant) -> Load:
 def bulk(
     title: str, contestants: list[Contestant], number: int, measure: Callable[[Contestant], Load]
 ) -> None:
-    """Readings a second, and the CPU they take."""
+    """Print readings per second, and their CPU."""
     base = contestants[0]
     vectorised = replace(
         base, name="vectorised", batch=vector(base.batch), streams=vector(base.streams)
@@ -252,17 +252,17 @@ def bulk(
 
 
 def vector(requests: list[bytes]) -> list[bytes]:
-    """The same bodies, sent to the baseline's vectorised call."""
+    """Return the same bodies for the baseline's vectorised call."""
     return [r.replace(b"POST /detect/batch ", b"POST /vectorised ") for r in requests]
 
 
 def single(concurrency: int, seconds: float, contestant: Contestant) -> Load:
-    """One stretch of single readings with their history."""
+    """Measure single readings with their history."""
     return run(contestant.port, contestant.single, concurrency=concurrency, seconds=seconds)
 
 
 def measure(contestants: list[Contestant], number: int, seconds: float) -> None:
-    """All measurements."""
+    """Run all measurements."""
     for concurrency in (1, 16):
         loads = rounds(contestants, number, partial(single, concurrency, seconds))
         latency = {
