@@ -41,7 +41,7 @@ def test_each_engine_is_an_asset(tmp_path: Path) -> None:
     ("kind", "content", "message"),
     [
         ("cmapss", "112\n98\n", "is no cmapss data"),
-        ("cmapss", "1 1 2.0\n", "a row of 1 values, not 24"),
+        ("cmapss", "1 1 2.0\n", "a row has 1 values instead of 24"),
         ("skab", "a,b\n1,2\n", "is no skab data"),
         ("skab", None, "No such file"),
     ],
