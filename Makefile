@@ -43,7 +43,7 @@ $(STAMP): $(BASE)
 	@$(PIP) -e '.[embedded,spark,dev]' || $(FAILED)
 	@touch $@
 
-demo: $(BASE)  ## train, start everything, replay a plant, show what is found (ARGS="--help")
+demo: $(BASE)  ## train, start everything, replay a plant, show the results (ARGS="--help")
 	@$(BIN)/python -m deploy.local $(ARGS)
 
 test: $(STAMP)  ## the whole suite: unit, integration, acceptance (ARGS="-k name")
@@ -78,15 +78,15 @@ coverage: $(STAMP)  ## the suite with coverage; HTML in htmlcov/
 soak: $(STAMP)  ## the long runs: ten minutes of load, twenty kills
 	@$(BIN)/python -m pytest -m soak --timeout 3000 $(ARGS)
 
-quality: $(STAMP)  ## detection quality on simulated and, where it is there, public data
+quality: $(STAMP)  ## detection quality on simulated and, if available, public data
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 screenshots: $(STAMP)  ## every screen of the page, light and dark, into var/screenshots (SCREENSHOTS=folder)
 	@SCREENSHOTS="$(abspath $(or $(SCREENSHOTS),var/screenshots))" $(BIN)/python -m pytest -q tests/acceptance/test_page_screens.py -k pictures $(ARGS)
 
-clean:  ## remove what runs and builds left behind (not .venv)
+clean:  ## remove files left by runs and builds (not .venv)
 	rm -rf var build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 .PHONY: image
-image: $(STAMP)  ## build the container image without a daemon, start it, ask it (root, buildah, debootstrap)
+image: $(STAMP)  ## build the container image without a daemon, start and test it (root, buildah, debootstrap)
 	@TORCH_INDEX="$(TORCH_INDEX)" PYTHON=$(BIN)/python deploy/image/build.sh
