@@ -645,7 +645,7 @@ def test_the_page_is_up_while_the_database_is_down(
         shown = page.get("/").text
         assert "The database is down" in shown
         assert re.search(r"</strong>, since <time datetime=\"20", shown)
-        assert "The list cannot be read just now" in shown
+        assert "The list cannot be read now" in shown
         assert page.get(f"/incidents/{UUID(int=1)}").status_code == 503
         assert "The database is down" in page.get("/working").text
         assert page.get("/kpis").status_code == 503
@@ -676,7 +676,7 @@ def test_the_page_is_up_while_mlflow_is_down(make_service: MakeService, database
             assert page.get("/").status_code == 200
             shown = page.get("/models")
             assert shown.status_code == 200
-            assert "What is registered is not known" in shown.text
+            assert "The registered versions are not known" in shown.text
             assert "Bundle <strong>1</strong>" in shown.text
     finally:
         service.stop()
