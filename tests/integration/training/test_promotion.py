@@ -249,7 +249,7 @@ def test_a_lost_feature_is_a_reason_by_itself() -> None:
     now = replace(column(0.001, 9), seen={("g", "a"): 0.5, ("g", "b"): 0.4, ("g", "c"): 0.3})
     better, why = verdict(before, now, 0.001)
     assert not better
-    assert "no longer watches c:" in why
+    assert "no longer watches c, where" in why
     unknown = replace(now, seen={("g", "a"): float("nan"), ("g", "b"): 0.5, ("g", "c"): 0.9})
     assert verdict(before, unknown, 0.001)[0]  # it stood still: nothing says that it was lost
     unused = replace(now, seen={("g", "b"): 0.5, ("g", "c"): 0.9})
