@@ -253,7 +253,7 @@ def test_a_lost_feature_is_a_reason_by_itself() -> None:
     unknown = replace(now, seen={("g", "a"): float("nan"), ("g", "b"): 0.5, ("g", "c"): 0.9})
     assert verdict(before, unknown, 0.001)[0]  # it stood still: nothing says that it was lost
     unused = replace(now, seen={("g", "b"): 0.5, ("g", "c"): 0.9})
-    assert "no longer watches a:" in verdict(before, unused, 0.001)[1]
+    assert "no longer watches a, where" in verdict(before, unused, 0.001)[1]
 
 
 def column(rate: float, injected: int, events: int = 0) -> Column:
