@@ -141,15 +141,18 @@ def fit_fixed(
     fast = fit_tail(mixed)
     f = [fast.decades(values) + more for values, more in zip(mixed, beside, strict=True)]
     swift = [ewma(values, values[0], swiftness) for values in f]
-    median, shift, gain, smooth = smoothing(f, swift)
+    median, shift, gain, _ = smoothing(f, swift)
     if not slow:
         shift, gain = _NEVER, 0.0
-    m = [np.maximum(a, shift + gain * b) for a, b in zip(swift, smooth, strict=True)]
-    fixed = fit_tail(m, apart=_APART)
     cal = Calibration(
-        subset, tails, fast, shift, gain, median, fixed, fixed,
-        fixed.quantile(GATE), fixed.quantile(HIGH), fixed.quantile(math.log10(0.5)),
-        swiftness, True,
+        subset, tails, fast, shift, gain, median, fast, fast, math.inf, math.inf, math.inf,
+        swiftness, local=True, ends=True,
+    )  # fmt: skip
+    # without a gate, so that nothing recovers from it
+    fixed = fit_tail([adapted(cal, values, None) for values in f], apart=_APART)
+    cal = replace(
+        cal, final=fixed, fixed=fixed, gate=fixed.quantile(GATE), high=fixed.quantile(HIGH),
+        middle=fixed.quantile(math.log10(0.5)),
     )  # fmt: skip
     return cal, f
 

@@ -43,12 +43,20 @@ HIGH: Final = -1.0
 #: Half-life of the smoothing, in readings.
 HALF_LIFE: Final = 20.0
 ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
-#: The smoothed magnitude is fed with at most this many decades (p = 1e-5).
-CLIP: Final = 5.0
-#: The smoothed magnitude lies at most this many times the last few readings' above its median: what
-#: is over must not ring on (alarms after a simulated fault: 24 readings instead of 42).
-RINGING: Final = 1.7
-QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
+#: The slow magnitude is fed with at most this many decades (p = 1e-3): a reading beyond is seen by
+#: itself.
+CLIP: Final = 3.0
+#: Decades (p = 1e-5) up to which it has a gain; from there on it grows one for one. Of what lies so
+#: far out the swift magnitude knows more.
+STEEP: Final = 5.0
+#: It lies at most so many times as far above its median as an average of half-life 2 does: what is
+#: over must not ring on.
+BORNE_OUT: Final = 2.5
+QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 2.0)
+#: Of sets fitted before: the clip, and the bound, which was above zero.
+_RINGING_CLIP: Final = 5.0
+_RINGING: Final = 1.7
+_RINGING_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
 #: The level that gives an excursion's peak is fed with at most this many, so that a single absurd
 #: reading has no lasting peak.
 LEVEL_CLIP: Final = 10.0
@@ -108,8 +116,8 @@ class Smoother:
 
     Attributes
     ----------
-    slow, quick : averages of half-life 20 and 4; what ``slow`` is more than RINGING times ``quick``
-        above the median is cut off.
+    slow, quick : averages of half-life 20 and 2. ``slow`` counts up to BORNE_OUT times what
+        ``quick`` lies above the median.
     swift : the newest swift magnitude; UNSET: none yet.
     """
 
@@ -129,18 +137,32 @@ class Smoother:
         held
             Keep the slow one at its median: what is left of an excursion is no alarm.
         """
-        clipped = fast if fast < CLIP else CLIP
-        self.quick += QUICK_ALPHA * (clipped - self.quick)
-        slow = self.slow + ALPHA * (clipped - self.slow)
-        ceiling = cal.median + RINGING * self.quick
-        self.slow = cal.median if held else slow if slow < ceiling else ceiling
         swift = fast
         if cal.swiftness < 1.0:
             if self.swift >= 0.0:
                 swift = self.swift + cal.swiftness * (fast - self.swift)
             self.swift = swift
-        smooth = cal.shift + cal.gain * self.slow
+        smooth = self._ending(fast, cal, held) if cal.ends else self._ringing(fast, cal, held)
         return swift if swift > smooth else smooth
+
+    def _ending(self, fast: float, cal: Calibration, held: bool) -> float:
+        """Return what the slow average says as far as the last few readings bear it out."""
+        clipped = fast if fast < CLIP else CLIP
+        self.quick += QUICK_ALPHA * (clipped - self.quick)
+        self.slow = cal.median if held else self.slow + ALPHA * (clipped - self.slow)
+        slow, above = self.slow, BORNE_OUT * (self.quick - cal.median)
+        if slow > cal.median + above:
+            slow = cal.median + above if above > 0.0 else min(slow, cal.median)
+        smooth = cal.shift + cal.gain * slow
+        return smooth if smooth < STEEP else STEEP + (smooth - STEEP) / cal.gain
+
+    def _ringing(self, fast: float, cal: Calibration, held: bool) -> float:
+        """Return what it says in a set fitted before it had to end with what it averages."""
+        clipped = min(fast, _RINGING_CLIP)
+        self.quick += _RINGING_ALPHA * (clipped - self.quick)
+        slow = min(self.slow + ALPHA * (clipped - self.slow), cal.median + _RINGING * self.quick)
+        self.slow = cal.median if held else slow
+        return cal.shift + cal.gain * self.slow
 
 
 @dataclass(slots=True)
@@ -197,7 +219,13 @@ class QuantileTracker:
     age: int = 0
 
     def update(
-        self, m: float, cal: Calibration, how: AdaptationParams, recovered: bool, accept: int
+        self,
+        m: float,
+        cal: Calibration,
+        how: AdaptationParams,
+        recovered: bool,
+        accept: int,
+        lasting: float,
     ) -> float:
         """Take in a magnitude; return it less the offset, over the stretch, as both were.
 
@@ -213,12 +241,16 @@ class QuantileTracker:
             The magnitude is of a stream that is back from an excursion.
         accept
             Readings beyond the gate after which their level is the new normal; 0: never.
+        lasting
+            What the slow average says by itself: where that is beyond the gate, a reading which
+            does not bear it out teaches nothing.
         """
         u = self.relative(m, cal)
+        furthest = self.relative(lasting, cal) if lasting > m else u
         stretch = math.exp(self.log_stretch)
         young = self.age < how.start
         self.age += young
-        if young or recovered or u <= cal.gate:
+        if young or recovered or furthest <= cal.gate:
             self._learn(u, cal, how, stretch, young)
             return u
         self.beyond += 1
@@ -305,7 +337,10 @@ class AdaptiveTail:
         m = self.smoother.update(fast, cal, held=recovered)
         if m > cal.gate:
             self.excursion.begin()
-        return m, m if how is None else self.quantiles.update(m, cal, how, recovered, accept)
+        if how is None:
+            return m, m
+        lasting = cal.shift + cal.gain * self.smoother.slow
+        return m, self.quantiles.update(m, cal, how, recovered, accept, lasting)
 
     def pause(self, median: float) -> None:
         """After a gap: what was smooth before says nothing about now."""

@@ -55,11 +55,12 @@ class Calibration(Stored):
     gate, high, middle : quantiles of ``fixed`` at the gate, and those that the tail tracks.
     swiftness : weight of the newest reading in the swift magnitude; 1: it is the fast one.
     local : whether the adaptive stretch acts up to the gate only.
+    ends : whether the slow magnitude ends with what it averages, and then grows one for one.
     """
 
     KEYS: ClassVar = (
         "detectors", "tails", "fast", "shift", "gain", "median", "final", "fixed", "gate", "high",
-        "middle", "swiftness", "local",
+        "middle", "swiftness", "local", "ends",
     )  # fmt: skip
 
     detectors: tuple[str, ...]
@@ -75,6 +76,7 @@ class Calibration(Stored):
     middle: float
     swiftness: float = 1.0
     local: bool = False
+    ends: bool = False
 
     def decades(self, raw: Mapping[str, Array]) -> Floats:
         """Convert each detector's raw magnitudes (n,) to decades, (k, n)."""

@@ -237,7 +237,7 @@ def _points(times, values, names):
     ("apart", "lowest", "highest", "noted"),
     [
         (0.0, 1.0, 1.15, "raised by that much to allow for new"),
-        (1.0, 2.0, 9.0, "raised by 50% to allow for new streams, which may still exceed"),
+        (1.0, 1.6, 9.0, "raised by 50% to allow for new streams, which may still exceed"),
     ],
 )
 def test_the_tail_is_as_wide_as_streams_that_were_held_out_show(apart, lowest, highest, noted):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from models.fitting.calibrate import adapted, calibrate, ewma, fit_first_tail, smoothing
 from models.fitting.cross_validation import OutOfFold
@@ -19,12 +20,17 @@ NAMES = ("one_class_svm",)
 HOW = AdaptationParams()
 
 
-def noise(rng: np.random.Generator, n: int, phi: float = 0.5) -> np.ndarray:
-    """Squared autocorrelated noise: like a detector's magnitude."""
+def autocorrelated(rng: np.random.Generator, n: int, phi: float = 0.5) -> np.ndarray:
+    """Noise of unit variance, (n,)."""
     x = rng.normal(size=n) * math.sqrt(1 - phi**2)
     for i in range(1, n):
         x[i] += phi * x[i - 1]
-    return x**2
+    return x
+
+
+def noise(rng: np.random.Generator, n: int, phi: float = 0.5) -> np.ndarray:
+    """Squared autocorrelated noise: like a detector's magnitude."""
+    return autocorrelated(rng, n, phi) ** 2
 
 
 @pytest.fixture(scope="module")
@@ -178,13 +184,49 @@ def test_recovery_ends_the_smoothed_alarm_at_once(cal):
     assert len(late) < 0.7 * len(lingering)
 
 
-def test_alarms_end_soon_after_a_moderate_fault(cal):
-    """What is over must not ring on, though it is too small for the recovery from a peak."""
+@pytest.mark.parametrize("size", [5.0, 12.0, 60.0])
+def test_what_is_over_neither_rings_on_nor_ranks_above_what_goes_on(cal, size):
+    """Where the slow magnitude ended only with itself 33 and 36 readings alarmed after a fault."""
+    alarms, ranking = [], []
+    truth = np.zeros(800, bool)
+    truth[300:400] = True
+    for seed in range(7, 12):
+        raw = noise(np.random.default_rng(seed), 800)
+        raw[truth] += size
+        log10_p = cal.final.log10_ps(adapted(cal, fast(cal, raw), HOW))
+        assert (log10_p[320:400] <= -3).mean() > 0.95
+        alarms.append((log10_p[400:] <= -3).sum())
+        ranking.append(average_precision_score(truth, -log10_p))
+    assert np.mean(alarms) < 20
+    assert np.mean(ranking) > 0.94
+
+
+def test_weak_shift_for_good_is_not_taken_for_normal_by_its_quieter_readings(cal):
+    """Readings that do not bear the slow magnitude out teach nothing while it is beyond the gate.
+
+    Where they taught, 18 % alarmed 7,000 readings later.
+    """
+    shares = []
+    for seed in range(3):
+        x = autocorrelated(np.random.default_rng(seed), 9000)
+        x[1000:] += 1.75
+        log10_p = cal.final.log10_ps(adapted(cal, fast(cal, x**2), HOW))
+        shares.append((log10_p[-1000:] <= -2).mean())
+    assert np.mean(shares) > 0.85
+
+
+def test_a_set_fitted_before_the_slow_magnitude_had_to_end_is_scored_as_then(cal):
     raw = noise(np.random.default_rng(7), 800)
-    raw[300:500] += 12.0
-    log10_p = cal.final.log10_ps(adapted(cal, fast(cal, raw), HOW))
-    assert (log10_p[320:500] <= -3).mean() > 0.9
-    assert (log10_p[500:] <= -3).sum() <= 32  # without the bound 48
+    raw[300:400] += 20.0
+    before = replace(cal, ends=False)
+    ringing, ending = AdaptiveTail(cal.median), AdaptiveTail(cal.median)
+    m = np.array(
+        [(ringing.step(f, before, HOW)[0], ending.step(f, cal, HOW)[0]) for f in fast(cal, raw)]
+    )
+    rings, ends = (m[400:] > cal.gate).sum(axis=0)
+    assert rings > 25 > ends
+    stored = {k: v for k, v in cal.to_dict().items() if k != "ends"}
+    assert not Calibration.from_dict(stored).ends
 
 
 def test_small_fault_after_a_large_one_is_not_masked(cal):
