@@ -49,14 +49,11 @@ CLIP: Final = 3.0
 #: Decades (p = 1e-5) up to which it has a gain; from there on it grows one for one. Of what lies so
 #: far out the swift magnitude knows more.
 STEEP: Final = 5.0
-#: It lies at most so many times as far above its median as an average of half-life 2 does: what is
-#: over must not ring on.
-BORNE_OUT: Final = 2.5
-QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 2.0)
-#: Of sets fitted before: the clip, and the bound, which was above zero.
-_RINGING_CLIP: Final = 5.0
-_RINGING: Final = 1.7
-_RINGING_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
+#: It lies at most this many times as far above its median as the last few readings' average does:
+#: what is over must not ring on. In sets fitted before, this many times that average above it.
+RINGING: Final = 1.7
+QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
+_CLIP_BEFORE: Final = 5.0
 #: The level that gives an excursion's peak is fed with at most this many, so that a single absurd
 #: reading has no lasting peak.
 LEVEL_CLIP: Final = 10.0
@@ -116,7 +113,7 @@ class Smoother:
 
     Attributes
     ----------
-    slow, quick : averages of half-life 20 and 2. ``slow`` counts up to BORNE_OUT times what
+    slow, quick : averages of half-life 20 and 4. ``slow`` counts up to RINGING times what
         ``quick`` lies above the median.
     swift : the newest swift magnitude; UNSET: none yet.
     """
@@ -142,25 +139,25 @@ class Smoother:
             if self.swift >= 0.0:
                 swift = self.swift + cal.swiftness * (fast - self.swift)
             self.swift = swift
-        smooth = self._ending(fast, cal, held) if cal.ends else self._ringing(fast, cal, held)
+        smooth = self._smoothed(fast, cal, held) if cal.ends else self._before(fast, cal, held)
         return swift if swift > smooth else smooth
 
-    def _ending(self, fast: float, cal: Calibration, held: bool) -> float:
-        """Return what the slow average says as far as the last few readings bear it out."""
+    def _smoothed(self, fast: float, cal: Calibration, held: bool) -> float:
+        """Return the slow magnitude, as far as the last few readings bear it out."""
         clipped = fast if fast < CLIP else CLIP
         self.quick += QUICK_ALPHA * (clipped - self.quick)
         self.slow = cal.median if held else self.slow + ALPHA * (clipped - self.slow)
-        slow, above = self.slow, BORNE_OUT * (self.quick - cal.median)
+        slow, above = self.slow, RINGING * (self.quick - cal.median)
         if slow > cal.median + above:
             slow = cal.median + above if above > 0.0 else min(slow, cal.median)
         smooth = cal.shift + cal.gain * slow
         return smooth if smooth < STEEP else STEEP + (smooth - STEEP) / cal.gain
 
-    def _ringing(self, fast: float, cal: Calibration, held: bool) -> float:
-        """Return what it says in a set fitted before it had to end with what it averages."""
-        clipped = min(fast, _RINGING_CLIP)
-        self.quick += _RINGING_ALPHA * (clipped - self.quick)
-        slow = min(self.slow + ALPHA * (clipped - self.slow), cal.median + _RINGING * self.quick)
+    def _before(self, fast: float, cal: Calibration, held: bool) -> float:
+        """Return the slow magnitude of a set fitted before it ended with what it averages."""
+        clipped = min(fast, _CLIP_BEFORE)
+        self.quick += QUICK_ALPHA * (clipped - self.quick)
+        slow = min(self.slow + ALPHA * (clipped - self.slow), cal.median + RINGING * self.quick)
         self.slow = cal.median if held else slow
         return cal.shift + cal.gain * self.slow
 
@@ -225,7 +222,7 @@ class QuantileTracker:
         how: AdaptationParams,
         recovered: bool,
         accept: int,
-        lasting: float,
+        lasting: float = -math.inf,
     ) -> float:
         """Take in a magnitude; return it less the offset, over the stretch, as both were.
 

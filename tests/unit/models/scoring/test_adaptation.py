@@ -108,7 +108,7 @@ def follow(cal, magnitudes, how):
 
 
 @pytest.mark.parametrize(
-    ("more", "stretch", "rate"), [(1.0, (1.0, 1.1), (0.3, 1.2)), (1.8, (1.5, 1.9), (4.0, 8.0))]
+    ("more", "stretch", "rate"), [(1.0, (1.0, 1.2), (0.3, 1.2)), (1.8, (1.5, 1.9), (4.0, 8.0))]
 )
 def test_new_stream_goes_on_where_the_training_streams_ended(cal, more, stretch, rate):
     """From the group's own stretch on it alarms until its own is found, six budgets."""
@@ -198,7 +198,7 @@ def test_what_is_over_neither_rings_on_nor_ranks_above_what_goes_on(cal, size):
         alarms.append((log10_p[400:] <= -3).sum())
         ranking.append(average_precision_score(truth, -log10_p))
     assert np.mean(alarms) < 20
-    assert np.mean(ranking) > 0.94
+    assert np.mean(ranking) > 0.93  # .89 before for the smallest
 
 
 def test_weak_shift_for_good_is_not_taken_for_normal_by_its_quieter_readings(cal):
