@@ -66,13 +66,14 @@ def calibrate(
         Too few readings for a subset.
     """
     out = {}
+    given = slow, swiftness, how.start > 0  # where drift is the fault, what lasts does not end
     for subset in subsets(detectors):
         kinds = {False: _series(subset, found.raw, found.moved)}
         if found.warm:
             kinds[True] = _series(subset, found.warm)
         for warm, (series, beside) in kinds.items():
             if not warm or sum(map(len, beside)) >= 20:
-                cal = with_adaptation(*fit_fixed(subset, series, beside, slow, swiftness), how)
+                cal = with_adaptation(*fit_fixed(subset, series, beside, *given), how)
             out[subset_key(subset, warm)] = cal
     return out
 
@@ -123,6 +124,7 @@ def fit_fixed(
     beside: list[Floats],
     slow: bool = True,
     swiftness: float = 1.0,
+    ends: bool = True,
 ) -> tuple[Calibration, list[Floats]]:
     """Fit one subset's calibration without adaptation; also return its fast magnitudes, (n_i,).
 
@@ -132,6 +134,7 @@ def fit_fixed(
     series : (k, n_i) out-of-fold magnitudes per stream.
     beside : (n_i,) rarity of constant features' movements per stream.
     slow, swiftness : see :func:`calibrate`.
+    ends : whether the slow magnitude ends with what it averages.
     """
     tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
     mixed = [
@@ -141,15 +144,18 @@ def fit_fixed(
     fast = fit_tail(mixed)
     f = [fast.decades(values) + more for values, more in zip(mixed, beside, strict=True)]
     swift = [ewma(values, values[0], swiftness) for values in f]
-    median, shift, gain, _ = smoothing(f, swift)
+    median, shift, gain, smooth = smoothing(f, swift)
     if not slow:
         shift, gain = _NEVER, 0.0
     cal = Calibration(
         subset, tails, fast, shift, gain, median, fast, fast, math.inf, math.inf, math.inf,
-        swiftness, local=True, ends=True,
+        swiftness, local=True, ends=ends,
     )  # fmt: skip
-    # without a gate, so that nothing recovers from it
-    fixed = fit_tail([adapted(cal, values, None) for values in f], apart=_APART)
+    if ends and slow:  # without a gate nothing recovers from it
+        m = [adapted(cal, values, None) for values in f]
+    else:
+        m = [np.maximum(a, shift + gain * b) for a, b in zip(swift, smooth, strict=True)]
+    fixed = fit_tail(m, apart=_APART)
     cal = replace(
         cal, final=fixed, fixed=fixed, gate=fixed.quantile(GATE), high=fixed.quantile(HIGH),
         middle=fixed.quantile(math.log10(0.5)),

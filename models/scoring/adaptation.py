@@ -43,17 +43,13 @@ HIGH: Final = -1.0
 #: Half-life of the smoothing, in readings.
 HALF_LIFE: Final = 20.0
 ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
-#: The slow magnitude is fed with at most this many decades (p = 1e-3): a reading beyond is seen by
-#: itself.
-CLIP: Final = 3.0
-#: Decades (p = 1e-5) up to which it has a gain; from there on it grows one for one. Of what lies so
-#: far out the swift magnitude knows more.
-STEEP: Final = 5.0
+#: The slow magnitude is fed with at most this many decades (p = 1e-5), and has its gain up to as
+#: many: of what lies further out the swift one knows more.
+CLIP: Final = 5.0
 #: It lies at most this many times as far above its median as the last few readings' average does:
-#: what is over must not ring on. In sets fitted before, this many times that average above it.
+#: what is over must not ring on. Where it does not end, this many times that average above it.
 RINGING: Final = 1.7
 QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
-_CLIP_BEFORE: Final = 5.0
 #: The level that gives an excursion's peak is fed with at most this many, so that a single absurd
 #: reading has no lasting peak.
 LEVEL_CLIP: Final = 10.0
@@ -139,27 +135,22 @@ class Smoother:
             if self.swift >= 0.0:
                 swift = self.swift + cal.swiftness * (fast - self.swift)
             self.swift = swift
-        smooth = self._smoothed(fast, cal, held) if cal.ends else self._before(fast, cal, held)
-        return swift if swift > smooth else smooth
-
-    def _smoothed(self, fast: float, cal: Calibration, held: bool) -> float:
-        """Return the slow magnitude, as far as the last few readings bear it out."""
         clipped = fast if fast < CLIP else CLIP
         self.quick += QUICK_ALPHA * (clipped - self.quick)
-        self.slow = cal.median if held else self.slow + ALPHA * (clipped - self.slow)
-        slow, above = self.slow, RINGING * (self.quick - cal.median)
-        if slow > cal.median + above:
-            slow = cal.median + above if above > 0.0 else min(slow, cal.median)
-        smooth = cal.shift + cal.gain * slow
-        return smooth if smooth < STEEP else STEEP + (smooth - STEEP) / cal.gain
-
-    def _before(self, fast: float, cal: Calibration, held: bool) -> float:
-        """Return the slow magnitude of a set fitted before it ended with what it averages."""
-        clipped = min(fast, _CLIP_BEFORE)
-        self.quick += QUICK_ALPHA * (clipped - self.quick)
-        slow = min(self.slow + ALPHA * (clipped - self.slow), cal.median + RINGING * self.quick)
-        self.slow = cal.median if held else slow
-        return cal.shift + cal.gain * self.slow
+        slow = self.slow + ALPHA * (clipped - self.slow)
+        if not cal.ends:
+            ceiling = cal.median + RINGING * self.quick
+            self.slow = cal.median if held else slow if slow < ceiling else ceiling
+            smooth = cal.shift + cal.gain * self.slow
+        else:
+            self.slow = slow = cal.median if held else slow
+            above = RINGING * (self.quick - cal.median)
+            if slow > cal.median + above:
+                slow = cal.median + above if above > 0.0 else min(slow, cal.median)
+            smooth = cal.shift + cal.gain * slow
+            if smooth > CLIP:
+                smooth = CLIP + (smooth - CLIP) / cal.gain
+        return swift if swift > smooth else smooth
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ class Calibration(Stored):
     gate, high, middle : quantiles of ``fixed`` at the gate, and those that the tail tracks.
     swiftness : weight of the newest reading in the swift magnitude; 1: it is the fast one.
     local : whether the adaptive stretch acts up to the gate only.
-    ends : whether the slow magnitude ends with what it averages, and then grows one for one.
+    ends : whether the slow magnitude ends with what it averages (:class:`Smoother`).
     """
 
     KEYS: ClassVar = (
