@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from models.fitting import quickness
+from models.fitting.following import Tried
 from models.fitting.quickness import BY_OFFSET, PACES, USUAL, Basis, choose_pace
+from models.fitting.trials import Fold
+from models.scoring.adaptation import AdaptationParams
 
 WIDE, BARE = Basis(800, 0.1, slow=False), Basis(0, 0.1, slow=False)
 
@@ -56,3 +62,23 @@ def test_scatter_that_grows_is_followed_by_the_stretch() -> None:
     assert usual.fails
     assert chosen.holds
     assert chosen.how.max_stretch == USUAL.max_stretch
+
+
+def test_of_the_allowance_and_none_the_one_that_shows_more_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both hold at twice the usual pace; of two faults one alarms without the allowance, too."""
+
+    def far(fold: Fold, basis: Basis, seed: int, k: int) -> Callable[[AdaptationParams], Tried]:
+        def trial(how: AdaptationParams) -> Tried:
+            alarms = 900 if how.rate == USUAL.rate else 1
+            return [np.full(40, True), np.full(40, basis is more)], alarms, 1000
+
+        return trial
+
+    monkeypatch.setattr(quickness, "_far_trial", far)
+    for more in (WIDE, BARE):
+        found = choose_pace([wandering(0.0, 1500, 2)], WIDE, lambda: BARE)
+        assert found is not None
+        assert (found[1].basis, found[1].power) == (more, 1.0)
+        assert found[1].how.rate == 2 * USUAL.rate
