@@ -1,6 +1,6 @@
 """Spark beside one process: readings per second and core, fits per core-minute, memory per worker.
 
-    python -m benchmarks.fleet [--streams 8] [--readings 40000] [--long 5000000] [--groups 6]
+    python -m benchmarks.fleet [--streams 16] [--readings 40000] [--long 5000000] [--groups 6]
 
 One run, one bundle of three detectors at full size on 24 features. Rates are per second of CPU of
 all processes, the Java process included where there is one, so that other work on the machine moves
@@ -58,7 +58,7 @@ from training.fitting.stream_scores import readings_of
 ROOT = Path(__file__).resolve().parents[1]
 YEAR = 10_000 * 365 * 86_400  # readings
 _BATCH = 1000
-_WARM_UPS = 6  # until Java's compiler has little left to do
+_WARM_UPS = 3  # until Java's compiler has little left to do
 
 _start: Any = None  # in a process of `alone`: where all begin together
 
@@ -322,7 +322,7 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--streams", type=int, default=8)
+    parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--readings", type=int, default=40_000, help="of each stream")
     parser.add_argument("--groups", type=int, default=6, help="to fit, two at least; 0: none")
     parser.add_argument("--group-readings", type=int, default=2_000)
@@ -341,10 +341,15 @@ def main() -> int:
         total = args.streams * args.readings
         ways = {"arrays in, results dropped": from_arrays, "Parquet to rows": from_parquet}
         plain = [
-            [alone(f"{n} x one process, {name}", way, folder, total, n) for n in (1, 2)]
+            [
+                say(console, alone(f"{n} x one process, {name}", way, folder, total, n))
+                for n in (1, 2)
+            ]
             for name, way in ways.items()
         ]
-        spark = spark_rates(folder / "data", folder / "bundle", total)
+        spark = [
+            say(console, one) for one in spark_rates(folder / "data", folder / "bundle", total)
+        ]
         for one, *beside in zip(spark, *plain, strict=True):
             one.beside = beside
         done, size = whole(folder, total)
@@ -360,6 +365,11 @@ def main() -> int:
             peak = long_stream(folder, args.long)
             console.print(f"one stream of {args.long:,} readings: worker's peak {peak:.0f} MB")
     return 0
+
+
+def say(console: Console, rate: Rate) -> Rate:
+    console.print(f"{rate.name}: {rate.per_core:,.0f} readings per core-second")
+    return rate
 
 
 def show(console: Console, title: str, unit: str, rates: Sequence[Rate], seconds: float) -> None:
