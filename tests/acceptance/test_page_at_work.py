@@ -204,7 +204,7 @@ def test_the_plants_fault_codes_are_what_closing_offers(
         named(page)
         page.goto("/plant")
         section = page.get_by_role("region", name="Fault codes")
-        expect(section).to_contain_text("With the first change it is the plant's own")
+        expect(section).to_contain_text("After the first change it is the plant's own")
         section.get_by_label("Code", exact=True).fill("OIL_SPILL")
         section.get_by_label("Name", exact=True).fill(HOSTILE)
         section.get_by_role("button", name="Add it").click()

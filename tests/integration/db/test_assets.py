@@ -65,7 +65,7 @@ def test_import_reads_standard_input(engine: Engine, monkeypatch: pytest.MonkeyP
         ("asset,criticality\nA,low\n", "lacks the column asset_id"),
         ("asset_id,criticality\n,low\n", "line 2: asset_id"),
         ("asset_id,criticality\nA\n", "line 2: criticality"),
-        ("asset_id,criticality\nA,low\nA,high\n", "line 3: A was low"),
+        ("asset_id,criticality\nA,low\nA,high\n", "line 3: A has two criticalities, low and high"),
     ],
 )
 def test_a_bad_csv_names_line_and_column(content: str, message: str) -> None:
