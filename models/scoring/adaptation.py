@@ -144,9 +144,11 @@ class Smoother:
             smooth = cal.shift + cal.gain * self.slow
         else:
             self.slow = slow = cal.median if held else slow
-            above = RINGING * (self.quick - cal.median)
-            if slow > cal.median + above:
-                slow = cal.median + above if above > 0.0 else min(slow, cal.median)
+            ceiling = cal.median
+            if self.quick > cal.median:
+                ceiling += RINGING * (self.quick - cal.median)
+            if slow > ceiling:
+                slow = ceiling
             smooth = cal.shift + cal.gain * slow
             if smooth > CLIP:
                 smooth = CLIP + (smooth - CLIP) / cal.gain
