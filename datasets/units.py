@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
+from operator import itemgetter
 from typing import Any, Final
 
 import pyarrow.compute as pc
 
 from datasets.numbers import is_number, missing
+from datasets.unreadable import ONE_OF
 
 #: A number, then a unit: it begins with a letter or sign and has no blank.
 _WITH_UNIT: Final = re.compile(
@@ -19,11 +22,16 @@ _WITH_UNIT: Final = re.compile(
 def unit_of(cells: Collection[str]) -> str:
     """Return the unit after the numbers of most cells, or ``""``.
 
-    Missing cells do not count. All other cells must be bare numbers or have the same unit.
+    Missing cells do not count. The other cells must be bare numbers or have the same unit, except
+    as few as :mod:`datasets.unreadable` takes as not measured.
     """
     filled = [cell.strip() for cell in cells if not missing(cell)]
-    units = [_unit(cell) for cell in filled if not any(is_number(cell, sign) for sign in ".,")]
-    return units[0] if len(set(units)) == 1 and 2 * len(units) > len(filled) else ""
+    units = Counter(
+        _unit(cell) for cell in filled if not any(is_number(cell, sign) for sign in ".,")
+    )
+    unit, often = max(units.items(), key=itemgetter(1), default=("", 0))
+    few_others = ONE_OF * (units.total() - often) <= len(filled)
+    return unit if 2 * often > len(filled) and few_others else ""
 
 
 def bare(cells: Collection[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from errors import DatasetError
 
-_ONE_OF: Final = 100
+ONE_OF: Final = 100
 _SHOWN: Final = 3
 
 
@@ -49,7 +49,7 @@ class Unreadable:
         DatasetError
             There are too many; the first row's error.
         """
-        if _ONE_OF * len(self.rows) > read:
+        if ONE_OF * len(self.rows) > read:
             raise self.rows[min(self.rows)]
 
     def notes(self) -> list[str]:
