@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from models.bundles.bundle import Bundle
-from runtime import settle_memory
+from runtime import one_blas_thread, settle_memory
 
 #: One thread per task for libraries that start their own, because Spark gives each task a core.
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
@@ -41,9 +41,8 @@ def shipped(name: str, version: str) -> Bundle:
 def one_thread() -> None:
     """Limit BLAS and Numba of this worker to one thread, regardless of the environment."""
     import numba
-    from threadpoolctl import threadpool_limits
 
-    threadpool_limits(1)
+    one_blas_thread()
     numba.set_num_threads(1)
 
 

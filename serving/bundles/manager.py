@@ -19,7 +19,7 @@ from cachetools import TTLCache
 
 from errors import AnomalyError, NoModel, Unavailable
 from models.bundles.bundle import Bundle
-from runtime import settle_memory
+from runtime import one_blas_thread, settle_memory
 from serving import metrics
 from serving.background import PeriodicWork, end_tasks
 from serving.bundles.champion import WATCH_S, Champion
@@ -271,6 +271,7 @@ class BundleManager(PeriodicWork):
         self.loaded_at = now()
         if first:
             metrics.READY.inc()
+        one_blas_thread()
         settle_memory()
         log.info("bundle %s is in use (%s)", bundle.version, source)
 

@@ -22,6 +22,7 @@ from errors import AnomalyError, BundleError, Unavailable
 from models.bundles.bundle import Bundle
 from models.detectors.base import MODEL_NAMES, Array
 from models.scoring.ensemble import DetectorCall
+from runtime import one_blas_thread
 from serving import metrics
 
 log = logging.getLogger("bentoml.serving.runners")
@@ -63,6 +64,7 @@ class BundleCache:
             elif folder.parent != self._home:
                 raise AnomalyError(f"{name!r} is not a bundle's folder", code="bad_bundle")
             self._loaded[name] = Bundle.load(folder)
+            one_blas_thread()
         return self._loaded[name]
 
 

@@ -7,9 +7,17 @@ import logging
 from collections.abc import Iterator
 from io import StringIO
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from runtime import BENTOML_HANDLER, JsonFormatter, configure_service_logging, one_line
+from runtime import (
+    BENTOML_HANDLER,
+    JsonFormatter,
+    configure_service_logging,
+    one_blas_thread,
+    one_line,
+)
 
 OURS = ("bentoml", "db", "models")
 
@@ -70,3 +78,10 @@ def test_a_name_from_outside_begins_no_line_of_the_log() -> None:
     line = logging.Formatter().format(record)
     assert line.endswith(r"asset A\r\n2026-01-01 ERROR forged\x1b[31m\u2028 é")
     assert len(line.splitlines()) == 1
+
+
+def test_blas_is_left_one_thread() -> None:
+    np.ones((2, 2)) @ np.ones((2, 2))  # a BLAS that is loaded
+    with threadpool_limits(2):
+        one_blas_thread()
+        assert {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"} == {1}

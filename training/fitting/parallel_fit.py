@@ -27,6 +27,7 @@ from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
+from runtime import one_blas_thread
 from training.cli.common import listed
 from training.cli.progress import ProgressDisplay, pump
 from training.data.preparation import MIN_ROWS, Prepared, without_labelled
@@ -290,9 +291,8 @@ def one_thread() -> None:
     instead.
     """
     import torch
-    from threadpoolctl import threadpool_limits
 
-    threadpool_limits(1)
+    one_blas_thread()
     torch.set_num_threads(1)
 
 
