@@ -101,8 +101,8 @@ class Database:
         OutcomeUnknownError
             Only its COMMIT was not answered in time.
         """
-        # Either the COMMIT or the caller's time-out takes this lock first. So if the caller is
-        # told that nothing is stored, this stays true.
+        # Either the COMMIT or the caller's time-out takes this lock first. So if the caller gets
+        # the answer that nothing is stored, this stays true.
         turn = threading.Lock()
         running = asyncio.ensure_future(self._run(self._quick, turn, call, *args, **options))
         done, _ = await asyncio.wait({running}, timeout=self._quick_s)

@@ -28,7 +28,7 @@ Times = list[tuple[datetime, datetime | None]]
 def stage(one_scene, make_service, engine) -> Scene:
     service = make_service(engine.url.render_as_string(hide_password=False))
     made: Scene = one_scene(service.url)
-    # Apache Kafka refuses times of its own more than an hour ahead, if it is not told otherwise
+    # Apache Kafka refuses times of its own more than an hour ahead, unless configured otherwise
     made.topic = made.broker.topic("clocks", 3, **{"message.timestamp.after.max.ms": str(2**62)})
     made.environment["KAFKA_TOPIC_INPUT_FEATURES"] = made.topic
     made.environment["KAFKA_CONSUMER_GROUP"] = made.topic

@@ -37,7 +37,7 @@ def test_topic_without_a_group_pauses_the_bridge_instead_of_emptying_it(one_scen
     assert "REFUSAL_PAUSE=false" in paused.text()
     assert stage.accounted() < 100
     bridge = stage.bridge(**pause)
-    wait_until(lambda: "set-up: " in bridge.text(), "the pause is said")
+    wait_until(lambda: "set-up: " in bridge.text(), "the pause is logged")
     bridge.signal(signal.SIGTERM)
     assert bridge.wait() == 0
     stage.drain(**pause, REFUSAL_PAUSE="false")

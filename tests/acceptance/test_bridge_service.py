@@ -55,7 +55,7 @@ def test_kill_of_service_and_bridge_changes_no_score(
     bridge = stage.bridge(BRIDGE_BATCH_MAX="10")
     stage.wait_accounted(100)
     service.kill()
-    wait_until(lambda: "service: " in bridge.text(), "the outage is said")
+    wait_until(lambda: "service: " in bridge.text(), "the outage is logged")
     bridge.kill()
     assert stage.accounted() < sent
     service.start()

@@ -17,7 +17,7 @@ from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
 from models.fitting.condition_fit import restate
 from models.scoring.model_set import ModelSet
 
-#: The only type that skops must be told to trust: scikit-learn's trees.
+#: The only type that skops must be configured to trust: scikit-learn's trees.
 TRUSTED = ["sklearn.tree._tree.Tree"]
 _SAMPLE = 200
 

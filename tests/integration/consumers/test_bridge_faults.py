@@ -314,7 +314,7 @@ def test_a_damaged_batch_is_waited_for_and_no_other_partition_waits(in_process, 
     sent = stage.produce([*plant(90), (b"M", reading("MARKED", 1))])
     with damaged(one_broker, stage.topic, b'"asset_id":"MARKED') as at:
         rest = sum(1 for place, _ in stage.sent if place[0] != at)
-        bridge.run_until(lambda: "cannot be read" in caplog.text, "the damage is said")
+        bridge.run_until(lambda: "cannot be read" in caplog.text, "the damage is logged")
         bridge.run_until(lambda: stage.accounted() == rest, "the other partitions go on")
         paused = {"state": "paused", "why": "unreadable"}
         bridge.run_until(lambda: bridge.value("bridge_state", **paused) == 1, "the metric says so")

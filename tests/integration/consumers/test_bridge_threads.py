@@ -111,7 +111,7 @@ def test_a_rebalance_does_not_wait_for_a_lane_whose_records_are_refused(in_proce
     scene: Scene = made.scene
     scene.produce([(b"k", reading("NOGROUP_1", number)) for number in range(200)])
     made.run_until(
-        lambda: made._bridge.condition.misconfiguration is not None, "the refusal is said"
+        lambda: made._bridge.condition.misconfiguration is not None, "the refusal is logged"
     )
     (worker,) = made._bridge.workers
     made.run_until(lambda: not worker.is_processing(made._bridge.table), "no partition is held")

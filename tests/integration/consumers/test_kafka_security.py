@@ -1,4 +1,4 @@
-"""Logins and certificates of a real Apache Kafka: the right ones work, the wrong ones are said."""
+"""Logins and certificates of a real Apache Kafka: valid ones work, invalid ones are reported."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ def test_a_topic_in_a_foreign_format_is_not_emptied_into_dead_letters(in_process
     assert stage.accounted() < 20
     bridge.stop()
     again = in_process.again(bridge, bridge_lanes=1, refusal_pause=False)
-    again.run_until(lambda: stage.accounted() == sent, "all put aside, as told")
+    again.run_until(lambda: stage.accounted() == sent, "all put aside, as configured")
     rows = stage.sql("SELECT DISTINCT reason, message FROM dead_letters")
     assert len(rows) == 1
     assert "schema id 7" in rows[0][1]

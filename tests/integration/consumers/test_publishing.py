@@ -113,7 +113,7 @@ def test_a_topic_that_refuses_holds_up_no_other_and_gets_all_once_it_is_mended(
     wait_until(lambda: waiting(stage, stage.anomalies) == 0, "anomalies are published")
     letters = stage.sql("SELECT count(*) FROM dead_letters WHERE reason <> 'duplicate'")[0][0]
     assert letters > 0
-    wait_until(lambda: "waiting" in bridge.text(), "the refusal is said")
+    wait_until(lambda: "waiting" in bridge.text(), "the refusal is logged")
     assert waiting(stage, dead) == letters
     assert f"topic {dead}" in bridge.text()
     if fault == "missing":
@@ -144,7 +144,7 @@ def test_a_compacted_topic_gets_what_has_a_key_and_only_the_rest_waits(stage, st
     counts = published(stage)
     assert set(counts) == anomalies(stage)
     assert set(counts.values()) == {1}
-    # too old: given up, and said
+    # too old: given up, and logged
     with stage.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE outbox SET created_at = now() - interval '8 days'")
     late = stage.bridge("--drain")

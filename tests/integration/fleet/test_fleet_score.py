@@ -189,7 +189,7 @@ def rows(out: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def check(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
-    """Each row says what the service said."""
+    """Each row has the result of the service."""
     assert len(found) == len(wanted)
     for row, result in zip(found, wanted, strict=True):
         assert row["error"] is None

@@ -104,7 +104,7 @@ def test_on_request_it_replaces_whoever_is_champion(settings: Settings, meanwhil
     assert registry.alias(CHAMPION) == "3"
 
 
-# -- what is wrong with MLflow is told before the fit ----------------------------------------------
+# -- what is wrong with MLflow is reported before the fit ------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Training jobs over several replicas: whose job it is, when it must stop, how its end is told."""
+"""Training jobs over several replicas: whose job it is, when it must stop, what its end reports."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_a_heartbeat_that_says_stop_ends_the_training(
     assert ended.state == "interrupted"
 
 
-# -- how its end is told ----------------------------------------------------------------------
+# -- how its end is reported ------------------------------------------------------------------
 
 
 def test_a_success_counts_though_the_job_was_taken_for_dead(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Times without an offset that go back by an hour are told, once; others are not."""
+"""Times without an offset that go back by an hour are reported, once; others are not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_hour_that_comes_twice_is_told_once(
 @pytest.mark.parametrize(
     "streams",
     [
-        batch(0, 1, last=59, local=False),  # said to be of that time: late, and no more
+        batch(0, 1, last=59, local=False),  # declared as of that time: late, and no more
         batch(0, 1),
         batch(60, 61, last=59),
         batch(58, 59, 60, last=59),  # out of order

@@ -151,7 +151,7 @@ def test_named_conditions(asked: list[str], notes: list[str], count: int):
 
 
 def test_a_named_condition_that_is_rare_is_fitted_and_scored_like_the_others():
-    """A washing mode in one of 400 readings: no spread shows it, and yet it is told apart."""
+    """A washing mode in one of 400 readings: no spread shows it, and yet it is recognised."""
     rng = np.random.default_rng(2)
     at = np.arange(8_000) % 400 == 7
     values = rng.normal(size=(8_000, 2)) + 40.0 * at[:, None]

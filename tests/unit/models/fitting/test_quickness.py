@@ -1,4 +1,4 @@
-"""How quickly a tail follows is told by readings far from those that were fitted on."""
+"""How quickly a tail adapts is decided on readings far from those that were fitted on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Over how many readings a magnitude is averaged is told by what is seen of injected faults."""
+"""The share of injected faults detected decides over how many readings a magnitude is averaged."""
 
 from __future__ import annotations
 

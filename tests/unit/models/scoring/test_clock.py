@@ -15,7 +15,7 @@ GAP_S = 20 * 60.0
 
 
 class Plant:
-    """One stream whose readings reach Kafka and the bridge as they are made, if not said else."""
+    """One stream whose readings reach Kafka and the bridge as they are made, by default."""
 
     def __init__(self) -> None:
         self.clock = StreamClock()

@@ -1,4 +1,4 @@
-"""From magnitudes to the result: which rows are calibrated, who decides, what is said of it."""
+"""From magnitudes to the result: which rows are calibrated, who decides, what the result states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people said decides which stored readings are trained on."""
+"""People's verdicts decide which stored readings are trained on."""
 
 from __future__ import annotations
 

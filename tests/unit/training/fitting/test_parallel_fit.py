@@ -59,7 +59,7 @@ def test_scores_on_disk_tell_far_from_very_far(tmp_path: Path) -> None:
 
 
 def breaks_or_works(task: Task, threads: int) -> Result:
-    """One task breaks once the other is at work, which is until it is told to end."""
+    """One task breaks once the other is at work, which lasts until the test ends it."""
     path = Path(task.name)
     if path.name == "breaks":
         wait_until((path.parent / "at work").exists, "the other to begin")
