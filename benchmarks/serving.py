@@ -27,6 +27,7 @@ from uuid import uuid4
 import orjson
 import psutil  # type: ignore[import-untyped]
 
+from benchmarks.database import stop
 from benchmarks.http_load import Load, request, run
 from benchmarks.serving_data import bridge_body, items, make_bundle, past
 from db.embedded import embedded_url
@@ -100,6 +101,7 @@ def start(stack: ExitStack, var_dir: Path, modes: list[str], base: int) -> list[
     """Start all servers under test."""
     bundle = make_bundle(var_dir)
     database = embedded_url(var_dir / "postgres", "benchmark").render_as_string(False)
+    stack.callback(stop, var_dir / "postgres")  # before its folder goes
     single = [orjson.dumps(item) for item in items(50, 8, history=True)]
     stored = [orjson.dumps(item) for item in items(50, 4, history=False)]
     batch = [
