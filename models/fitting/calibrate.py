@@ -22,6 +22,7 @@ from models.scoring.adaptation import (
     QuantileTracker,
 )
 from models.scoring.calibration import Calibration, combine, subset_key, subsets
+from models.scoring.policy import BUDGETS
 from models.scoring.tail import Tail, fit_tail, score_of
 
 #: Largest gain that brings the slow magnitude onto the swift one's scale.
@@ -34,6 +35,8 @@ _NEVER: Final = -1e9
 #: Largest factor by which a tail is widened for future streams. More would hide faults of the
 #: fitted streams for the sake of streams of another kind.
 MAX_WIDER: Final = 1.5
+#: Readings expected beyond the budget of criticality medium in a sample that shows where it lies.
+_SEEN: Final = 2.0
 _BURN_IN = 2_000
 _ENOUGH = 10_000
 
@@ -143,13 +146,19 @@ def fit_fixed(
     ]
     fast = fit_tail(mixed)
     f = [fast.decades(values) + more for values, more in zip(mixed, beside, strict=True)]
-    swift = [ewma(values, values[0], swiftness) for values in f]
+    swift, lift = f, (0.0, 0.0)
+    if swiftness < 1.0 and not singles_count(sum(map(len, f))):
+        swift = [ewma(values, values[0], swiftness) for values in f]
+    elif swiftness < 1.0:
+        averages = [swift_average(values, swiftness) for values in f]
+        lift = swift_lift(averages)
+        swift = [np.maximum(a, lift[0] + lift[1] * b) for a, b in zip(f, averages, strict=True)]
     median, shift, gain, smooth = smoothing(f, swift)
     if not slow:
         shift, gain = _NEVER, 0.0
     cal = Calibration(
         subset, tails, fast, shift, gain, median, fast, fast, math.inf, math.inf, math.inf,
-        swiftness, local=True, ends=ends,
+        swiftness, *lift, local=True, ends=ends,
     )  # fmt: skip
     if ends and slow:  # without a gate nothing recovers from it
         m = [adapted(cal, values, None) for values in f]
@@ -225,6 +234,31 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
     wanted = fit_tail(swift).quantile(_ANCHOR) - middle
     gain = min(max(wanted / max(reach, 1e-9), 1.0), _MAX_GAIN)
     return median, middle - gain * median, gain, slow
+
+
+def singles_count(readings: int) -> bool:
+    """Return whether so many readings show how far single ones go at criticality medium.
+
+    With fewer, an average's lighter tail is extrapolated more safely, and counts alone.
+    """
+    return readings * BUDGETS["medium"] >= _SEEN
+
+
+def swift_average(fast: Floats, swiftness: float) -> Floats:
+    """Return the average (n,) of magnitudes (n,) over a reading or two."""
+    clipped = np.minimum(fast, CLIP)
+    return ewma(clipped, float(np.median(clipped)), swiftness)
+
+
+def swift_lift(averages: list[Floats]) -> tuple[float, float]:
+    """Return the shift and gain that give swift averages (n_i,) a tail like the fast magnitude's.
+
+    That of the fast magnitude falls by a decade per unit. Below the tail the line lies below the
+    averages, and the fast magnitude counts.
+    """
+    tail = fit_tail(averages)
+    gain = min(max(math.log10(math.e) / tail.beta, 1.0), _MAX_GAIN)
+    return -tail.y[-1] - gain * tail.x[-1], gain
 
 
 def settled(values: Floats) -> Floats:

@@ -4,8 +4,8 @@ Most faults last, and most chance deviations do not. An average over a few readi
 detects more of lasting faults but less of single-reading ones; the best trade-off depends on the
 noise. Faults of 1 to 100 readings, equally many of each length, are injected into later blocks than
 those fitted on. Each candidate weight is tried at a threshold that holds the budget on these
-blocks. Among the weights within one standard error of the best (Breiman, Friedman, Olshen, Stone
-1984), the one that smooths least is chosen, so nothing is smoothed without a benefit.
+blocks. Among the weights within two standard errors of the best, the one that smooths least is
+chosen, so nothing is smoothed without a benefit.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats
-from models.fitting.calibrate import ewma
+from models.fitting.calibrate import ewma, singles_count, swift_average, swift_lift
 from models.fitting.distance import fit_distance
+from models.fitting.following import SURE
 from models.fitting.trials import Fold, Steps, later_blocks, try_smoothings
 from models.scoring.tail import fit_tail
 
@@ -44,8 +45,9 @@ def choose_swiftness(
     (weight, power) : power is the share of the faults' readings detected; 1 and no power if there
         is too little data.
     """
+    singles = singles_count(sum(map(len, streams)))
     found = [
-        _seen(fold, horizon, shrinkage, [seed, 11, k])
+        _seen(fold, (horizon, shrinkage), singles, [seed, 11, k])
         for k, fold in enumerate(later_blocks(streams))
     ]
     if not found:
@@ -53,19 +55,27 @@ def choose_swiftness(
     seen = np.concatenate(found)
     power = seen.mean(axis=0)
     behind = seen[:, [int(power.argmax())]] - seen
-    enough = behind.mean(axis=0) <= behind.std(axis=0) / math.sqrt(len(seen))
+    enough = behind.mean(axis=0) <= SURE * behind.std(axis=0) / math.sqrt(len(seen))
     return SWIFTNESSES[int(enough.argmax())], tuple(map(float, power))
 
 
-def _seen(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> Floats:
+def _seen(fold: Fold, scale: tuple[int, float], singles: bool, seed: list[int]) -> Floats:
     """Return the detected share of each fault's readings for each weight, (faults, weights)."""
     known, later = fold
-    score, spread = fit_distance(known, horizon, shrinkage)
-    tail = fit_tail([score(s) for s in known])
+    score, spread = fit_distance(known, *scale)
+    raw = [score(s) for s in known]
+    tail = fit_tail(raw)
+    fast = [tail.decades(values) for values in raw]
     usual = tail.quantile(math.log10(0.5))
+    lifts = [swift_lift([swift_average(v, weight) for v in fast]) for weight in SWIFTNESSES[1:]]
 
-    def swift(raw: Floats) -> Floats:
-        return np.stack([ewma(raw, usual, weight) for weight in SWIFTNESSES])
+    def swift(fast: Floats) -> Floats:
+        if not singles:
+            return np.stack([ewma(fast, usual, weight) for weight in SWIFTNESSES])
+        ways = [fast]
+        for weight, (shift, gain) in zip(SWIFTNESSES[1:], lifts, strict=True):
+            ways.append(np.maximum(fast, shift + gain * swift_average(fast, weight)))
+        return np.stack(ways)
 
     faulty = _FAULTS.inject(later, spread, np.random.default_rng(seed))
     seen, _ = try_smoothings(lambda v: tail.decades(score(v)), swift, _MEMORY, fold, faulty)

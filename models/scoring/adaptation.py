@@ -1,30 +1,31 @@
-"""Adaptive state of one stream: smoothing, recovery, the tail that follows the stream.
+"""Adaptive state of one stream: smoothing, recovery, and a tail that adapts to the stream.
 
-Three small objects, each with one ``update`` per reading, and :class:`AdaptiveTail`, which holds
-them. None of it knows the false-alarm budget: the same readings get the same score on every asset.
+It consists of three small objects, each with one ``update`` per reading, held by
+:class:`AdaptiveTail`. None of them uses the false-alarm budget: the same readings get the same
+score on every asset.
 
-The magnitude ``m`` is the maximum of the swift and the slow one, in decades of rarity
-(:class:`Smoother`): smoothed over a reading or two, where most of what is a fault lasts and most
-of what is chance does not, and over some twenty, where weak faults rise that last.
+The magnitude ``m`` is the maximum of the swift and the slow magnitude, in decades of rarity
+(:class:`Smoother`). The swift one is that of the reading itself or, if larger, an average over a
+reading or two: most faults last, and most chance deviations do not. The slow one averages over some
+twenty readings, which shows weak lasting faults.
 
 An excursion beyond the gate has a peak (:class:`ExcursionTracker`). When the level falls below
-RECOVERY times the peak the stream has recovered: what remains is not smoothed into a new alarm
-until the peak, which fades, is gone, and the tail may follow the level the stream came back to.
+RECOVERY times the fading peak, the stream has recovered. Until the peak has faded, the remainder of
+the excursion is not smoothed into a new alarm, and the tail may adapt to it.
 
-The tail follows the stream by an offset and a stretch, ``p = tail((m - offset) / stretch)``
+The tail adapts by an offset and a stretch, ``p = tail((m - offset) / stretch)``
 (:class:`QuantileTracker`). Both track a quantile by stochastic approximation (Robbins & Monro
-1951): the stretch moves up by ``rate * 0.9`` when a reading lies above the 90 % quantile and down
-by ``rate * 0.1`` when it lies below; the offset does the same at the median. A step does not
-depend on how far above, so influence is capped. Readings beyond the gate (``p`` below GATE) are
-left out, which alone would ratchet the tail down for ever: what is left out must be accounted
-for. They therefore count as "above" as well, as long as there are not more of them than normal
-operation explains: each is paid for with a token, and tokens come in at a small multiple of the
-gate's own probability. A lasting fault runs out of tokens at once and moves nothing.
+1951): the stretch moves up by ``rate * 0.9`` if a reading lies above the 90 % quantile and down by
+``rate * 0.1`` if it lies below; the offset does the same at the median. A step does not depend on
+the distance, so a single reading's influence is bounded. Readings beyond the gate (``p`` below
+GATE) must not teach the tail, but merely leaving them out would bias it downwards for ever. They
+therefore also count as "above", as long as normal operation explains their number: each costs a
+token, and tokens are added at a small multiple of the gate's probability. A lasting fault soon uses
+up the tokens and then changes nothing.
 
-A new stream's tail starts with the stretch that the training streams had at their end. Where the
-stream stands among its group is not known: its first readings say so. For the first
-``start`` of them nothing is left out and the offset moves in steps that fall as 1 / n, by at most
-about 0.6 decades in all.
+A new stream's tail starts with the stretch that the training streams had at their end. How the
+stream's level differs from its group's is learned from its first ``start`` readings: none of them
+is left out, and the offset moves in steps that decrease as 1 / n, by 0.6 decades at most.
 """
 
 from __future__ import annotations
@@ -36,47 +37,49 @@ from typing import Any, ClassVar, Final
 from models.scoring.calibration import Calibration
 from models.scoring.stored import Stored
 
-#: ``log10 p`` beyond which a reading teaches nothing.
+#: ``log10 p`` of the gate: readings with a smaller ``p`` do not teach the tail.
 GATE: Final = -2.0
-#: ``log10`` of the share of readings above the quantile that is tracked.
+#: ``log10`` of the share of readings above the quantile that the stretch tracks.
 HIGH: Final = -1.0
 #: Half-life of the smoothing, in readings.
 HALF_LIFE: Final = 20.0
 ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
-#: The slow magnitude is fed with at most this many decades (p = 1e-5), and has its gain up to as
-#: many: of what lies further out the swift one knows more.
+#: Averages count each reading with at most this many decades (p = 1e-5), and their gains end there:
+#: what lies further out is shown by the reading itself.
 CLIP: Final = 5.0
-#: It lies at most this many times as far above its median as the last few readings' average does:
-#: what is over must not ring on. Where it does not end, this many times that average above it.
+#: The slow average counts up to this many times the distance of the last few readings' average from
+#: the median, so that an alarm ends with its fault. Where drift is the fault: up to this many times
+#: that average.
 RINGING: Final = 1.7
 QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
-#: The level that gives an excursion's peak is fed with at most this many, so that a single absurd
-#: reading has no lasting peak.
+#: Magnitudes are clipped at this many decades for an excursion's level, so that a single absurd
+#: reading gives no lasting peak.
 LEVEL_CLIP: Final = 10.0
-#: An excursion ends below this share of its peak, which fades with its own half-life.
+#: An excursion ends below this share of its peak, which fades with a half-life in readings.
 RECOVERY: Final = 1.0 / 3.0
 PEAK_HALF_LIFE: Final = 800.0
 PEAK_DECAY: Final = 0.5 ** (1.0 / PEAK_HALF_LIFE)
 
-#: A magnitude that is not known yet; known ones are not negative.
+#: Marks an unknown magnitude; known ones are not negative.
 UNSET: Final = -1.0
 
 _TOKEN_RATE = 3.0 * 10.0**GATE
 _TOKENS = 20.0
 _SHARE = 10.0**HIGH
-_FIRST = 10.0  # the first step is a 2 * _FIRST-th of the stretch
+_FIRST = 10.0  # the offset's first step is the stretch over 2 * _FIRST
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptationParams(Stored):
-    """How far and how fast a tail may follow its stream; part of a model set.
+    """How far and how fast a tail may adapt to its stream; part of a model set.
 
     Parameters
     ----------
-    rate : step of the logarithm of the stretch per reading; 0: the tail stays.
+    rate : step of the logarithm of the stretch per reading; 0: no adaptation.
     pace : step of the offset, as a multiple of the stretch's.
-    min_stretch, max_stretch : bounds of the stretch; ``max_offset`` that of the offset, in decades.
-    start : readings in which a new stream finds its place.
+    min_stretch, max_stretch : bounds of the stretch.
+    max_offset : bound of the offset, in decades.
+    start : readings of a new stream's start phase.
     first_stretch : stretch that a new stream's tail starts with.
     """
 
@@ -94,7 +97,7 @@ class AdaptationParams(Stored):
     max_offset: float = 10.0
     start: int = 100
     first_stretch: float = 1.0
-    # the bounds' logarithms, which each reading asks for
+    # the bounds' logarithms, which are needed for each reading
     log_min_stretch: float = field(init=False, repr=False, compare=False)
     log_max_stretch: float = field(init=False, repr=False, compare=False)
 
@@ -111,7 +114,7 @@ class Smoother:
     ----------
     slow, quick : averages of half-life 20 and 4. ``slow`` counts up to RINGING times what
         ``quick`` lies above the median.
-    swift : the newest swift magnitude; UNSET: none yet.
+    swift : the swift average, over a reading or two; UNSET: none yet.
     """
 
     slow: float
@@ -130,12 +133,18 @@ class Smoother:
         held
             Keep the slow one at its median: what is left of an excursion is no alarm.
         """
+        clipped = fast if fast < CLIP else CLIP
         swift = fast
         if cal.swiftness < 1.0:
-            if self.swift >= 0.0:
-                swift = self.swift + cal.swiftness * (fast - self.swift)
-            self.swift = swift
-        clipped = fast if fast < CLIP else CLIP
+            if not cal.swift_gain:
+                before = fast if self.swift < 0.0 else self.swift
+                swift = self.swift = before + cal.swiftness * (fast - before)
+            else:
+                before = cal.median if self.swift < 0.0 else self.swift
+                self.swift = before + cal.swiftness * (clipped - before)
+                lifted = cal.swift_shift + cal.swift_gain * self.swift
+                if lifted > fast:
+                    swift = lifted
         self.quick += QUICK_ALPHA * (clipped - self.quick)
         slow = self.slow + ALPHA * (clipped - self.slow)
         if not cal.ends:
@@ -157,21 +166,21 @@ class Smoother:
 
 @dataclass(slots=True)
 class ExcursionTracker:
-    """The stretch beyond the gate that the stream is in, or comes back from.
+    """The excursion beyond the gate that the stream is in, or comes back from.
 
     Attributes
     ----------
-    level : average magnitude of half-life 20, each clipped at LEVEL_CLIP.
-    peak : highest level of the excursion, fading; 0: there is none.
+    level : average magnitude with a half-life of 20, clipped at LEVEL_CLIP.
+    peak : highest level of the excursion, fading; 0 without an excursion.
     """
 
     level: float = 0.0
     peak: float = 0.0
 
     def update(self, fast: float, cal: Calibration) -> bool:
-        """Take in a reading's combined magnitude; whether the stream has come back from the peak.
+        """Add a reading's combined magnitude; return whether the stream has recovered.
 
-        Until the peak has faded, what is left of the excursion is not smoothed into a new one.
+        It counts as recovered until the peak has faded.
         """
         self.level += ALPHA * ((fast if fast < LEVEL_CLIP else LEVEL_CLIP) - self.level)
         if self.peak == 0.0:
@@ -185,7 +194,7 @@ class ExcursionTracker:
         return True
 
     def begin(self) -> None:
-        """Note that the magnitude lies beyond the gate."""
+        """Begin an excursion, unless one is under way: the magnitude lies beyond the gate."""
         if self.peak == 0.0:
             self.peak = self.level
 
@@ -196,9 +205,10 @@ class QuantileTracker:
 
     Attributes
     ----------
-    log_stretch, offset : of the tail; the offset in decades.
-    tokens : readings beyond the gate that normal operation still explains.
-    beyond : readings in a row beyond the gate.
+    log_stretch : logarithm of the tail's stretch.
+    offset : offset of the tail, in decades.
+    tokens : number of further readings beyond the gate that normal operation explains.
+    beyond : consecutive readings beyond the gate.
     age : readings so far, counted up to the params' ``start``.
     """
 
@@ -217,7 +227,7 @@ class QuantileTracker:
         accept: int,
         lasting: float = -math.inf,
     ) -> float:
-        """Take in a magnitude; return it less the offset, over the stretch, as both were.
+        """Take in a magnitude; return it less the previous offset, over the previous stretch.
 
         Parameters
         ----------
@@ -232,8 +242,8 @@ class QuantileTracker:
         accept
             Readings beyond the gate after which their level is the new normal; 0: never.
         lasting
-            What the slow average says by itself: where that is beyond the gate, a reading which
-            does not bear it out teaches nothing.
+            The slow average on the magnitude's scale. If it lies beyond the gate, the reading
+            teaches nothing, even if the last few readings do not confirm it.
         """
         u = self.relative(m, cal)
         furthest = self.relative(lasting, cal) if lasting > m else u
@@ -265,7 +275,7 @@ class QuantileTracker:
         self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), how)
 
     def _move(self, by: float, along: float, how: AdaptationParams) -> None:
-        # plain comparisons: min and max would take as long as all the rest of the step
+        # plain comparisons: min and max would take as long as the rest of the step
         stretch = self.log_stretch + by
         if stretch < how.log_min_stretch:
             stretch = how.log_min_stretch
@@ -278,10 +288,10 @@ class QuantileTracker:
         self.offset = offset if offset < bound else bound
 
     def relative(self, m: float, cal: Calibration) -> float:
-        """Return a magnitude as the tail sees it now: less the offset, over the stretch.
+        """Return a magnitude relative to the tail: ``(m - offset) / stretch`` up to the gate.
 
-        Beyond the gate what is further is further by as much, whatever the stretch: how far a
-        fault lies does not follow from how noisy the stream has been.
+        Beyond the gate distances are not divided by the stretch: the size of a fault does not
+        depend on how noisy the stream has been.
         """
         above = m - self.offset
         stretch = math.exp(self.log_stretch)
@@ -291,7 +301,7 @@ class QuantileTracker:
 
 
 class AdaptiveTail:
-    """The budget-free state of one stream; ``step`` is the whole of the adaptation."""
+    """Adaptive state of one stream, independent of the budget; ``step`` adds a reading."""
 
     __slots__ = ("excursion", "quantiles", "smoother")
 
@@ -310,18 +320,18 @@ class AdaptiveTail:
     def step(
         self, fast: float, cal: Calibration, how: AdaptationParams | None, accept: int = 0
     ) -> tuple[float, float]:
-        """Take in one reading.
+        """Add one reading.
 
         Parameters
         ----------
-        fast : its combined magnitude in decades.
+        fast : combined magnitude of the reading, in decades.
         cal : calibration of the detectors present.
-        how : None leaves the tail where it is.
-        accept : readings in a row beyond the gate after which these are the new normal; 0: never.
+        how : parameters of the adaptation; None: the tail does not adapt.
+        accept : consecutive readings beyond the gate after which they are the new normal; 0: never.
 
         Returns
         -------
-        (m, u) : the magnitude, and the same less the offset, over the stretch.
+        (m, u) : the magnitude, and the magnitude relative to the tail.
         """
         recovered = self.excursion.update(fast, cal)
         m = self.smoother.update(fast, cal, held=recovered)
@@ -333,16 +343,16 @@ class AdaptiveTail:
         return m, self.quantiles.update(m, cal, how, recovered, accept, lasting)
 
     def pause(self, median: float) -> None:
-        """After a gap: what was smooth before says nothing about now."""
+        """Restart smoothing and excursion after a gap."""
         self.smoother = Smoother(median, median)
         self.excursion = ExcursionTracker(level=median)
 
     def settle_again(self) -> None:
-        """After maintenance: find the stream's place as a new stream's is found."""
+        """Repeat the start phase of a new stream, after maintenance."""
         self.quantiles.age = 0
 
     def to_list(self) -> list[float]:
-        """Return it ready for JSON, exactly; in the order of _RANGES."""
+        """Return the state ready for JSON, exactly, in the order of _RANGES."""
         s, e, q = self.smoother, self.excursion, self.quantiles
         known = [s.slow, q.log_stretch, q.tokens, e.peak, e.level, q.offset, q.beyond, q.age,
                  s.quick]  # fmt: skip
@@ -350,12 +360,12 @@ class AdaptiveTail:
 
     @classmethod
     def from_list(cls, data: Any) -> AdaptiveTail:
-        """Read what :meth:`to_list` returned, or the beginning of it.
+        """Read what :meth:`to_list` returned; missing numbers at the end have defaults.
 
         Raises
         ------
         ValueError, TypeError
-            Empty, not numbers, or not numbers that a tail can have.
+            The list is empty, or an entry is not a number in its range.
         """
         values: list[Any] = list(data)[: len(_RANGES)]
         if not values:
@@ -372,8 +382,8 @@ class AdaptiveTail:
         return tail
 
 
-#: What each number of a stored tail can be, in their order. Wide: they keep what is computed from
-#: them finite; how far a tail may move is the model set's ``adaptation``.
+#: Defaults and valid ranges of a stored tail's numbers, in order. The ranges only keep computed
+#: values finite; the limits of adaptation are in the model set.
 _USUAL: Final = (None, 0.0, _TOKENS, 0.0, 0.0, 0.0, 0, 0, None, UNSET)
 _RANGES: Final = {
     "slow": (-1e3, 1e3),

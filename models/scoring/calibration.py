@@ -53,14 +53,17 @@ class Calibration(Stored):
     final : tail of the maximum of swift and slow magnitude after adaptation.
     fixed : the same tail without adaptation.
     gate, high, middle : quantiles of ``fixed`` at the gate, and those that the tail tracks.
-    swiftness : weight of the newest reading in the swift magnitude; 1: it is the fast one.
+    swiftness : weight of the newest reading in the swift average; 1: there is none.
+    swift_shift, swift_gain : ``swift_shift + swift_gain * average`` is the swift average on the
+        fast magnitude's scale; the swift magnitude is the larger of both. Gain 0, where few
+        readings were trained on: it is the average itself.
     local : whether the adaptive stretch acts up to the gate only.
     ends : whether the slow magnitude ends with what it averages (:class:`Smoother`).
     """
 
     KEYS: ClassVar = (
         "detectors", "tails", "fast", "shift", "gain", "median", "final", "fixed", "gate", "high",
-        "middle", "swiftness", "local", "ends",
+        "middle", "swiftness", "swift_shift", "swift_gain", "local", "ends",
     )  # fmt: skip
 
     detectors: tuple[str, ...]
@@ -75,6 +78,8 @@ class Calibration(Stored):
     high: float
     middle: float
     swiftness: float = 1.0
+    swift_shift: float = 0.0
+    swift_gain: float = 0.0
     local: bool = False
     ends: bool = False
 

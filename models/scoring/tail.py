@@ -1,7 +1,7 @@
-"""Turn raw magnitudes into tail probabilities, and those into the common score.
+"""Turn raw magnitudes into tail probabilities, and these into the common score.
 
-One scale for every asset, detector and model version: with ``p`` the probability, under normal
-behaviour, of a magnitude at least as large, ``score = clip(-0.2 * log10(p) - 0.1, 0, 1)``.
+``p`` is the probability, under normal operation, of a magnitude at least as large. The score has
+the same scale for every asset, detector and version: ``clip(-0.2 * log10(p) - 0.1, 0, 1)``.
 
 A :class:`Tail` is an empirical body and a generalised Pareto tail (peaks over threshold; Pickands
 1975, Coles 2001). The tail is *predictive*: its shape is widened by one over the number of
@@ -29,8 +29,8 @@ from models.arrays import Floats
 from models.detectors.base import Array
 from models.scoring.stored import Stored
 
-#: The ``p`` of an answer is never below ten to this: nobody can know more. ``log10_p`` goes on, so
-#: that far and very far are distinguished.
+#: Lower bound of ``log10`` of a reported ``p``: no sample supports less. ``log10_p`` itself is not
+#: bounded, so that far and very far stay distinct.
 FLOOR: Final = -12.0
 #: The Pareto tail is fitted to so many readings, a share between those below: few readings need a
 #: large share to estimate a scale, many allow a small one, which is less biased.
@@ -42,7 +42,7 @@ MAX_SHARE: Final = 0.2
 #: all is further off than in CHANCE of all samples.
 CENSORED: Final = 0.1
 CHANCE: Final = 0.01
-#: Exceedances no further apart than this belong to one cluster.
+#: Exceedances at most this many readings apart belong to one cluster.
 APART: Final = 5
 _BODY = 64
 #: Standard deviation of the shape's normal prior around 0.
@@ -57,12 +57,12 @@ def score_of(log10_p: float) -> float:
 
 @lru_cache(maxsize=64)
 def threshold_of(budget: float) -> float:
-    """Return the score at which a false-alarm budget (probability per reading) is spent."""
+    """Return the score threshold of a false-alarm budget (probability per reading)."""
     return score_of(math.log10(budget))
 
 
 def criticality_of(score: float) -> str:
-    """Return how severe a reading of this score is: critical, high, medium or low."""
+    """Return the severity of a score: critical, high, medium or low."""
     if score < 0.5:
         return "low"
     return "medium" if score < 0.7 else "high" if score < 0.9 else "critical"
@@ -78,7 +78,7 @@ class Tail(Stored):
     y : ``log10`` of the probability to exceed each of ``x``; descending.
     beta : scale of the tail, in the magnitude's unit; its mean excess when the shape is 0.
     xi : predictive shape of the tail; below 0 it ends somewhere.
-    n_eff : readings in the calibration sample, counted as independent ones.
+    n_eff : effective number of independent readings in the calibration sample.
     """
 
     KEYS: ClassVar = ("x", "y", "beta", "xi", "n_eff")
@@ -92,7 +92,7 @@ class Tail(Stored):
     _ys: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # kept as arrays as well: recreating them would cost more than all the rest of scoring
+        # also stored as arrays: creating them for each call would cost more than the scoring
         object.__setattr__(self, "_xs", np.array(self.x, np.float64))
         object.__setattr__(self, "_ys", np.array(self.y, np.float64))
 
@@ -132,12 +132,11 @@ class Tail(Stored):
         return out
 
     def decades(self, magnitudes: Array) -> Floats:
-        """Return the magnitude in decades of rarity, unbounded.
+        """Return magnitudes in decades of rarity: ``-log10 p`` with an exponential tail.
 
-        ``-log10 p`` with an exponential tail.
-
-        Linear in the magnitude beyond the data, so far is never the same as near and ratios to
-        an event's peak keep their meaning; only :meth:`log10_p` claims to be a probability.
+        Beyond the data, decades are linear in the magnitude. Larger magnitudes thus always give
+        more decades, and ratios to an event's peak are meaningful. They are not a calibrated
+        probability there; :meth:`log10_p` is.
         """
         excess = np.maximum(magnitudes - self.x[-1], 0.0) * (_LOG10_E / self.beta)
         out: Floats = excess - np.interp(magnitudes, self._xs, self._ys, left=0.0)
@@ -157,7 +156,7 @@ class Tail(Stored):
         return log10_p < -math.log10(self.n_eff) - 1.0
 
     def stretched(self, ratio: float) -> Tail:
-        """Return the tail of magnitudes that lie ``ratio`` times as far above the median."""
+        """Return the tail with all distances above the median multiplied by ``ratio``."""
         middle = self.quantile(math.log10(0.5))
         x = tuple(v if v <= middle else middle + ratio * (v - middle) for v in self.x)
         return replace(self, x=x, beta=self.beta * ratio)
@@ -176,9 +175,9 @@ def fit_tail(series: list[Floats], *, apart: int = APART, repeats: int = 1) -> T
         Out-of-fold magnitudes in time order, one array per stream: the order shows how many
         independent exceedances there are.
     apart : int
-        Readings without an exceedance that part two clusters.
+        Most readings between exceedances of one cluster.
     repeats : int
-        How often the series hold each reading: a repetition is no new knowledge.
+        Number of times that the series contain each reading: repetitions add no information.
 
     Raises
     ------
@@ -203,7 +202,7 @@ def fit_tail(series: list[Floats], *, apart: int = APART, repeats: int = 1) -> T
     k_eff = max(len(excess) / repeats / tau, 2.0)
     xi, beta = _robust_gpd(excess, k_eff)
     tail_p = len(excess) / n
-    # evenly in log10 p, so that the body is as fine near the tail as it is in the middle
+    # evenly spaced in log10 p, so that the body has enough points near the tail
     y = np.linspace(0.0, math.log10(tail_p), _BODY)[1:-1]
     x = np.quantile(pooled, 1.0 - 10.0**y)
     x = np.concatenate([[pooled[0]], x, [start]])
@@ -226,9 +225,9 @@ def cluster_size(series: list[Floats], start: float, apart: int = APART) -> floa
     series : list of (n_i,)
         Magnitudes in time order.
     start
-        From which on a value exceeds.
+        Threshold of an exceedance.
     apart
-        Readings that separate two clusters.
+        Most readings between exceedances of one cluster.
     """
     exceed = clusters = 0
     for values in series:
