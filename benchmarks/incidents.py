@@ -24,9 +24,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import chi2
 
-from models.arrays import Floats
+from models.arrays import Floats, Times
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
 from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.seasonality_fit import epoch_seconds
 from models.scoring.bursts import AT_ONCE_WHY, MONTH_S, Burst, OpeningRule
 from models.scoring.calibration import subset_key
 from models.scoring.ensemble import Reading
@@ -106,7 +107,8 @@ def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
     alarms = found = severe = 0
     for i in range(case.streams):
         number = i if unmet is None else _OTHERS + i
-        rarities = _rarities(model_set, plant(number).values[0])[-part:]
+        other = plant(number)
+        rarities = _rarities(model_set, other.values[0], other.timestamps)[-part:]
         alarms += int((rarities >= level).sum())
         opened = openings(rarities, case.interval_s, level, rule, policy.event_silence_s)
         found += len(opened)
@@ -128,23 +130,27 @@ def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
     )
 
 
-def _rarities(model_set: ModelSet, values: Floats) -> Floats:
+def _rarities(model_set: ModelSet, values: Floats, times: Times) -> Floats:
     """Return ``-log10 p`` (n,) of one new stream by the service's recursion."""
     cal = model_set.calibrations[subset_key(model_set.names, False)]
     follower = model_set.new_tail()
     parts = []
-    for fast in _fast(model_set, values):
+    for fast in _fast(model_set, values, times):
         steps = [follower.step(f, cal, model_set.adaptation)[1] for f in fast.tolist()]
         parts.append(-cal.final.log10_ps(np.array(steps)))
     return np.concatenate(parts)
 
 
-def _fast(model_set: ModelSet, values: Floats) -> Iterator[Floats]:
+def _fast(model_set: ModelSet, values: Floats, times: Times) -> Iterator[Floats]:
     """Yield combined magnitudes in decades, block by block."""
     cal = model_set.calibrations[subset_key(model_set.names, False)]
-    width = model_set.window
+    pre, width = model_set.preprocessing, model_set.window
     for start in range(width - 1, len(values), _BLOCK):
-        rows = model_set.preprocessing.scaled(values[start - width + 1 : start + _BLOCK])
+        block = slice(start - width + 1, start + _BLOCK)
+        own = values[block]
+        if pre.seasonality is not None:
+            own = own - pre.seasonality.offsets(epoch_seconds(times[block]))
+        rows = pre.scaled(own)
         raw = {}
         for name in cal.detectors:
             detector = model_set.detectors[name]

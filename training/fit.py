@@ -26,7 +26,14 @@ from training.cli.fit_arguments import (
 from training.cli.progress import ProgressDisplay
 from training.data.quality import assess
 from training.data.schedule_file import read_schedules
-from training.data.sources import POSTGRESQL, SIMULATED, TrainingData, load_data, with_conditions
+from training.data.sources import (
+    POSTGRESQL,
+    SIMULATED,
+    TrainingData,
+    load_data,
+    with_clock,
+    with_conditions,
+)
 from training.pipeline import Outcome, Request, train
 from training.reports.fit_report import print_budgets, print_fit, print_power, print_published
 from training.reports.quality_report import print_quality
@@ -147,7 +154,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
     )  # fmt: skip
     return Request(
         data=data,
-        options=with_conditions(options, data.feature_names),
+        options=with_conditions(with_clock(options, form.time_zone), data.feature_names),
         group_by=arguments.group_by,
         groups_file=arguments.groups,
         only=arguments.only,

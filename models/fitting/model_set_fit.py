@@ -46,7 +46,8 @@ from models.fitting.cross_validation import (
 )
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
-from models.fitting.scaling import check_training
+from models.fitting.scaling import check_training, drift_is_fault
+from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
 from models.fitting.trimming import without_faulty
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key, subsets
@@ -129,17 +130,31 @@ def fit_model_set(
     check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
     found = find_conditions(clean_data.streams, clean_data.names, options.condition, options.seed)
     clean_data.notes += found.notes
+    seasonal = SeasonalFit()
     if options.drift != "fault":
-        clean_data = without_faulty(clean_data, options.trim, found.conditions)
+        if not drift_is_fault(clean_data.streams):
+            seasonal = find_seasonality(
+                restate(found.conditions, clean_data.streams), clean_data.timestamps,
+                clean_data.names, options.seasonality, options.seed,
+            )  # fmt: skip
+            clean_data.notes += seasonal.notes
+        clean_data = without_faulty(
+            clean_data,
+            options.trim,
+            seasonal.restate(restate(found.conditions, clean_data.streams), clean_data.timestamps),
+        )
     received = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
-    streams = restate(found.conditions, received)
+    streams = seasonal.restate(restate(found.conditions, received), clean_data.timestamps)
     plan = FitPlan(
-        replace(clean_data, streams=streams), options, found.conditions, found.least(received)
-    )
+        replace(clean_data, streams=streams), options, found.conditions, found.least(received),
+        seasonal.seasonality,
+    )  # fmt: skip
     folds = plan.folds() if plan.scales.kept else []
     report = _report(plan, streams)
     if found.figures:
         report.figures["conditions"] = found.figures
+    if seasonal.figures:
+        report.figures["seasonality"] = seasonal.figures
     columns: dict[str, Floats] = {}
     if plan.scales.kept:
         model_set, columns = _fit_detectors(

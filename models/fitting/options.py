@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from errors import TrainingError
 from models.detectors.base import (
@@ -25,6 +26,13 @@ DETECTORS: dict[str, type[Detector]] = {
 }
 
 
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        return False
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """Options of a fit; every field has a default that needs no labels.
@@ -41,6 +49,9 @@ class FitOptions:
         the data (:mod:`models.fitting.tolerance`).
     condition : features that indicate operating conditions; "auto": searched in the data
         (:mod:`models.fitting.condition_fit`); "none": a single condition.
+    seasonality : "auto": readings are compared with what is usual at their time of the day or week
+        if the data follow it (:mod:`models.fitting.seasonality_fit`), by the clock of UTC; a time
+        zone: by its clock; "none": never.
     counters : "auto": features that only rise are replaced by their rate per hour
         (:mod:`models.fitting.counter_rates`); "none": their values are used.
     adaptation : "auto", or the step size of the adaptive tail; 0: no adaptation.
@@ -64,6 +75,7 @@ class FitOptions:
     baseline: str | int = "auto"
     horizon: str | int = "auto"
     condition: str | Sequence[str] = "auto"
+    seasonality: str = "auto"
     counters: str = "auto"
     adaptation: str | float = "auto"
     missing: str = "auto"
@@ -82,6 +94,11 @@ class FitOptions:
             raise TrainingError(f"drift: {self.drift!r} is not auto, normal or fault")
         if self.counters not in ("auto", "none"):
             raise TrainingError(f"counters: {self.counters!r} is not auto or none")
+        if self.seasonality not in ("auto", "none") and not _is_zone(self.seasonality):
+            raise TrainingError(
+                f"seasonality: {self.seasonality!r} is not auto, none or an IANA time zone such as"
+                " Europe/Berlin"
+            )
         if self.missing not in ("auto", "refuse", "impute"):
             raise TrainingError(f"missing: {self.missing!r} is not auto, refuse or impute")
         if self.horizon != "auto" and not (isinstance(self.horizon, int) and self.horizon >= 0):

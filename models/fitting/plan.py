@@ -33,6 +33,7 @@ from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import skipped_mean
 from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
+from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
 
@@ -49,10 +50,12 @@ class FitPlan:
 
     Parameters
     ----------
-    data : normal readings without garbage, restated for the usual operating condition.
+    data : normal readings without garbage, restated for the usual operating condition and without
+        what is usual at their times.
     options : FitOptions
     conditions : operating conditions of the readings; None: a single one.
     least : (d,) spread of features that are constant within conditions but differ between them.
+    seasonality : what is usual at each time; None: the same at all times.
     """
 
     def __init__(
@@ -61,10 +64,12 @@ class FitPlan:
         options: FitOptions,
         conditions: Conditions | None = None,
         least: Floats | None = None,
+        seasonality: Seasonality | None = None,
     ) -> None:
         self.options = options
         self.data = data
         self.conditions = conditions
+        self.seasonality = seasonality
         streams, self.names = data.streams, tuple(data.names)
         self.lengths = [len(s) for s in streams]
         fate = "any other value is rare" if options.watch_still else "not used"
@@ -397,6 +402,7 @@ class FitPlan:
             "impute" if imputed else "refuse", imputed, limits, self.standing,
             self.data.garbage.of(self.scales.kept), self.data.nulls,
             self.conditions.of(self.scales.kept) if self.conditions else None,
+            seasonality=self.seasonality.of(self.scales.kept) if self.seasonality else None,
         )  # fmt: skip
 
 

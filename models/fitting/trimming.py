@@ -26,10 +26,8 @@ import numpy as np
 from models.arrays import Bools, Floats
 from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
-from models.fitting.condition_fit import restate
 from models.fitting.distance import fit_distance
 from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales
-from models.scoring.conditions import Conditions
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
@@ -48,7 +46,7 @@ _ROUNDS: Final = 8
 
 
 def without_faulty(
-    data: Cleaned, max_share: float, conditions: Conditions | None = None
+    data: Cleaned, max_share: float, restated: Sequence[Floats] | None = None
 ) -> Cleaned:
     """Return the training data without unlabelled faults, with a note that names their rows.
 
@@ -58,9 +56,10 @@ def without_faulty(
     ----------
     data : training data without garbage, as received.
     max_share : largest share of the readings to leave out.
-    conditions : operating conditions, within which events are judged; None: a single one.
+    restated : its readings less what is usual in their operating condition and at their time, by
+        which events are judged; None: as received.
     """
-    seen = restate(conditions, data.streams)
+    seen = data.streams if restated is None else list(restated)
     kept = fit_scales(seen, data.names).kept
     if not max_share or not kept or drift_is_fault(data.streams):
         return data

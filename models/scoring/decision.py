@@ -383,8 +383,12 @@ class StreamScorer:
         level = pre.center if reading.warm else stream.state.normal(pre)
         if pre.conditions is not None:
             metadata["explanation"]["condition"] = pre.conditions.described(reading.condition)
+        if pre.seasonality is not None:
+            metadata["explanation"]["seasons"] = pre.seasonality.described()
         rows = (stream.raw[row], stream.received[row])
-        self.explainer.add(metadata, rows, level, inputs, reading.condition)
+        time = reading.point.timestamp
+        seconds = 0.0 if time is None else time.timestamp()
+        self.explainer.add(metadata, rows, level, inputs, reading.condition, seconds)
 
     def _in_order(self, reading: PreparedReading) -> bool:
         """Return whether a reading is in order, plausible and not suppressed."""

@@ -21,7 +21,7 @@ class Explainer:
 
     def __init__(self, pre: Preprocessing) -> None:
         self._pre = pre
-        self._targets: list[tuple[dict[str, Any], Floats, Floats, Floats, int]] = []
+        self._targets: list[tuple[dict[str, Any], Floats, Floats, Floats, int, float]] = []
         self._asked: dict[str, list[tuple[int, float, Floats]]] = {}
 
     def add(
@@ -31,19 +31,22 @@ class Explainer:
         level: Floats,
         inputs: dict[str, tuple[float, Floats]],
         condition: int = 0,
+        seconds: float = 0.0,
     ) -> None:
         """Add one anomaly to be explained.
 
         Parameters
         ----------
         metadata : the result's metadata, whose ``explanation`` will be completed.
-        rows : (d,) values in own units, restated for the usual operating condition and as received.
-        level : (d,) the stream's normal level, in the usual condition.
+        rows : (d,) values in own units, restated (usual operating condition, no season) and as
+            received.
+        level : (d,) the stream's normal level, restated likewise.
         inputs : each detector's decades, and its scaled row (d,) or window (w, d).
         condition : index of the reading's operating condition.
+        seconds : time of the reading, since 1970.
         """
         at = len(self._targets)
-        self._targets.append((metadata, *rows, level, condition))
+        self._targets.append((metadata, *rows, level, condition, seconds))
         for name, (weight, x) in inputs.items():
             self._asked.setdefault(name, []).append((at, weight, x))
 
@@ -71,6 +74,8 @@ class Explainer:
         with np.errstate(over="ignore"):
             z = np.clip((rows - levels) / pre.scale, -SCALED_CLIP, SCALED_CLIP)
         normal = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
+        if pre.seasonality is not None:
+            normal = normal + pre.seasonality.offsets(np.array(arrays[4]))
         if pre.conditions is not None:
             normal = pre.conditions.original(normal, np.array(arrays[3], np.intp))
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_LISTED]

@@ -32,6 +32,7 @@ from models.scoring.conditional_mean import expected
 from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
+from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing
 from models.scoring.stored import Stored
 
@@ -70,12 +71,14 @@ class Preprocessing(Stored):
         describe readings restated for the usual condition.
     counters : features that only rise, replaced by their rates; None: there are none. The other
         attributes describe the rates.
+    seasonality : what is usual at each time of the day or week; None: the same at all times. The
+        other attributes describe readings less this.
     """
 
     KEYS: ClassVar = (
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
-        "counters",
+        "counters", "seasonality",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -95,6 +98,7 @@ class Preprocessing(Stored):
     nulls: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     conditions: Conditions | None = None
     counters: Counters | None = None
+    seasonality: Seasonality | None = None
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
@@ -133,7 +137,10 @@ class Preprocessing(Stored):
         return out if self.mix is None else out @ self.mix
 
     def row(
-        self, features: Mapping[str, float], excused: Collection[str] = ()
+        self,
+        features: Mapping[str, float],
+        excused: Collection[str] = (),
+        seconds: float | None = None,
     ) -> tuple[list[float], list[str]]:
         """Return one reading's values in order, and the names of imputed features.
 
@@ -147,6 +154,8 @@ class Preprocessing(Stored):
             Values by name; some may be missing.
         excused
             Features that may always be missing: rates of counters that were sent.
+        seconds
+            Time of the reading, since 1970; None if it is not known.
 
         Raises
         ------
@@ -169,9 +178,12 @@ class Preprocessing(Stored):
         if self.conditions is not None:
             place[0] = self.conditions.guess(received)
             values = self.conditions.restated(received[None], place)[0]
+        usual = np.zeros(len(values))
+        if self.seasonality is not None and seconds is not None:
+            usual = self.seasonality.offsets(np.array([seconds]))[0]
         with np.errstate(over="ignore"):
-            z = np.where(here, (values - self.center) / self.scale, 0.0)
-        imputed = self.center + self.scale * expected(z[None], self.mix, here[None])[0]
+            z = np.where(here, (values - usual - self.center) / self.scale, 0.0)
+        imputed = usual + self.center + self.scale * expected(z[None], self.mix, here[None])[0]
         if self.conditions is not None:
             imputed = self.conditions.original(imputed[None], place)[0]
         return np.where(here, received, imputed).tolist(), absent

@@ -253,6 +253,8 @@ def prepare(
     if pre.counters is not None:
         _count(pre, usable, received[len(past) :], window[-1] if window else None)
     raw = received if pre.conditions is None else _restated(pre.conditions, usable, received)
+    if pre.seasonality is not None:
+        raw = raw - _usual(pre, [*window[len(window) - len(past) :], *(r.point for r in usable)])
     if work.state is None:
         _learn_past(pre, state, raw[: len(past)])
     track = WindowIndex(len(past), width)
@@ -272,6 +274,25 @@ def _restated(
     for row, column in np.argwhere(off[first:]).tolist() if off.any() else ():
         readings[row].unfit = [*readings[row].unfit, conditions.indicators[column]]
     return conditions.restated(received, at)
+
+
+def _usual(pre: Preprocessing, points: Sequence[Reading]) -> Floats:
+    """Return what is usual (n, d) at the times of readings.
+
+    Those of a window sent without times precede the next reading at the group's interval.
+    """
+    assert pre.seasonality is not None  # noqa: S101
+    seconds = np.empty(len(points))
+    later = 0.0
+    for at in range(len(points) - 1, -1, -1):
+        time = points[at].timestamp
+        later = later - (pre.interval or 0.0) if time is None else time.timestamp()
+        seconds[at] = later
+    return pre.seasonality.offsets(seconds)
+
+
+def _seconds(point: Reading) -> float | None:
+    return None if point.timestamp is None else point.timestamp.timestamp()
 
 
 def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
@@ -340,7 +361,7 @@ def _count(
     for reading, row in zip(readings, received, strict=True):
         follows = before if reading.step is Step.NEXT and not reading.resumed else None
         features, excused = _rates(pre, reading.point, follows)
-        row[:], reading.imputed = pre.row(features, excused)
+        row[:], reading.imputed = pre.row(features, excused, _seconds(reading.point))
         if pre.standing is not None:
             reading.moved = pre.standing.moved(features)
         if not (reading.step is Step.LATE or reading.suppressed is not None or reading.outside):
@@ -422,9 +443,9 @@ def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]
     for before, point in zip((None, *window), window, strict=False):
         try:
             if pre.counters is None:
-                values, _ = pre.row(point.features)
+                values, _ = pre.row(point.features, (), _seconds(point))
             else:
-                values, _ = pre.row(*_rates(pre, point, before if rows else None))
+                values, _ = pre.row(*_rates(pre, point, before if rows else None), _seconds(point))
             rows.append(values)
         except InputError:
             rows.clear()
@@ -450,7 +471,7 @@ def _values(
     except KeyError:
         pass
     try:
-        values, reading.imputed = pre.row(features)
+        values, reading.imputed = pre.row(features, (), _seconds(reading.point))
         return values
     except InputError as error:
         reading.error = error

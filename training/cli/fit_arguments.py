@@ -113,6 +113,12 @@ PARAMETERS: tuple[Parameter, ...] = (
         " normal values; auto: search the data; none: a single condition (auto)",
     ),
     Parameter(
+        "seasonality", None, "seasonality", str,
+        "auto: compare readings with what is usual at their time of the day or week if the data"
+        " follow it, by the clock of --time-zone or of UTC; ZONE: by another clock, such as"
+        " Europe/Berlin; none: with what is usual at all times (auto)",
+    ),
+    Parameter(
         "counters", None, "counters", str,
         "auto: replace features that only rise, such as operating hours, by their rate per hour;"
         " none: use their values (auto)",

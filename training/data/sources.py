@@ -271,6 +271,13 @@ def with_conditions(options: FitOptions, features: Sequence[str]) -> FitOptions:
     return replace(options, condition=_chosen(options.condition, features, "condition"))
 
 
+def with_clock(options: FitOptions, time_zone: str | None) -> FitOptions:
+    """Return the options with the zone of the data's times as the clock of seasons, if named."""
+    if time_zone is None or options.seasonality != "auto":
+        return options
+    return replace(options, seasonality=time_zone)
+
+
 def _chosen(given: str | Sequence[str], features: Sequence[str], option: str) -> list[str]:
     try:
         return names_in(given, features, option)

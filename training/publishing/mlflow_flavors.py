@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from models.arrays import Times
 from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
 from models.fitting.condition_fit import restate
+from models.fitting.seasonality_fit import find_seasonality
 from models.scoring.model_set import ModelSet
 
 #: The only type that skops must be configured to trust: scikit-learn's trees.
@@ -22,7 +24,12 @@ TRUSTED = ["sklearn.tree._tree.Tree"]
 _SAMPLE = 200
 
 
-def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Array]) -> list[Array]:
+def scaled_rows(
+    model_set: ModelSet,
+    names: Sequence[str],
+    values: Sequence[Array],
+    timestamps: Sequence[Times] | None = None,
+) -> list[Array]:
     """Return training readings as scaled rows, the detectors' input.
 
     Parameters
@@ -33,12 +40,20 @@ def scaled_rows(model_set: ModelSet, names: Sequence[str], values: Sequence[Arra
         Columns of the values.
     values
         One array (n, d) per stream, in own units.
+    timestamps
+        Their times (n,), if known.
     """
     pre = model_set.preprocessing
     at = [list(names).index(name) for name in pre.names]
+    streams = restate(pre.conditions, [np.asarray(stream[:, at], np.float64) for stream in values])
+    if pre.seasonality is not None:  # the fit compared readings with other days than their own
+        zone, seed = pre.seasonality.zone, model_set.options["seed"]
+        streams = find_seasonality(streams, timestamps, pre.names, zone, seed).restate(
+            streams, timestamps
+        )
     out: list[Array] = []
-    for stream in values:
-        rows = pre.scaled(*restate(pre.conditions, [np.asarray(stream[:, at], np.float64)]))
+    for stream in streams:
+        rows = pre.scaled(stream)
         if pre.baseline:
             rows = rows - rows[: pre.baseline].mean(axis=0)
         out.append(rows)

@@ -215,7 +215,10 @@ def _children(
                 continue
             if rows is None:
                 values = [stream.values for stream in task.fitted]
-                rows = mlflow_flavors.scaled_rows(model_set, task.prepared.feature_names, values)
+                times = [stream.timestamps for stream in task.fitted]
+                rows = mlflow_flavors.scaled_rows(
+                    model_set, task.prepared.feature_names, values, times
+                )
             if mlflow_flavors.log_point_detector(detector, rows) is not None:
                 mlflow.set_tag(NATIVE_TAG, "sklearn")
                 continue

@@ -1,0 +1,210 @@
+"""Seasons: found where features follow the clock and only there, and worth having."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from errors import TrainingError
+from models.arrays import Floats, Times
+from models.bundles.serialization import load_model_set, save_model_set
+from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.seasonality_fit import SeasonalFit, epoch_seconds, find_seasonality
+from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.model_set import ModelSet
+
+NAMES = ["load", "heat", "noise"]
+START = np.datetime64("2026-02-02T00:00:00", "us")  # a Monday
+
+
+def times_of(days: float, minutes: int = 60) -> Times:
+    return START + np.arange(int(days * 1440 / minutes)) * np.timedelta64(minutes, "m")
+
+
+def plant(times: Times, seed: int = 0, zone_s: float = 0.0, period_h: float = 24.0) -> Floats:
+    """Return (n, 3): load and heat follow the time with deviations of their own, noise does not."""
+    rng = np.random.default_rng(seed)
+    angle = (epoch_seconds(times) + zone_s) / 3600.0 * 2.0 * np.pi / period_h
+    rest = lfilter([0.6], [1.0, -0.8], rng.normal(size=(len(times), 3)), axis=0)
+    usual = np.stack([8.0 * np.sin(angle), 5.0 * np.cos(angle) ** 3, 0.0 * angle], axis=1)
+    return np.asarray(usual + rest)
+
+
+def found(values: Floats, times: Times, asked: str = "auto") -> SeasonalFit:
+    return find_seasonality([values], [times], NAMES, asked)
+
+
+def test_features_that_follow_the_time_of_the_day_lose_what_is_usual_at_it() -> None:
+    times = times_of(20)
+    made = found(plant(times), times)
+    assert made.seasonality is not None
+    assert made.seasonality.described() == ["day"]
+    assert made.figures["day_features"] == 2
+    assert "load, heat" in made.notes[0]
+    later = START + np.timedelta64(30, "D") + np.arange(240) * np.timedelta64(1, "h")
+    fresh = plant(later, 1)
+    left = fresh - made.seasonality.offsets(epoch_seconds(later))
+    assert left[:, 0].std() < 0.25 * fresh[:, 0].std()
+    np.testing.assert_array_equal(left[:, 2], fresh[:, 2])
+
+
+def test_a_training_reading_is_restated_by_other_days_than_its_own() -> None:
+    times = times_of(20)
+    values = plant(times)
+    far = values.copy()
+    day = slice(5 * 24, 6 * 24)
+    far[day] += 40.0 * np.sin(np.arange(24.0))[:, None]
+    (with_it,), (without,) = (found(v, times).restate([v], [times]) for v in (far, values))
+    # that day's own readings move by as much as they did, other days by hardly anything
+    np.testing.assert_allclose((with_it - without)[day], (far - values)[day], atol=1e-9)
+    assert np.abs(np.delete(with_it - without, np.r_[day], axis=0)).max() < 1.5
+
+
+@pytest.mark.parametrize("period_h", [10.0, 25.0])
+def test_another_period_is_no_season(period_h: float) -> None:
+    times = times_of(30)
+    assert found(plant(times, period_h=period_h), times).seasonality is None
+
+
+def test_noise_and_wandering_levels_have_no_season() -> None:
+    times = times_of(30)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(len(times), 3))
+    assert found(noise, times).seasonality is None
+    assert found(noise.cumsum(axis=0), times).seasonality is None
+
+
+def test_fewer_than_five_complete_days_no_times_or_slow_readings_have_no_season() -> None:
+    times = times_of(4.5)
+    assert found(plant(times), times).seasonality is None
+    assert found(plant(times_of(6)), times_of(6)).seasonality is not None
+    slow = times_of(20, 240)  # six readings a day, and two complete weeks
+    assert found(plant(slow), slow).seasonality is None
+    assert find_seasonality([plant(times_of(20))], None, NAMES).seasonality is None
+
+
+def test_it_can_be_switched_off() -> None:
+    times = times_of(20)
+    assert found(plant(times), times, "none").seasonality is None
+
+
+def test_missing_hours_and_days_and_a_fault_of_a_day_do_not_matter() -> None:
+    times = times_of(25)
+    values = plant(times)
+    values[7 * 24 : 8 * 24] = 30.0
+    keep = np.random.default_rng(0).random(len(times)) < 0.95
+    keep[12 * 24 : 14 * 24 + 7] = False
+    made = found(values[keep], times[keep])
+    assert made.seasonality is not None
+    fresh = plant(times, 3)
+    left = fresh - made.seasonality.offsets(epoch_seconds(times))
+    assert left[:, 0].std() < 0.3 * fresh[:, 0].std()
+
+
+def test_a_week_is_found_on_top_of_a_day() -> None:
+    times = times_of(70)
+    weekend = (epoch_seconds(times) // 86_400 + 3) % 7 >= 5
+    values = plant(times) - np.where(weekend, 9.0, 0.0)[:, None] * [1.0, 1.0, 0.0]
+    made = found(values, times)
+    assert made.seasonality is not None
+    assert "week" in made.seasonality.described()
+    left = made.restate([values], [times])[0]
+    assert abs(left[weekend, 0].mean() - left[~weekend, 0].mean()) < 1.0
+
+
+def test_a_plant_that_keeps_local_time_is_followed_by_the_clock_of_its_zone() -> None:
+    winter = times_of(50)  # until a week before the clocks are put forward
+    summer = winter + np.timedelta64(70, "D")
+    made = found(plant(winter, zone_s=3600.0), winter, "Europe/Berlin")
+    utc = found(plant(winter, zone_s=3600.0), winter)
+    assert made.seasonality is not None
+    assert utc.seasonality is not None
+    fresh = plant(summer, 1, zone_s=7200.0)
+    left = [
+        (fresh - one.offsets(epoch_seconds(summer)))[:, 0].std()
+        for one in (made.seasonality, utc.seasonality)
+    ]
+    assert left[0] < 0.75 * left[1]
+
+
+def test_streams_without_a_complete_day_do_no_harm() -> None:
+    times = times_of(20)
+    values = plant(times)
+    short = find_seasonality([values, values[:5]], [times, times[:5]], NAMES)
+    assert short.seasonality is not None
+    assert [len(one) for one in short.restate([values, values[:5]], [times, times[:5]])] == [480, 5]
+
+
+@pytest.mark.parametrize("asked", ["always", "Europe/Atlantis", ""])
+def test_an_option_that_is_no_zone_is_named(asked: str) -> None:
+    with pytest.raises(TrainingError, match=r"seasonality: .* is not auto, none or an IANA"):
+        FitOptions(seasonality=asked)
+
+
+def fitted(option: str) -> ModelSet:
+    times = times_of(30, 20)
+    options = FitOptions(models=("one_class_svm",), folds=3, seasonality=option)
+    return fit_model_set([plant(times)], [times], NAMES, options)[0]
+
+
+@pytest.fixture(scope="module")
+def model_set() -> ModelSet:
+    return fitted("auto")
+
+
+def judged(model_set: ModelSet, night: bool) -> dict[str, object]:
+    """Return the result of a reading of noon, sent at noon or at midnight."""
+    later = START + np.timedelta64(40, "D") + np.arange(220) * np.timedelta64(20, "m")
+    values = plant(later, 2)
+    values[-1] = plant(later[-37:], 2)[0 if night else -1]  # 36 readings, 12 hours, apart
+    usual = later.astype("datetime64[us]").tolist()
+    readings = [
+        Reading(t.replace(tzinfo=UTC), dict(zip(NAMES, row, strict=True)))
+        for t, row in zip(usual, values.tolist(), strict=True)
+    ]
+    (outcome,) = score(model_set, [StreamWork("A", None, None, "medium", None, [], readings)])
+    return outcome.results[-1]
+
+
+@pytest.mark.slow
+def test_what_is_normal_at_noon_is_a_fault_at_night_and_explained_by_the_night(
+    model_set: ModelSet,
+) -> None:
+    assert model_set.preprocessing.seasonality is not None
+    assert not judged(model_set, night=False)["is_anomaly"]
+    odd = judged(model_set, night=True)
+    assert odd["is_anomaly"]
+    explanation = odd["metadata"]["explanation"]  # type: ignore[index]
+    assert explanation["seasons"] == ["day"]
+    by_name = {one["feature"]: one for one in explanation["features"]}
+    last = START + np.timedelta64(40, "D") + np.arange(219, 220) * np.timedelta64(20, "m")
+    usual = 8.0 * np.sin(epoch_seconds(last)[0] / 43_200.0 * np.pi)
+    assert abs(by_name["load"]["expected"] - usual) < 2.5
+    without = fitted("none")
+    assert without.preprocessing.seasonality is None
+    assert not judged(without, night=True)["is_anomaly"]
+
+
+@pytest.mark.slow
+def test_splitting_a_batch_or_storing_the_set_changes_nothing(
+    model_set: ModelSet, tmp_path: Path
+) -> None:
+    save_model_set(model_set, tmp_path / "set")
+    again = load_model_set(tmp_path / "set")
+    start = datetime(2026, 4, 1, tzinfo=UTC)
+    values = plant(START + np.timedelta64(58, "D") + np.arange(200) * np.timedelta64(20, "m"), 5)
+    readings = [
+        Reading(start + timedelta(minutes=20 * i), dict(zip(NAMES, row, strict=True)))
+        for i, row in enumerate(values.tolist())
+    ]
+    whole = score(model_set, [StreamWork("A", None, None, "low", None, [], readings)])[0].results
+    state, parts = None, []
+    for some in (readings[:77], readings[77:]):
+        (outcome,) = score(again, [StreamWork("A", None, None, "low", state, [], some)])
+        state = outcome.state
+        parts += outcome.results
+    assert [one["final_score"] for one in parts] == [one["final_score"] for one in whole]
