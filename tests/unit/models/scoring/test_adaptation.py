@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from models.fitting.calibrate import adapted, calibrate, ewma, fit_first_tail, smoothing
+from models.fitting.calibrate import (
+    adapted,
+    calibrate,
+    ewma,
+    fit_first_tail,
+    smoothing,
+    swift_average,
+)
 from models.fitting.cross_validation import OutOfFold
 from models.scoring.adaptation import CLIP, AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration, subset_key
@@ -260,3 +267,44 @@ def test_thresholds_are_the_budgets():
     assert [policy.threshold(c) for c in ("critical", "high", "medium", "low")] == [
         0.3, 0.4, 0.5, 0.7,
     ]  # fmt: skip
+
+
+def averaged(swiftness: float, readings: int) -> Calibration:
+    """Return a calibration with a swift average, fitted on so many readings."""
+    found = OutOfFold([{NAMES[0]: noise(np.random.default_rng(0), readings)}], [])
+    cals = calibrate(NAMES, found, HOW, slow=False, swiftness=swiftness)
+    return cals[subset_key(NAMES, False)]
+
+
+def magnitudes(cal: Calibration, values: list[float]) -> list[float]:
+    tail = AdaptiveTail(cal.median)
+    return [tail.step(value, cal, None)[0] for value in values]
+
+
+def test_a_far_reading_counts_at_once_and_does_not_ring_on_in_the_average():
+    cal = averaged(0.5, 4000)
+    assert cal.swift_gain > 1.0
+    calm = [cal.median] * 20
+    found = magnitudes(cal, [*calm, 40.0, *calm])
+    assert found[20] == 40.0
+    assert max(found[21:]) < cal.swift_shift + cal.swift_gain * CLIP
+    assert max(found[25:]) < 1.0
+    assert max(magnitudes(cal, calm)) < 1.0
+    several = magnitudes(cal, [*calm, *[2.0] * 5])
+    assert several[20] == 2.0, "one reading is no more than itself"
+    assert several[-1] > 2.5, "five of a kind are rarer than one"
+
+
+def test_trained_on_few_readings_the_average_counts_alone():
+    cal = averaged(0.5, 1900)
+    assert cal.swift_gain == 0.0
+    assert magnitudes(cal, [1.0, 4.0, 4.0, 0.0]) == [1.0, 2.5, 3.25, 1.625]
+
+
+def test_the_lifted_average_is_as_rare_as_the_reading():
+    """Beyond the tail's start both exceed a magnitude equally often, within what chance allows."""
+    cal = averaged(0.5, 20_000)
+    values = fast(cal, noise(np.random.default_rng(1), 200_000))
+    lifted = cal.swift_shift + cal.swift_gain * swift_average(values, 0.5)
+    for level in (2.0, 2.5):
+        assert 0.5 < (lifted > level).mean() / (values > level).mean() < 2.0

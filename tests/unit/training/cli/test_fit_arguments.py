@@ -24,7 +24,8 @@ def test_without_options_the_defaults_hold() -> None:
 
 def test_every_parameter_reaches_its_detector() -> None:
     for parameter in PARAMETERS:
-        words = {"device": "cpu", "drift": "normal", "trim": "0.3", "counters": "none"}
+        words = {"device": "cpu", "drift": "normal", "trim": "0.3", "counters": "none",
+                 "seasonality": "Europe/Berlin"}  # fmt: skip
         value = words.get(parameter.option, "8")
         found = options(f"--{parameter.option}", value)
         held = found if parameter.detector is None else getattr(found, parameter.detector)

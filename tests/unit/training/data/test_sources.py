@@ -12,7 +12,7 @@ import pytest
 from datasets import Stream
 from errors import DatasetError, TrainingError
 from models.fitting.options import FitOptions
-from training.data.sources import TrainingData, load_data, with_conditions
+from training.data.sources import TrainingData, load_data, with_clock, with_conditions
 
 HEADER = "asset_id,sensor_id,timestamp,rms,temp"
 
@@ -180,3 +180,10 @@ def test_features_that_tell_conditions_are_those_of_the_data() -> None:
         assert with_conditions(FitOptions(condition=word), names).condition == word
     with pytest.raises(TrainingError, match=r"condition.*'op9'"):
         with_conditions(FitOptions(condition="op1,op9"), names)
+
+
+def test_the_zone_of_a_files_times_is_the_clock_of_its_seasons() -> None:
+    assert with_clock(FitOptions(), "Europe/Berlin").seasonality == "Europe/Berlin"
+    assert with_clock(FitOptions(), None).seasonality == "auto"
+    for asked in ("none", "Asia/Tokyo"):
+        assert with_clock(FitOptions(seasonality=asked), "Europe/Berlin").seasonality == asked

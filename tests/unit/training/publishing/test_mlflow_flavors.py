@@ -9,6 +9,7 @@ import pytest
 
 from models.detectors.base import ISOLATION_FOREST, ONE_CLASS_SVM
 from models.detectors.isolation_forest import IsolationForest
+from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.scoring.model_set import ModelSet
 from training.publishing.mlflow_flavors import library_of, scaled_rows
 from training.simulate import Plant
@@ -50,3 +51,17 @@ def test_an_object_that_scores_otherwise_is_none() -> None:
     forest = IsolationForest(n_trees=10).fit([rows])
     assert library_of(forest, [rows]) is not None
     assert library_of(forest, [rows[::2]]) is None
+
+
+def test_the_fits_rows_are_found_again_where_features_follow_the_time_of_the_day() -> None:
+    times = np.datetime64("2026-02-02", "us") + np.arange(960) * np.timedelta64(30, "m")
+    angle = np.arange(960) / 48.0 * 2.0 * np.pi
+    usual = np.stack([8.0 * np.sin(angle), 8.0 * np.cos(angle)], axis=1)
+    values = usual + np.random.default_rng(0).normal(size=(960, 2))
+    options = FitOptions(models=(ONE_CLASS_SVM,), folds=3)
+    seasonal, _ = fit_model_set([values], [times], ["a", "b"], options)
+    assert seasonal.preprocessing.seasonality is not None
+    detector = seasonal.detectors[ONE_CLASS_SVM]
+    rows = scaled_rows(seasonal, ["a", "b"], [values], [times])
+    assert library_of(detector, rows) is not None
+    assert np.abs(rows[0]).max() < 6.0
