@@ -42,7 +42,7 @@ _CLEAR: Final = float(np.log(5.0))  # ... and of one of which four fifths are ex
 _FOLLOW: Final = 0.25  # this share of the features
 _ERRORS: Final = 2.0  # standard errors by which it must exceed 0
 _STEPS: Final = Steps((1.0, 2.0, 4.0, 8.0), (WITHIN,), count=50, streams=5)
-_LARGEST: Final = 400  # most periods of all streams that are looked at
+_LARGEST: Final = 400  # most periods of all streams to look at
 
 
 @dataclass(slots=True)
@@ -165,32 +165,56 @@ def _by_fold(period: float, profiles: Sequence[Floats], seconds: Floats) -> Floa
 def _periods(
     streams: Sequence[Floats], seconds: Sequence[Floats], period: float, points: int
 ) -> _Periods:
-    """Average each stream's readings by period and point; keep the complete periods."""
+    """Average each stream's readings by period and point, for some of the complete periods."""
+    whole = [_complete(at, period, points) for at in seconds]
+    every = np.concatenate(whole)
+    if not len(every):
+        return _Periods(every, np.zeros((0, points, streams[0].shape[1])))
+    keep = np.split(_some(every), np.cumsum([len(one) for one in whole])[:-1])
     index: list[Indices] = []
     cubes: list[Floats] = []
-    for values, at in zip(streams, seconds, strict=True):
-        which, first = np.unique((at // period).astype(np.int64), return_inverse=True)
-        point = np.minimum((at % period) * (points / period), points - 1).astype(np.int64)
-        cell = first * points + point
-        count = np.bincount(cell, minlength=len(which) * points).reshape(-1, points)
-        complete = (count > 0).mean(axis=1) >= _COMPLETE
-        if not complete.any():
+    for values, at, which in zip(
+        streams, seconds, (one[kept] for one, kept in zip(whole, keep, strict=True)), strict=True
+    ):
+        mine = np.isin((at // period).astype(np.int64), which)
+        if not mine.any():
             continue
+        cell, count = _cells(at[mine], period, points)
         sums = [
-            np.bincount(cell, column, len(which) * points).reshape(-1, points)[complete]
-            for column in values.T
+            np.bincount(cell, column, count.size).reshape(count.shape) for column in values[mine].T
         ]
-        here = count[complete, :, None]
+        here = count[:, :, None]
         cube = np.where(here > 0, np.stack(sums, axis=2) / np.maximum(here, 1), np.nan)
-        index.append(which[complete])
+        index.append(which)
         cubes.append(cube - _median(cube.transpose(1, 0, 2))[:, None])
-    if not cubes:
-        return _Periods(np.zeros(0, np.int64), np.zeros((0, points, streams[0].shape[1])))
-    every, cube = np.concatenate(index), np.concatenate(cubes)
-    known = np.unique(every)
-    step = -(-len(every) // _LARGEST)
-    keep = np.isin(every, known[::-step][::-1])
-    return _Periods(every[keep], cube[keep])
+    return _Periods(np.concatenate(index), np.concatenate(cubes))
+
+
+def _cells(at: Floats, period: float, points: int) -> tuple[Indices, Indices]:
+    """Return each reading's cell (n,), and the number of readings by period and point (p, k)."""
+    which, first = np.unique((at // period).astype(np.int64), return_inverse=True)
+    point = np.minimum((at % period) * (points / period), points - 1).astype(np.int64)
+    cell: Indices = first * points + point
+    return cell, np.bincount(cell, minlength=len(which) * points).reshape(-1, points)
+
+
+def _complete(at: Floats, period: float, points: int) -> Indices:
+    """Return the periods (p,) of which most points have readings at the times (n,)."""
+    _, count = _cells(at, period, points)
+    out: Indices = np.unique((at // period).astype(np.int64))[(count > 0).mean(axis=1) >= _COMPLETE]
+    return out
+
+
+def _some(every: Indices) -> Bools:
+    """Choose at most about _LARGEST of the streams' periods (p,), of as many dates as possible."""
+    dates, of = np.unique(every, return_inverse=True)
+    apart = -(-len(dates) // _LARGEST)
+    each = max(_LARGEST // len(dates), 1)  # streams per date
+    keep = np.zeros(len(every), bool)
+    for date in range(len(dates) - 1, -1, -apart):
+        there = np.flatnonzero(of == date)
+        keep[np.roll(there, date)[:each]] = True  # not of the same streams on each date
+    return keep
 
 
 def _median(values: Floats) -> Floats:
@@ -285,6 +309,8 @@ def _steps_seen(
     plain: Fold = ([], [])
     rest: Fold = ([], [])
     for values, at in zip(streams, seconds, strict=True):
+        if len(values) < len(season.profile):
+            continue
         cut = round(_KNOWN * len(values))
         less = values - season.offsets(at)
         for kept, part in ((plain, values), (rest, less)):

@@ -208,3 +208,13 @@ def test_splitting_a_batch_or_storing_the_set_changes_nothing(
         state = outcome.state
         parts += outcome.results
     assert [one["final_score"] for one in parts] == [one["final_score"] for one in whole]
+
+
+def test_of_many_streams_some_are_looked_at_on_every_day() -> None:
+    times = times_of(12)
+    streams = [plant(times, seed) for seed in range(60)]
+    streams.append(streams[0][:1])
+    made = find_seasonality(streams, [times] * 60 + [times[:1]], NAMES)
+    assert made.seasonality is not None
+    left = made.restate(streams[:1], [times])[0]
+    assert left[:, 0].std() < 0.35 * streams[0][:, 0].std()
