@@ -1,13 +1,13 @@
 """Find whether a group's features follow the time of the day or of the week.
 
-A profile is the median over the periods of training, each relative to its own median: a fault, or
-a level that wanders, hardly changes it. It is smoothed over as many neighbouring points as predict
-held-out periods best. A feature follows a season if the profile of the first three fifths of all
-periods explains the later ones, and that of the last three fifths the earlier ones: the mean
-logarithm of the variance ratio, by period, must be clear of chance. As with operating conditions, a
-season is used only if it explains four fifths of the variance within a period for a quarter of the
-features, and if no fewer injected steps are detected with it: it must be worth its mistakes on days
-unlike those of training.
+A profile is the median over the periods of training, each relative to the stream's level then: a
+fault, a trend or a level that wanders hardly changes it. It is smoothed over as many neighbouring
+points as predict held-out periods best. A feature follows a season if the profile of the first
+three fifths of all periods explains the later ones, and that of the last three fifths the earlier
+ones: the mean logarithm of the variance ratio, by period, must be clear of chance, and above 0 on
+each weekday. A season is used only if it explains half of the variance within a period for a
+quarter of the features, or shows a tenth more of the steps injected into later readings than it was
+found on; and not if it shows fewer of these.
 
 Training readings are restated by profiles of the *other* periods. Otherwise each reading would
 have helped to predict itself, and calibration would promise too little variation.
@@ -27,10 +27,11 @@ from models.fitting.distance import fit_distance
 from models.fitting.plan import median_interval
 from models.fitting.scaling import SHRINKAGE
 from models.fitting.tolerance import seen_by
-from models.fitting.trials import WITHIN, Fold, Steps
+from models.fitting.trials import BEHIND, WITHIN, Fold, Steps
 from models.scoring.seasonality import PERIODS, UTC, Season, Seasonality, local_seconds
 
 _MOST: Final = 336  # most points of a profile: 5 minutes of a day at most, half an hour of a week
+_WEEK: Final = 7 * 86_400.0
 _FEWEST: Final = 8  # fewest points: slower readings have no profile
 _PERIODS: Final = 5  # fewest complete periods
 _COMPLETE: Final = 0.8  # least share of the points with readings in a complete period
@@ -38,7 +39,7 @@ _KNOWN: Final = 0.6  # share of the periods that a profile to be judged is taken
 _FOLDS: Final = 10  # groups of periods, each of which is restated by the profile of the others
 _WIDTHS: Final = (0, 1, 2, 4, 8, 16)  # candidates of the smoothing: neighbours on either side
 _GAIN: Final = 0.1  # least mean logarithm of the variance ratio of a feature that follows ...
-_CLEAR: Final = float(np.log(5.0))  # ... and of one of which four fifths are explained: at least
+_CLEAR: Final = float(np.log(2.0))  # ... and of one of which half is explained: at least
 _FOLLOW: Final = 0.25  # this share of the features
 _ERRORS: Final = 2.0  # standard errors by which it must exceed 0
 _STEPS: Final = Steps((1.0, 2.0, 4.0, 8.0), (WITHIN,), count=50, streams=5)
@@ -52,12 +53,12 @@ class SeasonalFit:
     Attributes
     ----------
     seasonality : None if no feature follows a season.
-    folds : by period, the profile (k, d) for the readings of each group of periods.
+    folds : for each season, those for the readings of each group of periods.
     notes, figures : what was found, for people and for MLflow.
     """
 
     seasonality: Seasonality | None = None
-    folds: list[tuple[float, list[Floats]]] = field(default_factory=list)
+    folds: list[list[Season]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
@@ -76,9 +77,47 @@ class SeasonalFit:
         out = []
         for values, times in zip(streams, timestamps, strict=True):
             seconds = local_seconds(epoch_seconds(times), self.seasonality.zone)
-            for period, profiles in self.folds:
-                values = values - _by_fold(period, profiles, seconds)
+            for folds in self.folds:
+                values = values - _by_fold(folds, seconds)
             out.append(values)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """The points that divide a period evenly.
+
+    Attributes
+    ----------
+    period : in seconds.
+    points : their number.
+    first : place of the first, in parts of the period, -0.5 to 0.5: where readings usually lie.
+    """
+
+    period: float
+    points: int
+    first: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[Floats], period: float, points: int) -> _Grid:
+        """Return a grid whose points lie where most readings (n_i,) do."""
+        places = np.concatenate(seconds) * (points / period)
+        angle = np.angle(np.exp(2j * np.pi * places).mean()) / (2.0 * np.pi)
+        return cls(period, points, float((angle + 0.5) % 1.0 - 0.5))
+
+    def cells(self, at: Floats) -> tuple[Indices, Indices]:
+        """Return each reading's cell (n,), and the readings by period and point (p, k)."""
+        which, number = np.unique((at // self.period).astype(np.int64), return_inverse=True)
+        place = (at % self.period) * (self.points / self.period) - self.first
+        cell = number * self.points + np.round(place).astype(np.int64) % self.points
+        count = np.bincount(cell, minlength=len(which) * self.points)
+        return cell, count.reshape(-1, self.points)
+
+    def complete(self, at: Floats) -> Indices:
+        """Return the periods (p,) of which most points have readings at the times (n,)."""
+        _, count = self.cells(at)
+        which = np.unique((at // self.period).astype(np.int64))
+        out: Indices = which[(count > 0).mean(axis=1) >= _COMPLETE]
         return out
 
 
@@ -89,11 +128,13 @@ class _Periods:
     Attributes
     ----------
     index : (p,) which period each is, counted from 1970; streams may share one.
-    values : (p, k, d) means of the readings around each point, less the period's median.
+    values : (p, k, d) means of the readings around each point, less the level there.
+    noise : (d,) variance of the readings around these means.
     """
 
     index: Indices
     values: Floats
+    noise: Floats
 
 
 def epoch_seconds(times: Times) -> Floats:
@@ -132,76 +173,97 @@ def find_seasonality(
         points = min(int(period / interval), _MOST)
         if points < _FEWEST:
             continue
-        made = _season(_periods(left, seconds, period, points), period)
+        grid = _Grid.of(seconds, period, points)
+        made = _season(_periods(left, seconds, grid), grid)
         if made is None:
             continue
-        season, profiles, gain = made
-        without, seen = _steps_seen(left, seconds, season, seed)
-        fewer = without.astype(np.float64) - seen
-        if fewer.mean() > _ERRORS * fewer.std() / np.sqrt(len(fewer)):
+        season, folds, early, gain = made
+        seen = _steps_seen(left, seconds, (early, folds), seed)
+        if seen is None or not _worth(gain, *seen):
             continue
-        left = [
-            values - _by_fold(period, profiles, at)
-            for values, at in zip(left, seconds, strict=True)
-        ]
+        left = [values - _by_fold(folds, at) for values, at in zip(left, seconds, strict=True)]
         seasons.append(season)
-        found.folds.append((period, profiles))
-        _say(found, (season, name, zone), names, gain, (float(without.mean()), float(seen.mean())))
+        found.folds.append(folds)
+        _say(found, (season, name, zone), names, gain, seen)
     if seasons:
         found.seasonality = Seasonality(tuple(seasons), zone)
     return found
 
 
-def _by_fold(period: float, profiles: Sequence[Floats], seconds: Floats) -> Floats:
-    """Return what is usual (n, d) at times (n,) by the profile for each one's own period."""
-    fold = (seconds // period).astype(np.int64) % len(profiles)
-    out = np.empty((len(seconds), profiles[0].shape[1]))
-    for number, profile in enumerate(profiles):
+def _worth(gain: Floats, without: Bools, seen: Bools) -> bool:
+    """Return whether a season is worth using.
+
+    Parameters
+    ----------
+    gain : (d,) of the features.
+    without, seen : (m,) which injected steps are detected without the season, and with it.
+    """
+    more = seen.astype(np.float64) - without
+    if more.mean() < -_ERRORS * more.std() / np.sqrt(len(more)):
+        return False
+    return bool((gain >= _CLEAR).mean() >= _FOLLOW or more.mean() > BEHIND)
+
+
+def _by_fold(folds: Sequence[Season], seconds: Floats) -> Floats:
+    """Return what is usual (n, d) at times (n,) by the season for each one's own period."""
+    fold = (seconds // folds[0].period).astype(np.int64) % len(folds)
+    out = np.empty((len(seconds), folds[0].profile.shape[1]))
+    for number, season in enumerate(folds):
         mine = fold == number
-        out[mine] = Season(period, profile).offsets(seconds[mine])
+        out[mine] = season.offsets(seconds[mine])
     return out
 
 
-def _periods(
-    streams: Sequence[Floats], seconds: Sequence[Floats], period: float, points: int
-) -> _Periods:
+def _periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: _Grid) -> _Periods:
     """Average each stream's readings by period and point, for some of the complete periods."""
-    whole = [_complete(at, period, points) for at in seconds]
+    whole = [grid.complete(at) for at in seconds]
     every = np.concatenate(whole)
     if not len(every):
-        return _Periods(every, np.zeros((0, points, streams[0].shape[1])))
+        width = streams[0].shape[1]
+        return _Periods(every, np.zeros((0, grid.points, width)), np.zeros(width))
     keep = np.split(_some(every), np.cumsum([len(one) for one in whole])[:-1])
     index: list[Indices] = []
     cubes: list[Floats] = []
+    spread, readings = np.zeros(streams[0].shape[1]), 0
     for values, at, which in zip(
         streams, seconds, (one[kept] for one, kept in zip(whole, keep, strict=True)), strict=True
     ):
-        mine = np.isin((at // period).astype(np.int64), which)
+        mine = np.isin((at // grid.period).astype(np.int64), which)
         if not mine.any():
             continue
-        cell, count = _cells(at[mine], period, points)
+        cell, count = grid.cells(at[mine])
         sums = [
             np.bincount(cell, column, count.size).reshape(count.shape) for column in values[mine].T
         ]
         here = count[:, :, None]
         cube = np.where(here > 0, np.stack(sums, axis=2) / np.maximum(here, 1), np.nan)
+        around = values[mine] - cube.reshape(-1, cube.shape[2])[cell]
+        spread += (around**2).sum(axis=0)
+        readings += len(cell) - int(np.count_nonzero(count))
         index.append(which)
-        cubes.append(cube - _median(cube.transpose(1, 0, 2))[:, None])
-    return _Periods(np.concatenate(index), np.concatenate(cubes))
+        cubes.append(cube - _levels(cube, which, grid.first))
+    return _Periods(np.concatenate(index), np.concatenate(cubes), spread / max(readings, 1))
 
 
-def _cells(at: Floats, period: float, points: int) -> tuple[Indices, Indices]:
-    """Return each reading's cell (n,), and the number of readings by period and point (p, k)."""
-    which, first = np.unique((at // period).astype(np.int64), return_inverse=True)
-    point = np.minimum((at % period) * (points / period), points - 1).astype(np.int64)
-    cell: Indices = first * points + point
-    return cell, np.bincount(cell, minlength=len(which) * points).reshape(-1, points)
+def _levels(cube: Floats, which: Indices, first: float) -> Floats:
+    """Return the level (p, k, d) at each point, between the medians of neighbouring periods.
 
+    Of a steady trend nothing is left: relative to each period's own median it would be a season.
 
-def _complete(at: Floats, period: float, points: int) -> Indices:
-    """Return the periods (p,) of which most points have readings at the times (n,)."""
-    _, count = _cells(at, period, points)
-    out: Indices = np.unique((at // period).astype(np.int64))[(count > 0).mean(axis=1) >= _COMPLETE]
+    Parameters
+    ----------
+    cube : (p, k, d)
+        Values of the periods of one stream.
+    which : (p,)
+        Their numbers, ascending.
+    first
+        Place of the first point.
+    """
+    medians = _median(cube.transpose(1, 0, 2))
+    points = cube.shape[1]
+    at = (which[:, None] + (np.arange(points) + first) / points).ravel()
+    columns = [np.interp(at, which + 0.5, median) for median in medians.T]
+    out: Floats = np.stack(columns, axis=1).reshape(cube.shape)
     return out
 
 
@@ -238,10 +300,11 @@ def _smooth(profile: Floats, width: int) -> Floats:
     return total / np.maximum(count, 1.0)
 
 
-def _season(periods: _Periods, period: float) -> tuple[Season, list[Floats], Floats] | None:
-    """Return the season that some features follow, its profiles by fold, and the gains (d,).
+def _season(periods: _Periods, grid: _Grid) -> tuple[Season, list[Season], Season, Floats] | None:
+    """Return the season that some features follow, and the features' gains (d,).
 
-    The profile of a feature that does not follow it is 0.
+    Between them: the seasons of its folds, and that of the first periods, for a trial on the later
+    ones. The profile of a feature that does not follow it is 0.
     """
     known = np.unique(periods.index)
     if len(known) < _PERIODS:
@@ -267,22 +330,37 @@ def _season(periods: _Periods, period: float) -> tuple[Season, list[Floats], Flo
         out: Floats = np.take_along_axis(made, best[None, None], axis=0)[0]
         return out
 
-    gain, follows = _follows(periods, known, profile)
-    if not follows.any() or (follows & (gain >= _CLEAR)).mean() < _FOLLOW:
+    gain, follows = _follows(periods, known, profile, round(_WEEK / grid.period))
+    if not follows.any():
         return None
     whole = _median(periods.values)
-    profiles = [
-        np.where(follows, profile(whole if median is None else median), 0.0) for median in medians
-    ]
-    return Season(period, np.where(follows, profile(whole), 0.0)), profiles, gain
+
+    def season(median: Floats) -> Season:
+        return Season(grid.period, np.where(follows, profile(median), 0.0), grid.first)
+
+    first = periods.index <= known[round(_KNOWN * len(known)) - 1]
+    early = season(_median(periods.values[first]))
+    return season(whole), [season(whole if m is None else m) for m in medians], early, gain
 
 
 def _follows(
-    periods: _Periods, known: Indices, profile: Callable[[Floats], Floats]
+    periods: _Periods, known: Indices, profile: Callable[[Floats], Floats], alike: int
 ) -> tuple[Floats, Bools]:
-    """Return the mean logarithm (d,) of the variance ratio in judged periods, and who follows."""
+    """Return the mean logarithm (d,) of the variance ratio in judged periods, and who follows.
+
+    Parameters
+    ----------
+    periods
+        All periods.
+    known : (n,)
+        Their numbers.
+    profile
+        Smooths a median over periods (k, d).
+    alike
+        Periods until one is alike: seven days, so that each weekday must gain; 1 for weeks.
+    """
     cut = round(_KNOWN * len(known))
-    gains = []
+    gains, kinds = [], []
     for early in (known[:cut], known[len(known) - cut :]):
         mine = np.isin(periods.index, early)
         made = profile(_median(periods.values[mine]))
@@ -290,32 +368,52 @@ def _follows(
             held = periods.values[periods.index == index]
             rest = held - made
             rest = rest - _median(rest.transpose(1, 0, 2))[:, None]
-            before, after = (np.nanmean(v**2, axis=(0, 1)) for v in (held, rest))
+            before, after = (np.nanmean(v**2, axis=(0, 1)) + periods.noise for v in (held, rest))
             moved = (before > 0.0) & (after > 0.0)
             gain = np.zeros(len(before))
             gain[moved] = np.log(before[moved] / after[moved])
             gains.append(gain)
+            kinds.append(index % alike)
     each = np.array(gains)
     mean = each.mean(axis=0)
     error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
-    return mean, (mean > _GAIN) & (mean > _ERRORS * error)
+    worst = np.min([each[np.equal(kinds, kind)].mean(axis=0) for kind in set(kinds)], axis=0)
+    return mean, (mean > _GAIN) & (mean > _ERRORS * error) & (worst > 0.0)
 
 
 def _steps_seen(
-    streams: Sequence[Floats], seconds: Sequence[Floats], season: Season, seed: int
-) -> tuple[Bools, Bools]:
-    """Return which injected steps are detected on later readings, without and with a season."""
+    streams: Sequence[Floats],
+    seconds: Sequence[Floats],
+    seasons: tuple[Season, list[Season]],
+    seed: int,
+) -> tuple[Bools, Bools] | None:
+    """Return which injected steps are detected without and with a season, on later readings.
+
+    None if no stream is long enough.
+
+    Parameters
+    ----------
+    streams, seconds : (n_i, d) and (n_i,)
+    seasons
+        That of the first periods, for the later readings, and those by fold, for the first ones.
+    seed
+        Seed of the injected steps.
+    """
+    early, folds = seasons
     varied = winsorised_std(np.concatenate(streams)) > 0.0
     plain: Fold = ([], [])
     rest: Fold = ([], [])
     for values, at in zip(streams, seconds, strict=True):
-        if len(values) < len(season.profile):
+        if len(values) < len(early.profile):
             continue
         cut = round(_KNOWN * len(values))
-        less = values - season.offsets(at)
-        for kept, part in ((plain, values), (rest, less)):
-            kept[0].append(part[:cut, varied])
-            kept[1].append(part[cut:, varied])
+        first, later = values[:cut], values[cut:]
+        plain[0].append(first[:, varied])
+        plain[1].append(later[:, varied])
+        rest[0].append((first - _by_fold(folds, at[:cut]))[:, varied])
+        rest[1].append((later - early.offsets(at[cut:]))[:, varied])
+    if not rest[0]:
+        return None
     unit = winsorised_std(np.concatenate(rest[0]))
     out = []
     for known, other in (plain, rest):
@@ -327,20 +425,21 @@ def _steps_seen(
 
 def _say(
     found: SeasonalFit, what: tuple[Season, str, str], names: Sequence[str], gain: Floats,
-    seen: tuple[float, float],
+    seen: tuple[Bools, Bools],
 ) -> None:  # fmt: skip
     season, name, zone = what
+    without, share = (float(one.mean()) for one in seen)
     at = np.flatnonzero(season.profile.any(axis=0)).tolist()
     left = float(np.exp(-gain[at].mean()))
     found.figures |= {
         f"{name}_features": float(len(at)), f"{name}_variance_left": left,
-        f"{name}_steps_seen": seen[1], f"{name}_steps_seen_without": seen[0],
+        f"{name}_steps_seen": share, f"{name}_steps_seen_without": without,
     }  # fmt: skip
     which = ", ".join(names[j] for j in at[:10]) + (", ..." if len(at) > 10 else "")
     found.notes.append(
         f"{len(at)} of {len(names)} features follow the time of the {name}, by the clock of {zone}"
         f" ({which}): each reading is compared with what is usual at that time (--seasonality ZONE:"
         " by another clock; none: with what is usual at all times); in trials on other"
-        f" {name}s {left:.0%} of the variance was left, and {seen[1]:.0%} of injected steps were"
-        f" detected, {seen[0]:.0%} without it"
+        f" {name}s {left:.0%} of the variance was left, and {share:.0%} of injected steps were"
+        f" detected, {without:.0%} without it"
     )

@@ -13,7 +13,7 @@ the profile's points, which divide the period evenly, values are interpolated li
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import ClassVar, Final
@@ -37,18 +37,20 @@ class Season(Stored):
     Parameters
     ----------
     period : length in seconds; the first begins at 1970-01-01 00:00 of the local clock.
-    profile : (k, d) deviations of d features in the middle of each k-th of the period, own units.
+    profile : (k, d) deviations of d features at k points that divide the period evenly, own units.
+    first : place of the first point, in k-ths of the period.
     """
 
-    KEYS: ClassVar = ("period", "profile")
+    KEYS: ClassVar = ("period", "profile", "first")
 
     period: float
     profile: Floats
+    first: float = 0.5
 
     def offsets(self, seconds: Floats) -> Floats:
         """Return the profile (n, d) at local times (n,), by :func:`local_seconds`."""
         count = len(self.profile)
-        place = np.mod(seconds, self.period) * (count / self.period) - 0.5
+        place = np.mod(seconds, self.period) * (count / self.period) - self.first
         before = np.floor(place).astype(np.intp)
         share = (place - before)[:, None]
         earlier, later = self.profile[before % count], self.profile[(before + 1) % count]
@@ -85,7 +87,7 @@ class Seasonality(Stored):
 
     def of(self, columns: Sequence[int]) -> Seasonality:
         """Return the seasons restricted to some columns."""
-        kept = tuple(Season(s.period, s.profile[:, columns]) for s in self.seasons)
+        kept = tuple(replace(s, profile=s.profile[:, columns]) for s in self.seasons)
         return Seasonality(kept, self.zone)
 
 
