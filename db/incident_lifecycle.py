@@ -128,6 +128,7 @@ class Activity:
         if isinstance(explanation, JsonText):
             explanation = explanation.value()  # parsed once, because it is long
         explanation = explanation or {}
+        seasons = explanation.get("seasons")
         affected = {"affected_by_feedback": True} if self.affected_by_feedback else {}
         return {
             **affected,
@@ -140,6 +141,7 @@ class Activity:
                  **({"per": one["per"]} if one.get("per") else {})}
                 for one in explanation.get("features", ())[:TOP_FEATURES]
             ],
+            **({"seasons": seasons} if seasons else {}),
             "votes": explanation.get("votes", {}),
             "detection_id": str(self.row["id"]),
         }  # fmt: skip

@@ -31,7 +31,7 @@ from training.cli.fit_arguments import add_fit_arguments, count, fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.schedule_file import Schedules, read_schedules, suppressed
 from training.data.sensors import alike
-from training.data.sources import TrainingData, load_data
+from training.data.sources import TrainingData, load_data, with_clock
 from training.data.splits import Cut, by_asset, parse_cut, prepared, training_sizes
 from training.evaluation import plots
 from training.evaluation.measures import Scored, judged_on
@@ -95,8 +95,9 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if not arguments.out.parent.is_dir():
         raise InputError(f"--out: the folder {arguments.out.parent} does not exist")
     cut = parse_cut(arguments.train_until)
-    data = load_data(arguments.data, features=arguments.features, form=format_of(arguments))
-    options = fit_options(arguments)
+    form = format_of(arguments)
+    data = load_data(arguments.data, features=arguments.features, form=form)
+    options = with_clock(fit_options(arguments), form.time_zone)
     schedules = read_schedules(arguments.schedules)
     tasks, notes = tasks_of(data, cut, options, arguments.fleet, schedules)
     tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]

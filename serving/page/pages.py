@@ -71,9 +71,9 @@ class Pages:
             detector_names=MODEL_NAMES, severities=CRITICALITIES,
         )  # fmt: skip
         self._environment.filters.update(
-            figure=words.figure, wrong=words.what_is_wrong, stream=words.stream, ago=words.ago,
-            utc=words.utc, iso=words.iso, utc_field=words.utc_field, off=words.when_off,
-            mark=words.mark,
+            figure=words.figure, wrong=words.what_is_wrong, usual=words.usual, stream=words.stream,
+            ago=words.ago, utc=words.utc, iso=words.iso, utc_field=words.utc_field,
+            off=words.when_off, mark=words.mark,
             path=lambda text: quote(str(text), safe=""),
             query=lambda given: urlencode({k: v for k, v in given.items() if v}),
         )  # fmt: skip

@@ -63,6 +63,14 @@ def pair(actual: object, expected: object) -> tuple[str, str]:
     return f"{actual:.{decimals}f}", f"{expected:.{decimals}f}"
 
 
+def usual(peak: Mapping[str, Any]) -> str:
+    """Return what expected values are called: what is usual at the peak's time, with a season."""
+    seasons = peak.get("seasons") or ()
+    if "week" in seasons:  # the time of the week includes that of the day
+        return "usual at this time of the week"
+    return "usual at this time of day" if "day" in seasons else "expected"
+
+
 def what_is_wrong(incident: Mapping[str, Any]) -> str:
     """Describe an incident by its peak: "vibration_rms 2.3, expected 1.9"."""
     features = [one for one in incident["peak"].get("features", ()) if one.get("feature")]
@@ -73,7 +81,7 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
             parts.append(f"{name} {figure(one.get('actual'))}")
         else:
             actual, expected = pair(one.get("actual"), one["expected"])
-            parts.append(f"{name} {actual}, expected {expected}")
+            parts.append(f"{name} {actual}, {usual(incident['peak'])} {expected}")
     text = "; ".join(parts)
     if incident["kind"] == "sensor_fault":
         return f"outside the physical limits: {text}" if text else "outside the physical limits"

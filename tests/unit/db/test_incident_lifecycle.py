@@ -113,6 +113,7 @@ def test_the_peak_is_the_reading_with_the_smallest_p() -> None:
     }
     incident = opened()
     incident.take(activity(1, p=1e-30, explanation=explanation), ends=True)
+    assert "seasons" not in incident.peak
     incident.take(activity(2, p=1e-20), ends=True)
     assert incident.peak["log10_p"] == pytest.approx(-30)
     assert incident.peak["timestamp"] == "2026-01-01T00:00:01+00:00"
@@ -120,6 +121,13 @@ def test_the_peak_is_the_reading_with_the_smallest_p() -> None:
         {"feature": "rms", "share": 1.0, "actual": 9.0, "expected": 1.0}
     ]
     assert incident.peak["votes"] == {"isolation_forest": True}
+
+
+def test_the_peak_names_the_seasons_of_its_explanation() -> None:
+    incident = opened()
+    explanation = {"features": [], "votes": {}, "seasons": ["day"]}
+    incident.take(activity(1, p=1e-30, explanation=explanation), ends=True)
+    assert incident.peak["seasons"] == ["day"]
 
 
 def test_an_explanation_is_parsed_only_where_it_is_the_peaks() -> None:

@@ -11,6 +11,7 @@ from errors import InputError
 from models.detectors.base import LSTM_AUTOENCODER
 from models.scoring.decision import CalibratedScores, error_entry
 from models.scoring.policy import ScoringPolicy
+from models.scoring.seasonality import Season, Seasonality
 from models.scoring.tail import criticality_of
 from tests.unit.ensemble_scoring import one
 
@@ -59,6 +60,20 @@ def test_only_an_anomaly_is_explained(model_set, readings):
     assert any(alarms)
     assert not all(alarms)
     assert ["explanation" in result["metadata"] for result in results] == alarms
+
+
+def test_an_explanation_names_the_seasons(model_set, readings):
+    pre = model_set.preprocessing
+    level = np.zeros((8, len(pre.names)))
+    for periods, names in (((86_400.0,), ["day"]), ((86_400.0, 604_800.0), ["day", "week"])):
+        seasonality = Seasonality(tuple(Season(period, level) for period in periods))
+        seasonal = replace(model_set, preprocessing=replace(pre, seasonality=seasonality))
+        results = one(seasonal, readings[600:760]).results
+        found = [r["metadata"]["explanation"] for r in results if r["is_anomaly"]]
+        assert found
+        assert all(explanation["seasons"] == names for explanation in found)
+    results = one(model_set, readings[600:760]).results
+    assert not any("seasons" in r["metadata"].get("explanation", {}) for r in results)
 
 
 @pytest.mark.parametrize("adaptation", [True, False])

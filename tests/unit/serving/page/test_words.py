@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from serving.page.words import ago, as_time, figure, pair, stream, utc, utc_field, what_is_wrong
+from serving.page.words import (
+    ago,
+    as_time,
+    figure,
+    pair,
+    stream,
+    usual,
+    utc,
+    utc_field,
+    what_is_wrong,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +53,22 @@ def test_what_is_wrong_names_two_features_with_what_was_expected() -> None:
     unknown = {"feature": "x", "actual": 3.0, "expected": None}
     assert what_is_wrong(incident([unknown])) == "x 3"
     assert what_is_wrong(incident([unknown], "sensor_fault")) == "outside the physical limits: x 3"
+
+
+@pytest.mark.parametrize(
+    ("seasons", "words"),
+    [
+        ([], "expected"), (["day"], "usual at this time of day"),
+        (["day", "week"], "usual at this time of the week"), (["3600 s"], "expected"),
+    ],
+)  # fmt: skip
+def test_with_a_season_values_are_called_usual_at_their_time(
+    seasons: list[str], words: str
+) -> None:
+    shown = incident([{"feature": "rms", "actual": 2.31, "expected": 1.94}])
+    shown["peak"]["seasons"] = seasons
+    assert usual(shown["peak"]) == words
+    assert what_is_wrong(shown) == f"rms 2.3, {words} 1.9"
 
 
 @pytest.mark.parametrize(

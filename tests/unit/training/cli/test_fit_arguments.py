@@ -86,3 +86,10 @@ def test_detectors_keep_the_order_of_the_results() -> None:
         "isolation_forest",
         "one_class_svm",
     )
+
+
+def test_the_clock_of_the_seasons_is_a_time_zone() -> None:
+    for word in ("auto", "none", "Asia/Tokyo"):
+        assert options("--seasonality", word).seasonality == word
+    with pytest.raises(TrainingError, match="seasonality: 'Mars'"):
+        options("--seasonality", "Mars")

@@ -68,4 +68,6 @@ def test_a_documented_command_reads_its_file(
     assert list(dict.fromkeys(s.asset_id for s in request.data.streams)) == assets
     assert len(request.data.feature_names) == width
     assert min(len(s.timestamps) for s in request.data.streams) >= N
+    zoned = "--time-zone Europe/Berlin" in command
+    assert request.options.seasonality == ("Europe/Berlin" if zoned else "auto")
     assert request.recipe["format"] or "features" in command
