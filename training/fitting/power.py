@@ -28,11 +28,12 @@ from models.detectors.base import Progress
 from models.detectors.covariance import winsorised_std
 from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
-from models.scoring.conditions import Conditions
+from models.fitting.seasonality_fit import epoch_seconds
 from models.scoring.counters import Counters
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.preprocessing import Preprocessing
 from models.scoring.stored import Stored
 from models.scoring.stream_replay import carried
 from training.evaluation.measures import Scored
@@ -262,7 +263,7 @@ class _Experiment:
             if i not in rated:
                 pre = held.sets[i].preprocessing
                 rated[i] = _rated(stream, held.names, pre.counters)
-                self.deviation[i] = within(rated[i], held.names, pre.conditions)
+                self.deviation[i] = within(rated[i], held.names, pre)
             self.parts.append(stream.take(slice(max(point.at - 1, 0), point.at + SEEN)))
             self.calm.append(rated[i].values[point.at : point.at + SEEN])
             start = point.at - held.skip[i]
@@ -350,7 +351,7 @@ def _rated(stream: Stream, names: Sequence[str], counters: Counters | None) -> S
     return replace(stream, values=counters.rates(stream.values, stream.timestamps, names))
 
 
-def within(stream: Stream, names: Sequence[str], conditions: Conditions | None = None) -> Floats:
+def within(stream: Stream, names: Sequence[str], pre: Preprocessing | None = None) -> Floats:
     """Return the robust standard deviation of each feature (d,) over a stream's normal readings.
 
     It comes from the median absolute deviation; if that is 0, it is the winsorised one.
@@ -359,13 +360,17 @@ def within(stream: Stream, names: Sequence[str], conditions: Conditions | None =
     ----------
     stream : with the features ``names``.
     names : (d,)
-    conditions : operating conditions; readings are first restated for the usual one.
+    pre : readings are first restated for its usual operating condition, less what is usual at their
+        time.
     """
     values = stream.values
-    if conditions is not None:
-        columns = [names.index(name) for name in conditions.names]
+    if pre is not None and (pre.conditions or pre.seasonality):
+        columns = [names.index(name) for name in pre.names]
         values = values.copy()
-        (values[:, columns],) = restate(conditions, [values[:, columns]])
+        (own,) = restate(pre.conditions, [values[:, columns]])
+        if pre.seasonality is not None:
+            own = own - pre.seasonality.offsets(epoch_seconds(stream.timestamps))
+        values[:, columns] = own
     if stream.labels is not None and (stream.labels != 1).any():
         values = values[stream.labels != 1]
     out = np.zeros(values.shape[1])

@@ -149,6 +149,17 @@ def test_the_deviation_is_robust_and_the_streams_own() -> None:
     assert sd[2] > 0
 
 
+def test_what_is_usual_at_a_time_is_no_deviation() -> None:
+    times = np.datetime64("2026-02-02", "us") + np.arange(960) * np.timedelta64(30, "m")
+    usual = 8.0 * np.sin(np.arange(960) / 24.0 * np.pi)[:, None]
+    values = usual * [1.0, 1.0, 0.0] + np.random.default_rng(0).normal(size=(960, 3))
+    pre = fit_model_set([values], [times], NAMES, TINIEST)[0].preprocessing
+    assert pre.seasonality is not None
+    stream = Stream("A", None, times, values)
+    assert within(stream, NAMES)[:2] == pytest.approx([8.0, 8.0], rel=0.15)
+    assert within(stream, NAMES, pre) == pytest.approx([1.0, 1.0, 1.0], rel=0.15)
+
+
 def test_faults_of_a_counter_are_in_its_rate() -> None:
     rng = np.random.default_rng(6)
     times = np.datetime64("2026-01-01", "us") + np.arange(900) * np.timedelta64(1, "m")
