@@ -29,7 +29,7 @@ DETECTORS: dict[str, type[Detector]] = {
 def _is_zone(name: str) -> bool:
     try:
         return bool(ZoneInfo(name))
-    except (OSError, ValueError, ZoneInfoNotFoundError):
+    except (OSError, TypeError, ValueError, ZoneInfoNotFoundError):
         return False
 
 

@@ -36,7 +36,9 @@ _FEWEST: Final = 8  # fewest points: slower readings have no profile
 _PERIODS: Final = 5  # fewest complete periods
 _COMPLETE: Final = 0.8  # least share of the points with readings in a complete period
 _KNOWN: Final = 0.6  # share of the periods that a profile to be judged is taken from
-_FOLDS: Final = 10  # groups of periods, each of which is restated by the profile of the others
+#: Groups of periods, each of which is restated by the profile of the others: a prime, so that
+#: neither the Mondays nor every other day are one.
+_FOLDS: Final = 11
 _WIDTHS: Final = (0, 1, 2, 4, 8, 16)  # candidates of the smoothing: neighbours on either side
 _GAIN: Final = 0.1  # least mean logarithm of the variance ratio of a feature that follows ...
 _CLEAR: Final = float(np.log(2.0))  # ... and of one of which half is explained: at least
@@ -187,6 +189,8 @@ def find_seasonality(
         _say(found, (season, name, zone), names, gain, seen)
     if seasons:
         found.seasonality = Seasonality(tuple(seasons), zone)
+    elif asked != "auto":
+        found.notes.append(f"no season: too few features follow the clock of {zone}")
     return found
 
 
@@ -311,11 +315,10 @@ def _season(periods: _Periods, grid: _Grid) -> tuple[Season, list[Season], Seaso
         return None
     points = periods.values.shape[1]
     widths = [w for w in _WIDTHS if w <= points // _FEWEST]
-    count = min(_FOLDS, len(known))
-    fold = periods.index % count
+    fold = periods.index % _FOLDS
     medians = [
         _median(periods.values[fold != number]) if (fold != number).any() else None
-        for number in range(count)
+        for number in range(_FOLDS)
     ]
     errors = np.zeros((len(widths), periods.values.shape[2]))
     for number, median in enumerate(medians):

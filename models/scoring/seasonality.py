@@ -101,7 +101,7 @@ def local_seconds(seconds: Floats, zone: str) -> Floats:
     return out
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 16)
 def _ahead(quarter: int, zone: str) -> float:
     """Return the seconds by which a zone's clock is ahead of UTC in a quarter of an hour."""
     offset = datetime.fromtimestamp(quarter * _QUARTER, ZoneInfo(zone)).utcoffset()

@@ -87,6 +87,23 @@ def test_fewer_than_five_complete_days_no_times_or_slow_readings_have_no_season(
     assert find_seasonality([plant(times_of(20))], None, NAMES).seasonality is None
 
 
+def test_a_machine_that_runs_on_mondays_only_is_restated_by_other_mondays() -> None:
+    times = times_of(84)
+    mondays = (epoch_seconds(times) // 86_400 + 3) % 7 == 0
+    values, monday = plant(times)[mondays], times[mondays]
+    made = found(values, monday)
+    assert made.seasonality is not None
+    profiles = {season.profile.tobytes() for season in made.folds[0]}
+    assert len(profiles) > 10
+
+
+def test_a_zone_whose_clock_nothing_follows_is_named() -> None:
+    times = times_of(20)
+    noise = np.random.default_rng(0).normal(size=(len(times), 3))
+    assert "Asia/Tokyo" in found(noise, times, "Asia/Tokyo").notes[0]
+    assert found(noise, times).notes == []
+
+
 def test_it_can_be_switched_off() -> None:
     times = times_of(20)
     assert found(plant(times), times, "none").seasonality is None
