@@ -1,13 +1,13 @@
 """Find whether a group's features follow the time of the day or of the week.
 
-A profile is the median over the periods of training, each relative to the stream's level then: a
+A profile is the middle over the periods of training, each relative to the stream's level then: a
 fault, a trend or a level that wanders hardly changes it. It is smoothed over as many neighbouring
 points as predict held-out periods best. A feature follows a season if the profile of the first
 three fifths of all periods explains the later ones, and that of the last three fifths the earlier
 ones: the mean logarithm of the variance ratio, by period, must be clear of chance, and above 0 on
-each weekday. A season is used only if it explains half of the variance within a period for a
-quarter of the features, or shows a tenth more of the steps injected into later readings than it was
-found on; and not if it shows fewer of these.
+each weekday. A season is used only if it explains four fifths of the variance within a period
+for a quarter of the features (as with operating conditions), or shows a tenth more of the steps
+injected into later readings than it was found on; and not if it shows fewer of these.
 
 Training readings are restated by profiles of the *other* periods. Otherwise each reading would
 have helped to predict itself, and calibration would promise too little variation.
@@ -41,7 +41,7 @@ _KNOWN: Final = 0.6  # share of the periods that a profile to be judged is taken
 _FOLDS: Final = 11
 _WIDTHS: Final = (0, 1, 2, 4, 8, 16)  # candidates of the smoothing: neighbours on either side
 _GAIN: Final = 0.1  # least mean logarithm of the variance ratio of a feature that follows ...
-_CLEAR: Final = float(np.log(2.0))  # ... and of one of which half is explained: at least
+_CLEAR: Final = float(np.log(5.0))  # ... and of one of which four fifths are explained: at least
 _FOLLOW: Final = 0.25  # this share of the features
 _ERRORS: Final = 2.0  # standard errors by which it must exceed 0
 _STEPS: Final = Steps((1.0, 2.0, 4.0, 8.0), (WITHIN,), count=50, streams=5)
@@ -250,9 +250,9 @@ def _periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: _Grid) 
 
 
 def _levels(cube: Floats, which: Indices, first: float) -> Floats:
-    """Return the level (p, k, d) at each point, between the medians of neighbouring periods.
+    """Return the level (p, k, d) at each point, between the middles of neighbouring periods.
 
-    Of a steady trend nothing is left: relative to each period's own median it would be a season.
+    Of a steady trend nothing is left: relative to each period's own middle it would be a season.
 
     Parameters
     ----------
@@ -263,10 +263,10 @@ def _levels(cube: Floats, which: Indices, first: float) -> Floats:
     first
         Place of the first point.
     """
-    medians = _median(cube.transpose(1, 0, 2))
+    middles = _middle(cube.transpose(1, 0, 2))
     points = cube.shape[1]
     at = (which[:, None] + (np.arange(points) + first) / points).ravel()
-    columns = [np.interp(at, which + 0.5, median) for median in medians.T]
+    columns = [np.interp(at, which + 0.5, middle) for middle in middles.T]
     out: Floats = np.stack(columns, axis=1).reshape(cube.shape)
     return out
 
@@ -283,14 +283,18 @@ def _some(every: Indices) -> Bools:
     return keep
 
 
-def _median(values: Floats) -> Floats:
-    """Return the median over the first axis, of the values that are not NaN."""
+def _middle(values: Floats) -> Floats:
+    """Return the mean of the middle half over the first axis, of the values that are not NaN.
+
+    It withstands as many faults as a quarter, and varies less than the median.
+    """
     ordered = np.sort(values, axis=0)  # NaN last
     count = len(values) - np.isnan(values).sum(axis=0)
-    lower, upper = (np.clip(at, 0, len(values) - 1) for at in ((count - 1) // 2, count // 2))
-    both = [np.take_along_axis(ordered, at[None], axis=0)[0] for at in (lower, upper)]
-    out: Floats = (both[0] + both[1]) / 2.0
-    return out
+    sums = np.concatenate([np.zeros((1, *values.shape[1:])), np.nancumsum(ordered, axis=0)])
+    first = count // 4
+    between = [np.take_along_axis(sums, at[None], axis=0)[0] for at in (first, count - first)]
+    inside = np.maximum(count - 2 * first, 1)
+    return np.where(count > 0, (between[1] - between[0]) / inside, np.nan)
 
 
 def _smooth(profile: Floats, width: int) -> Floats:
@@ -316,34 +320,34 @@ def _season(periods: _Periods, grid: _Grid) -> tuple[Season, list[Season], Seaso
     points = periods.values.shape[1]
     widths = [w for w in _WIDTHS if w <= points // _FEWEST]
     fold = periods.index % _FOLDS
-    medians = [
-        _median(periods.values[fold != number]) if (fold != number).any() else None
+    middles = [
+        _middle(periods.values[fold != number]) if (fold != number).any() else None
         for number in range(_FOLDS)
     ]
     errors = np.zeros((len(widths), periods.values.shape[2]))
-    for number, median in enumerate(medians):
+    for number, middle in enumerate(middles):
         held = periods.values[fold == number]
-        if median is not None and len(held):
+        if middle is not None and len(held):
             for at, width in enumerate(widths):
-                errors[at] += np.nansum((held - _smooth(median, width)) ** 2, axis=(0, 1))
+                errors[at] += np.nansum((held - _smooth(middle, width)) ** 2, axis=(0, 1))
     best = errors.argmin(axis=0)
 
-    def profile(median: Floats) -> Floats:
-        made = np.stack([_smooth(median, width) for width in widths])
+    def profile(middle: Floats) -> Floats:
+        made = np.stack([_smooth(middle, width) for width in widths])
         out: Floats = np.take_along_axis(made, best[None, None], axis=0)[0]
         return out
 
     gain, follows = _follows(periods, known, profile, round(_WEEK / grid.period))
     if not follows.any():
         return None
-    whole = _median(periods.values)
+    whole = _middle(periods.values)
 
-    def season(median: Floats) -> Season:
-        return Season(grid.period, np.where(follows, profile(median), 0.0), grid.first)
+    def season(middle: Floats) -> Season:
+        return Season(grid.period, np.where(follows, profile(middle), 0.0), grid.first)
 
     first = periods.index <= known[round(_KNOWN * len(known)) - 1]
-    early = season(_median(periods.values[first]))
-    return season(whole), [season(whole if m is None else m) for m in medians], early, gain
+    early = season(_middle(periods.values[first]))
+    return season(whole), [season(whole if m is None else m) for m in middles], early, gain
 
 
 def _follows(
@@ -358,7 +362,7 @@ def _follows(
     known : (n,)
         Their numbers.
     profile
-        Smooths a median over periods (k, d).
+        Smooths a middle over periods (k, d).
     alike
         Periods until one is alike: seven days, so that each weekday must gain; 1 for weeks.
     """
@@ -366,11 +370,11 @@ def _follows(
     gains, kinds = [], []
     for early in (known[:cut], known[len(known) - cut :]):
         mine = np.isin(periods.index, early)
-        made = profile(_median(periods.values[mine]))
+        made = profile(_middle(periods.values[mine]))
         for index in np.setdiff1d(known, early).tolist():
             held = periods.values[periods.index == index]
             rest = held - made
-            rest = rest - _median(rest.transpose(1, 0, 2))[:, None]
+            rest = rest - _middle(rest.transpose(1, 0, 2))[:, None]
             before, after = (np.nanmean(v**2, axis=(0, 1)) + periods.noise for v in (held, rest))
             moved = (before > 0.0) & (after > 0.0)
             gain = np.zeros(len(before))
