@@ -340,6 +340,7 @@ def _season(periods: _Periods, grid: _Grid) -> tuple[Season, list[Season], Seaso
     gain, follows = _follows(periods, known, profile, round(_WEEK / grid.period))
     if not follows.any():
         return None
+    gain = np.where(follows, gain, 0.0)
     whole = _middle(periods.values)
 
     def season(middle: Floats) -> Season:

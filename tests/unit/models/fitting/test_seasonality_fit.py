@@ -260,3 +260,13 @@ def test_assets_with_a_day_each_show_no_season() -> None:
     days = [times_of(1.9)[5 * at : 5 * at + 21] + np.timedelta64(at, "D") for at in range(4)]
     streams = [plant(times, seed) for seed, times in enumerate(days)]
     assert find_seasonality(streams, days, NAMES).seasonality is None
+
+
+def test_features_that_follow_on_some_weekdays_only_do_not_count_for_a_day() -> None:
+    times = times_of(30)  # four weeks: too few for a week
+    works = (epoch_seconds(times) // 86_400 + 3) % 7 < 5
+    rest = np.random.default_rng(1).normal(size=(len(times), 7))
+    shifts = np.concatenate([plant(times, seed)[:, :1] for seed in range(6)], axis=1)
+    values = np.concatenate([np.where(works[:, None], shifts, rest[:, :6]), rest[:, 6:]], axis=1)
+    names = [f"shift{at}" for at in range(6)] + ["noise"]
+    assert find_seasonality([values], [times], names).seasonality is None
