@@ -216,7 +216,8 @@ def test_history_sent_again_through_a_topic_made_anew_is_not_scored_again(in_pro
     one_broker.delete(stage.topic)
     one_broker.create(stage.topic)
     bridge.run_until(
-        lambda: bridge.settled() and bridge.partitions[0].topic_id != old, "the new topic is seen"
+        lambda: bridge.settled() and bridge.partitions and bridge.partitions[0].topic_id != old,
+        "the new topic is seen",
     )
     news = [(b"%d" % (number % 5), reading(f"A{number % 5}", number)) for number in range(60, 80)]
     # the first reading that comes is one that was not stored: the stream begins before the others
