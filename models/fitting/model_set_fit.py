@@ -144,10 +144,12 @@ def fit_model_set(
             seasonal.restate(restate(found.conditions, clean_data.streams), clean_data.timestamps),
         )
     received = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
-    streams = seasonal.restate(restate(found.conditions, received), clean_data.timestamps)
+    usual = restate(found.conditions, received)
+    streams = seasonal.restate(usual, clean_data.timestamps)
+    least = [one for one in (found.least(received), seasonal.least(usual)) if one is not None]
     plan = FitPlan(
-        replace(clean_data, streams=streams), options, found.conditions, found.least(received),
-        seasonal.seasonality,
+        replace(clean_data, streams=streams), options, found.conditions,
+        np.max(least, axis=0) if least else None, seasonal.seasonality,
     )  # fmt: skip
     folds = plan.folds() if plan.scales.kept else []
     report = _report(plan, streams)

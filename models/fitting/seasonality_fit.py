@@ -43,6 +43,7 @@ _WIDTHS: Final = (0, 1, 2, 4, 8, 16)  # candidates of the smoothing: neighbours 
 _GAIN: Final = 0.1  # least mean logarithm of the variance ratio of a feature that follows ...
 _CLEAR: Final = float(np.log(5.0))  # ... and of one of which four fifths are explained: at least
 _FOLLOW: Final = 0.25  # this share of the features
+_CONSTANT: Final = 0.01  # spread of a feature that the clock sets, as a share of the overall one
 _ERRORS: Final = 2.0  # standard errors by which it must exceed 0
 _STEPS: Final = Steps((1.0, 2.0, 4.0, 8.0), (WITHIN,), count=50, streams=5)
 _LARGEST: Final = 400  # most periods of all streams to look at
@@ -63,6 +64,18 @@ class SeasonalFit:
     folds: list[list[Season]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
+
+    def least(self, streams: Sequence[Floats]) -> Floats | None:
+        """Return the spread (d,) for features that a clock sets exactly, such as a set point.
+
+        Parameters
+        ----------
+        streams : list of (n_i, d), not yet restated.
+        """
+        if self.seasonality is None:
+            return None
+        follows = np.any([s.profile.any(axis=0) for s in self.seasonality.seasons], axis=0)
+        return np.where(follows, _CONSTANT * winsorised_std(np.concatenate(streams)), 0.0)
 
     def restate(
         self, streams: Sequence[Floats], timestamps: Sequence[Times] | None

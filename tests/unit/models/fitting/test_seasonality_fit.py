@@ -270,3 +270,25 @@ def test_features_that_follow_on_some_weekdays_only_do_not_count_for_a_day() -> 
     values = np.concatenate([np.where(works[:, None], shifts, rest[:, :6]), rest[:, 6:]], axis=1)
     names = [f"shift{at}" for at in range(6)] + ["noise"]
     assert find_seasonality([values], [times], names).seasonality is None
+
+
+@pytest.mark.slow
+def test_a_set_point_that_follows_the_clock_exactly_is_normal_at_its_times_only() -> None:
+    times = times_of(24, 30)
+    values = plant(times)
+    values[:, 0] = 20.0 + 3.0 * np.sin(np.arange(len(times)) / 24.0 * np.pi)
+    options = FitOptions(models=("one_class_svm",), folds=3)
+    trained = fit_model_set([values[: 20 * 48]], [times[: 20 * 48]], NAMES, options)[0]
+    assert trained.preprocessing.seasonality is not None
+    assert "load" in trained.preprocessing.names
+    for wrong in (False, True):
+        later = values[20 * 48 :].copy()
+        later[100, 0] += 3.0 * wrong
+        readings = [
+            Reading(t.replace(tzinfo=UTC), dict(zip(NAMES, row, strict=True)))
+            for t, row in zip(times[20 * 48 :].tolist(), later.tolist(), strict=True)
+        ]
+        (outcome,) = score(trained, [StreamWork("A", None, None, "medium", None, [], readings)])
+        found_at = [i for i, one in enumerate(outcome.results) if one["is_anomaly"]]
+        assert (100 in found_at) is wrong
+        assert len([i for i in found_at if not 100 <= i < 140]) <= 1
