@@ -146,13 +146,8 @@ def fit_fixed(
     ]
     fast = fit_tail(mixed)
     f = [fast.decades(values) + more for values, more in zip(mixed, beside, strict=True)]
-    swift, lift = f, (0.0, 0.0)
-    if swiftness < 1.0 and not singles_count(sum(map(len, f))):
-        swift = [ewma(values, values[0], swiftness) for values in f]
-    elif swiftness < 1.0:
-        averages = [swift_average(values, swiftness) for values in f]
-        lift = swift_lift(averages)
-        swift = [np.maximum(a, lift[0] + lift[1] * b) for a, b in zip(f, averages, strict=True)]
+    lift = swift_lift(f, swiftness, sum(map(len, f)))
+    swift = [swift_magnitudes(values, swiftness, lift) for values in f]
     median, shift, gain, smooth = smoothing(f, swift)
     if not slow:
         shift, gain = _NEVER, 0.0
@@ -236,29 +231,35 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
     return median, middle - gain * median, gain, slow
 
 
-def singles_count(readings: int) -> bool:
-    """Return whether so many readings show how far single ones go at criticality medium.
+def swift_lift(fast: list[Floats], swiftness: float, readings: int) -> tuple[float, float]:
+    """Return shift and gain that give swift averages a tail like that of the magnitudes (n_i,).
 
-    With fewer, an average's lighter tail is extrapolated more safely, and counts alone.
+    That one falls by a decade per unit. Below the tail the line lies below the averages, and the
+    magnitude itself counts. Where training has too few readings to show how far single ones go at
+    criticality medium, the gain is 0: the average's lighter tail is extrapolated more safely, and
+    counts alone.
     """
-    return readings * BUDGETS["medium"] >= _SEEN
-
-
-def swift_average(fast: Floats, swiftness: float) -> Floats:
-    """Return the average (n,) of magnitudes (n,) over a reading or two."""
-    clipped = np.minimum(fast, CLIP)
-    return ewma(clipped, float(np.median(clipped)), swiftness)
-
-
-def swift_lift(averages: list[Floats]) -> tuple[float, float]:
-    """Return the shift and gain that give swift averages (n_i,) a tail like the fast magnitude's.
-
-    That of the fast magnitude falls by a decade per unit. Below the tail the line lies below the
-    averages, and the fast magnitude counts.
-    """
-    tail = fit_tail(averages)
+    if swiftness == 1.0 or readings * BUDGETS["medium"] < _SEEN:
+        return 0.0, 0.0
+    tail = fit_tail([_swift_average(np.minimum(values, CLIP), swiftness) for values in fast])
     gain = min(max(math.log10(math.e) / tail.beta, 1.0), _MAX_GAIN)
     return -tail.y[-1] - gain * tail.x[-1], gain
+
+
+def swift_magnitudes(fast: Floats, swiftness: float, lift: tuple[float, float]) -> Floats:
+    """Return the swift magnitudes (n,) of a stream from its combined ones (n,)."""
+    if swiftness == 1.0:
+        return fast
+    shift, gain = lift
+    if not gain:
+        return _swift_average(fast, swiftness)
+    lifted = shift + gain * _swift_average(np.minimum(fast, CLIP), swiftness)
+    out: Floats = np.maximum(fast, lifted)
+    return out
+
+
+def _swift_average(fast: Floats, swiftness: float) -> Floats:
+    return ewma(fast, float(np.median(fast)), swiftness)
 
 
 def settled(values: Floats) -> Floats:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats
-from models.fitting.calibrate import ewma, singles_count, swift_average, swift_lift
+from models.fitting.calibrate import swift_lift, swift_magnitudes
 from models.fitting.distance import fit_distance
 from models.fitting.following import SURE
 from models.fitting.trials import Fold, Steps, later_blocks, try_smoothings
@@ -45,9 +45,9 @@ def choose_swiftness(
     (weight, power) : power is the share of the faults' readings detected; 1 and no power if there
         is too little data.
     """
-    singles = singles_count(sum(map(len, streams)))
+    readings = sum(map(len, streams))
     found = [
-        _seen(fold, (horizon, shrinkage), singles, [seed, 11, k])
+        _seen(fold, (horizon, shrinkage), readings, [seed, 11, k])
         for k, fold in enumerate(later_blocks(streams))
     ]
     if not found:
@@ -59,23 +59,17 @@ def choose_swiftness(
     return SWIFTNESSES[int(enough.argmax())], tuple(map(float, power))
 
 
-def _seen(fold: Fold, scale: tuple[int, float], singles: bool, seed: list[int]) -> Floats:
+def _seen(fold: Fold, scale: tuple[int, float], readings: int, seed: list[int]) -> Floats:
     """Return the detected share of each fault's readings for each weight, (faults, weights)."""
     known, later = fold
     score, spread = fit_distance(known, *scale)
     raw = [score(s) for s in known]
     tail = fit_tail(raw)
     fast = [tail.decades(values) for values in raw]
-    usual = tail.quantile(math.log10(0.5))
-    lifts = [swift_lift([swift_average(v, weight) for v in fast]) for weight in SWIFTNESSES[1:]]
+    ways = [(weight, swift_lift(fast, weight, readings)) for weight in SWIFTNESSES]
 
     def swift(fast: Floats) -> Floats:
-        if not singles:
-            return np.stack([ewma(fast, usual, weight) for weight in SWIFTNESSES])
-        ways = [fast]
-        for weight, (shift, gain) in zip(SWIFTNESSES[1:], lifts, strict=True):
-            ways.append(np.maximum(fast, shift + gain * swift_average(fast, weight)))
-        return np.stack(ways)
+        return np.stack([swift_magnitudes(fast, *way) for way in ways])
 
     faulty = _FAULTS.inject(later, spread, np.random.default_rng(seed))
     seen, _ = try_smoothings(lambda v: tail.decades(score(v)), swift, _MEMORY, fold, faulty)

@@ -136,15 +136,9 @@ class Smoother:
         clipped = fast if fast < CLIP else CLIP
         swift = fast
         if cal.swiftness < 1.0:
-            if not cal.swift_gain:
-                before = fast if self.swift < 0.0 else self.swift
-                swift = self.swift = before + cal.swiftness * (fast - before)
-            else:
-                before = cal.median if self.swift < 0.0 else self.swift
-                self.swift = before + cal.swiftness * (clipped - before)
-                lifted = cal.swift_shift + cal.swift_gain * self.swift
-                if lifted > fast:
-                    swift = lifted
+            before = cal.median if self.swift < 0.0 else self.swift
+            self.swift = _average(before, fast, cal)
+            swift = _swift(fast, self.swift, cal)
         self.quick += QUICK_ALPHA * (clipped - self.quick)
         slow = self.slow + ALPHA * (clipped - self.slow)
         if not cal.ends:
@@ -162,6 +156,20 @@ class Smoother:
             if smooth > CLIP:
                 smooth = CLIP + (smooth - CLIP) / cal.gain
         return swift if swift > smooth else smooth
+
+
+def _average(before: float, fast: float, cal: Calibration) -> float:
+    """Return the swift average with one more reading."""
+    counted = CLIP if cal.swift_gain and fast > CLIP else fast
+    return before + cal.swiftness * (counted - before)
+
+
+def _swift(fast: float, average: float, cal: Calibration) -> float:
+    """Return the average where few readings were trained on, else the larger once it is lifted."""
+    if not cal.swift_gain:
+        return average
+    lifted = cal.swift_shift + cal.swift_gain * average
+    return lifted if lifted > fast else fast
 
 
 @dataclass(slots=True)
@@ -341,6 +349,16 @@ class AdaptiveTail:
             return m, m
         lasting = cal.shift + cal.gain * self.smoother.slow
         return m, self.quantiles.update(m, cal, how, recovered, accept, lasting)
+
+    def alone(self, fast: float, cal: Calibration, how: AdaptationParams | None) -> float:
+        """Return the magnitude, relative to the tail, of a reading that changes nothing.
+
+        It counts as if usual readings had come before it.
+        """
+        m = fast
+        if cal.swiftness < 1.0:
+            m = _swift(fast, _average(cal.median, fast, cal), cal)
+        return m if how is None else self.quantiles.relative(m, cal)
 
     def pause(self, median: float) -> None:
         """Restart smoothing and excursion after a gap."""

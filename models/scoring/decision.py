@@ -193,9 +193,9 @@ class StreamScorer:
             return fast, 0.0 - fast
         # these readings must not change the tail; it starts once the baseline is known
         if reading.late or reading.warm or reading.suppressed is not None:
-            u = follower.quantiles.relative(fast, cal) if self.how else fast
-            return fast, (cal.final if self.how else cal.fixed).log10_p(u)
-        m, u = follower.step(fast, cal, self.how, self.policy.accept_shift_after)
+            m, u = fast, follower.alone(fast, cal, self.how)
+        else:
+            m, u = follower.step(fast, cal, self.how, self.policy.accept_shift_after)
         return m, (cal.final if self.how else cal.fixed).log10_p(u)
 
     def _flags(

@@ -16,7 +16,6 @@ from models.fitting.calibrate import (
     ewma,
     fit_first_tail,
     smoothing,
-    swift_average,
 )
 from models.fitting.cross_validation import OutOfFold
 from models.scoring.adaptation import CLIP, AdaptationParams, AdaptiveTail
@@ -298,13 +297,31 @@ def test_a_far_reading_counts_at_once_and_does_not_ring_on_in_the_average():
 def test_trained_on_few_readings_the_average_counts_alone():
     cal = averaged(0.5, 1900)
     assert cal.swift_gain == 0.0
-    assert magnitudes(cal, [1.0, 4.0, 4.0, 0.0]) == [1.0, 2.5, 3.25, 1.625]
+    middle = cal.median
+    assert magnitudes(cal, [middle, middle + 4.0, middle + 4.0, middle]) == pytest.approx(
+        [middle, middle + 2.0, middle + 3.0, middle + 1.5]
+    )
+
+
+@pytest.mark.parametrize("readings", [1900, 4000])
+def test_readings_that_the_averages_do_not_take_in_alarm_no_more_often_than_others(readings: int):
+    """Where the average counts alone, its tail is lighter than that of single readings."""
+    cal = averaged(0.5, readings)
+    values = fast(cal, noise(np.random.default_rng(1), 20_000))
+    tail = AdaptiveTail(cal.median)
+    before = tail.to_list()
+    found = np.array([tail.alone(value, cal, None) for value in values.tolist()])
+    assert tail.to_list() == before
+    for budget in (1e-2, 1e-3):
+        assert (cal.fixed.log10_ps(found) <= math.log10(budget)).mean() < 1.5 * budget
+    assert cal.fixed.log10_p(tail.alone(30.0, cal, None)) < -4.0
 
 
 def test_the_lifted_average_is_as_rare_as_the_reading():
     """Beyond the tail's start both exceed a magnitude equally often, within what chance allows."""
     cal = averaged(0.5, 20_000)
     values = fast(cal, noise(np.random.default_rng(1), 200_000))
-    lifted = cal.swift_shift + cal.swift_gain * swift_average(values, 0.5)
+    averages = ewma(np.minimum(values, CLIP), cal.median, 0.5)
+    lifted = cal.swift_shift + cal.swift_gain * averages
     for level in (2.0, 2.5):
         assert 0.5 < (lifted > level).mean() / (values > level).mean() < 2.0
