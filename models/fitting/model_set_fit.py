@@ -132,17 +132,14 @@ def fit_model_set(
     clean_data.notes += found.notes
     seasonal = SeasonalFit()
     if options.drift != "fault":
+        usual = restate(found.conditions, clean_data.streams)
         if not drift_is_fault(clean_data.streams):
             seasonal = find_seasonality(
-                restate(found.conditions, clean_data.streams), clean_data.timestamps,
-                clean_data.names, options.seasonality, options.seed,
-            )  # fmt: skip
+                usual, clean_data.timestamps, clean_data.names, options.seasonality, options.seed
+            )
             clean_data.notes += seasonal.notes
-        clean_data = without_faulty(
-            clean_data,
-            options.trim,
-            seasonal.restate(restate(found.conditions, clean_data.streams), clean_data.timestamps),
-        )
+        usual = seasonal.restate(usual, clean_data.timestamps)
+        clean_data = without_faulty(clean_data, options.trim, usual)
     received = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
     usual = restate(found.conditions, received)
     streams = seasonal.restate(usual, clean_data.timestamps)

@@ -120,18 +120,17 @@ class _Grid:
         angle = np.angle(np.exp(2j * np.pi * places).mean()) / (2.0 * np.pi)
         return cls(period, points, float((angle + 0.5) % 1.0 - 0.5))
 
-    def cells(self, at: Floats) -> tuple[Indices, Indices]:
-        """Return each reading's cell (n,), and the readings by period and point (p, k)."""
+    def cells(self, at: Floats) -> tuple[Indices, Indices, Indices]:
+        """Return the periods (p,), each reading's cell (n,), and readings by period and point."""
         which, number = np.unique((at // self.period).astype(np.int64), return_inverse=True)
         place = (at % self.period) * (self.points / self.period) - self.first
         cell = number * self.points + np.round(place).astype(np.int64) % self.points
         count = np.bincount(cell, minlength=len(which) * self.points)
-        return cell, count.reshape(-1, self.points)
+        return which, cell, count.reshape(-1, self.points)
 
     def complete(self, at: Floats) -> Indices:
         """Return the periods (p,) of which most points have readings at the times (n,)."""
-        _, count = self.cells(at)
-        which = np.unique((at // self.period).astype(np.int64))
+        which, _, count = self.cells(at)
         out: Indices = which[(count > 0).mean(axis=1) >= _COMPLETE]
         return out
 
@@ -248,7 +247,7 @@ def _periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: _Grid) 
         mine = np.isin((at // grid.period).astype(np.int64), which)
         if not mine.any():
             continue
-        cell, count = grid.cells(at[mine])
+        _, cell, count = grid.cells(at[mine])
         sums = [
             np.bincount(cell, column, count.size).reshape(count.shape) for column in values[mine].T
         ]
