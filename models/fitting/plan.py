@@ -31,6 +31,7 @@ from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
 from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import skipped_mean
+from models.scoring.clock import LIKE
 from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
 from models.scoring.seasonality import Seasonality
@@ -38,6 +39,7 @@ from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
 
 _MANY_ROWS = 3_000
+_REGULAR: Final = 0.9  # least share of intervals like the median one, where they are regular
 #: Past readings that a forecast uses.
 LAGS: Final = 5
 #: The forecast is used if its errors alarm at most at this multiple of the budget on later
@@ -403,6 +405,7 @@ class FitPlan:
             self.data.garbage.of(self.scales.kept), self.data.nulls,
             self.conditions.of(self.scales.kept) if self.conditions else None,
             seasonality=self.seasonality.of(self.scales.kept) if self.seasonality else None,
+            step=regular_interval(self.data.timestamps),
         )  # fmt: skip
 
 
@@ -414,6 +417,18 @@ def median_interval(timestamps: Sequence[Times] | None) -> float | None:
     pooled = np.concatenate(steps) if steps else np.empty(0)
     pooled = pooled[pooled > 0]
     return float(np.median(pooled)) if len(pooled) else None
+
+
+def regular_interval(timestamps: Sequence[Times] | None) -> float | None:
+    """Return the median interval if nearly all others are like it; None without times."""
+    usual = median_interval(timestamps)
+    if timestamps is None or usual is None:
+        return None
+    steps = np.concatenate(
+        [np.diff(t).astype("timedelta64[us]").astype(np.float64) for t in timestamps]
+    )
+    like = np.abs(steps / 1e6 - usual) <= LIKE * usual
+    return usual if like.mean() >= _REGULAR else None
 
 
 def _alarms(surplus: float) -> str:

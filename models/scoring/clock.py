@@ -34,6 +34,8 @@ IN_A_ROW: Final = 10
 #: Newest intervals kept to estimate a stream's sampling interval, and the fewest needed.
 _PACE: Final = 9
 _PACE_KNOWN: Final = 3
+#: Share by which an interval may differ from the usual one and count as like it.
+LIKE: Final = 0.25
 #: A longer step (seconds) is a leap, unless the stream's own gap is shorter.
 LEAP_S: Final = 600.0
 
@@ -79,6 +81,16 @@ class StreamClock:
         if gap_s is None or factor is None or len(self.steps) < _PACE_KNOWN:
             return gap_s
         return factor * sorted(self.steps)[-2]
+
+    def keeps_to(self, step: float | None) -> bool:
+        """Return whether the stream sends a reading every ``step`` seconds, as training's did.
+
+        Lost readings lengthen some of its intervals, and one burst shortens one, so the second
+        shortest of the newest is compared. So long as few are known, it is taken for granted.
+        """
+        if step is None or len(self.steps) < _PACE_KNOWN:
+            return step is not None
+        return abs(sorted(self.steps)[1] - step) <= LIKE * step
 
     def take(
         self,

@@ -209,7 +209,8 @@ class StreamScorer:
             metadata["restarted"] = reading.restarted
         if reading.warm:
             metadata["warming_up"] = True
-        if not reading.windowed and LSTM_AUTOENCODER in self.model_set.names:
+        known = reading.windowed or reading.aside
+        if not known and LSTM_AUTOENCODER in self.model_set.names:
             metadata["insufficient_history"] = True
         if reading.late:
             metadata["late"] = True

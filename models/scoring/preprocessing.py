@@ -73,12 +73,14 @@ class Preprocessing(Stored):
         attributes describe the rates.
     seasonality : what is usual at each time of the day or week; None: the same at all times. The
         other attributes describe readings less this.
+    step : seconds between readings where training's were regular, so that lost ones are noticed;
+        None: they were not.
     """
 
     KEYS: ClassVar = (
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
-        "counters", "seasonality",
+        "counters", "seasonality", "step",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -99,6 +101,7 @@ class Preprocessing(Stored):
     conditions: Conditions | None = None
     counters: Counters | None = None
     seasonality: Seasonality | None = None
+    step: float | None = None
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)

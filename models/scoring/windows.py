@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
@@ -31,6 +31,7 @@ BAD_STATE: Final = "bad_state"
 RESET: Final = "reset"
 
 _FEATURES = attrgetter("features")
+_BRIDGED: Final = 5  # most readings in a row that are bridged because they lack values
 
 ADDED: Final = "added"
 RESTARTED: Final = "restarted"
@@ -88,6 +89,7 @@ class PreparedReading:
     step = Step.NEXT
     error: AnomalyError | None = None
     gap = False  # first reading after a pause
+    every: timedelta | None = None  # interval of a stream whose lost readings are noticed
     restarted: str | None = None  # why the stream restarts at this reading
     suppressed: dict[str, Any] | None = None  # why its alarm is suppressed
     ended: Sequence[dict[str, Any]] = ()  # entries of events that a reset or a person ended
@@ -96,6 +98,7 @@ class PreparedReading:
     behind_s = 0.0  # seconds by which a late reading is older than the newest
     warm = False  # scored before the stream's baseline was known
     windowed = False  # has a full window
+    aside = False  # bridged in windows, since it lacks features that the one before has
     imputed: Sequence[str] = ()
     unknown: Sequence[str] = ()
     condition = 0  # index of its operating condition, or of the nearest
@@ -155,21 +158,35 @@ class PreparedStream:
 class WindowIndex:
     """Track which of a stream's rows each window consists of.
 
+    Lost readings are bridged: rows between their neighbours, on a straight line, take their place.
+    Where that would be a whole window, it is cleared instead.
+
     Parameters
     ----------
-    held : rows before the readings; all of them are in the current window.
     width : readings in a full window, at least 2; 0 if no detector uses windows.
     """
 
-    def __init__(self, held: int, width: int) -> None:
-        self._chain = list(range(held))  # rows that later windows contain, oldest first
+    def __init__(self, width: int) -> None:
+        #: rows that later windows contain, oldest first; bridging ones count down from -1
+        self._chain: list[int] = []
         self._begin = 0  # where the current window begins in the chain
         self._width = width
         self._starts: list[int] = []  # where each full window begins in the chain
         self._ends: list[int] = []  # the last row of each, which may not be in the chain
+        self._bridging: list[tuple[int, int, float]] = []  # neighbours and place between them
 
-    def take(self, row: int, stays: bool) -> bool:
-        """Add a row, to later windows too if it ``stays``; return whether its window is full."""
+    def hold(self, row: int, lost: int = 0) -> None:
+        """Add a row of the earlier window, after ``lost`` readings."""
+        self._bridge(row, lost)
+        self._chain.append(row)
+
+    def take(self, row: int, stays: bool, lost: int = 0) -> bool:
+        """Add a row, to later windows too if it ``stays``; return whether its window is full.
+
+        ``lost`` readings are missing between the current window and a row that stays.
+        """
+        if stays:
+            self._bridge(row, lost)
         start = len(self._chain) - self._width + 1
         full = self._width > 0 and start >= self._begin
         if full:
@@ -178,6 +195,17 @@ class WindowIndex:
         if stays:
             self._chain.append(row)
         return full
+
+    def _bridge(self, row: int, lost: int) -> None:
+        if not lost or len(self._chain) == self._begin:
+            return
+        if lost >= self._width:
+            self.restart()
+            return
+        last = self._chain[-1]
+        for number in range(1, lost + 1):
+            self._bridging.append((last, row, number / (lost + 1)))
+            self._chain.append(-len(self._bridging))
 
     def restart(self) -> None:
         """Clear the window."""
@@ -190,7 +218,8 @@ class WindowIndex:
         starts, width = self._starts, self._width
         first, count = self._chain[starts[0]], len(starts)
         # the first and last window are as far apart as consecutive windows would be: a view will do
-        if starts[-1] - starts[0] == count - 1 and self._ends[-1] - first == count + width - 2:
+        together = starts[-1] - starts[0] == count - 1 and not self._bridging
+        if together and self._ends[-1] - first == count + width - 2:
             if count == 1:
                 return rows[None, first : first + width]
             used = rows[first : first + count + width - 1]
@@ -198,8 +227,15 @@ class WindowIndex:
         index = np.empty((count, width), np.intp)
         index[:, :-1] = np.array(self._chain)[np.array(starts)[:, None] + np.arange(width - 1)]
         index[:, -1] = self._ends
-        out: Floats = rows[index]
+        out: Floats = self._bridged(rows)[index]
         return out
+
+    def _bridged(self, rows: Floats) -> Floats:
+        """Return the rows, then the bridging ones, the newest first."""
+        if not self._bridging:
+            return rows
+        before, after, place = map(np.array, zip(*self._bridging[::-1], strict=True))
+        return np.concatenate([rows, rows[before] + place[:, None] * (rows[after] - rows[before])])
 
 
 def prepare(
@@ -246,8 +282,11 @@ def prepare(
     )
     suppresses = bool(suppressor)
     gap_s = None if pre.interval is None else gap_factor * pre.interval
+    every = None if pre.step is None else timedelta(seconds=pre.step)
+    steady = every if state.clock.keeps_to(pre.step) else None
     for reading in usable:
         _step(state, reading, (gap_s, gap_factor), work.now)
+        reading.every = every if state.clock.keeps_to(pre.step) else None
         if suppresses or state.off.suppressed:
             _suppress(suppressor, state, reading)
     if pre.counters is not None:
@@ -257,9 +296,15 @@ def prepare(
         raw = raw - _usual(pre, [*window[len(window) - len(past) :], *(r.point for r in usable)])
     if work.state is None:
         _learn_past(pre, state, raw[: len(past)])
-    track = WindowIndex(len(past), width)
+    track = WindowIndex(width)
+    before = None
+    for at, point in enumerate(window[len(window) - len(past) :]):
+        track.hold(at, _lost(before, point, steady))
+        before = point
     for at, reading in enumerate(usable, len(past)):
-        _place(pre, state, reading, track, at, raw[at])
+        _place(pre, state, reading, track, at, raw[at], before)
+        if reading.mark != LEFT_OUT:
+            before = reading.point
     return _assemble(pre, work, readings, (raw, received), len(past), track, state)
 
 
@@ -383,9 +428,12 @@ def _rates(
 
 def _place(
     pre: Preprocessing, state: StreamState, reading: PreparedReading, track: WindowIndex, at: int,
-    row: Floats,
+    row: Floats, before: Reading | None,
 ) -> None:  # fmt: skip
-    """Classify one reading (late, suppressed, after a gap, impossible, or in order) for windows."""
+    """Classify one reading (late, suppressed, after a gap, impossible, or in order) for windows.
+
+    ``before`` is the newest reading of the window.
+    """
     reading.warm = pre.baseline > 0 and not state.settled
     if reading.step is Step.LATE:
         reading.mark, reading.late = LEFT_OUT, True
@@ -394,14 +442,37 @@ def _place(
         reading.mark, reading.gap = LEFT_OUT, reading.step is not Step.NEXT
         reading.windowed = track.take(at, stays=False)
         return
+    lost = _lost(before, reading.point, reading.every)
     if reading.step is not Step.NEXT or reading.resumed:
         reading.mark, reading.gap = RESTARTED, True
         track.restart()
+    elif reading.imputed and lost < _BRIDGED and _just_missing(pre, reading, before):
+        reading.mark, reading.aside = LEFT_OUT, True
+        return
     if reading.outside:
         reading.mark = LEFT_OUT
     elif reading.warm:
         state.learn_baseline(row, pre)
-    reading.windowed = track.take(at, stays=not reading.outside)
+    reading.windowed = track.take(at, stays=not reading.outside, lost=lost)
+
+
+def _just_missing(pre: Preprocessing, reading: PreparedReading, before: Reading | None) -> bool:
+    """Return whether a reading lacks features that the one before has, at a steady interval.
+
+    Its neighbours in time then tell more about it than its other features, so its place in windows
+    is bridged.
+    """
+    if reading.every is None or before is None:
+        return False
+    return set(reading.imputed) <= pre.measured(before.features).keys()
+
+
+def _lost(before: Reading | None, point: Reading, every: timedelta | None) -> int:
+    """Return how many readings are missing between two, if one is sent ``every`` so often."""
+    if every is None or before is None or before.timestamp is None or point.timestamp is None:
+        return 0
+    passed = point.timestamp - before.timestamp
+    return 0 if passed <= every else round(passed / every) - 1
 
 
 def _assemble(
