@@ -232,12 +232,18 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
 
 
 def swift_lift(fast: list[Floats], swiftness: float, readings: int) -> tuple[float, float]:
-    """Return shift and gain that give swift averages a tail like that of the magnitudes (n_i,).
+    """Return shift and gain that give swift averages a tail like that of the magnitudes.
 
     That one falls by a decade per unit. Below the tail the line lies below the averages, and the
     magnitude itself counts. Where training has too few readings to show how far single ones go at
     criticality medium, the gain is 0: the average's lighter tail is extrapolated more safely, and
     counts alone.
+
+    Parameters
+    ----------
+    fast : (n_i,) combined magnitudes per stream.
+    swiftness : weight of the newest reading.
+    readings : number in training.
     """
     if swiftness == 1.0 or readings * BUDGETS["medium"] < _SEEN:
         return 0.0, 0.0
@@ -247,7 +253,14 @@ def swift_lift(fast: list[Floats], swiftness: float, readings: int) -> tuple[flo
 
 
 def swift_magnitudes(fast: Floats, swiftness: float, lift: tuple[float, float]) -> Floats:
-    """Return the swift magnitudes (n,) of a stream from its combined ones (n,)."""
+    """Return the swift magnitudes (n,) of a stream.
+
+    Parameters
+    ----------
+    fast : (n,) combined magnitudes.
+    swiftness : weight of the newest reading.
+    lift : shift and gain, see :func:`swift_lift`.
+    """
     if swiftness == 1.0:
         return fast
     shift, gain = lift

@@ -354,6 +354,11 @@ class AdaptiveTail:
         """Return the magnitude, relative to the tail, of a reading that changes nothing.
 
         It counts as if usual readings had come before it.
+
+        Parameters
+        ----------
+        fast, cal, how
+            Those of :meth:`step`.
         """
         m = fast
         if cal.swiftness < 1.0:

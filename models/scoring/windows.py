@@ -181,9 +181,13 @@ class WindowIndex:
         self._chain.append(row)
 
     def take(self, row: int, stays: bool, lost: int = 0) -> bool:
-        """Add a row, to later windows too if it ``stays``; return whether its window is full.
+        """Add a row; return whether its window is full.
 
-        ``lost`` readings are missing between the current window and a row that stays.
+        Parameters
+        ----------
+        row : its index.
+        stays : whether later windows contain it, too.
+        lost : readings that are missing between the current window and a row that stays.
         """
         if stays:
             self._bridge(row, lost)
