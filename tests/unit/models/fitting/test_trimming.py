@@ -64,6 +64,29 @@ def test_a_way_to_operate_is_none_of_them():
     assert not faulty([values], 0.15)[0].any()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stream_that_always_stands_apart_is_none_of_them(seed):
+    """One of eight machines at a level of its own is an eighth of the readings, below the limit."""
+    random = np.random.default_rng(seed)
+    streams = [random.normal(size=(1500, 5)) for _ in range(8)]
+    streams[seed][:, :2] += 6.0
+    assert not np.concatenate(faulty(streams, 0.15)).any()
+    part = slice(200, 500)
+    streams[seed][part, 3] += 10.0  # a fault on top of it
+    found = faulty(streams, 0.15)
+    assert found[seed][part].mean() > 0.9
+    assert np.concatenate(found).sum() < 1.1 * 300
+
+
+def test_a_fault_in_most_of_one_stream_is_one():
+    random = np.random.default_rng(0)
+    streams = [random.normal(size=(1500, 5)) for _ in range(8)]
+    streams[2][400:1450, :2] += 8.0
+    found = faulty(streams, 0.15)
+    assert found[2][400:1450].mean() > 0.9
+    assert np.concatenate(found).sum() < 1.1 * 1050
+
+
 def test_a_daily_job_and_bursts_are_none_of_them():
     random = np.random.default_rng(0)
     daily = random.normal(size=(8640, 3))
