@@ -6,9 +6,9 @@ readings so that heavy tails of single readings do not count. It judges *events*
 the 80 % quantile. The height distribution of normal events is a generalised Pareto tail fitted to
 their lower three quarters, with a shape of at least 0, shrunk towards 0. An event is left out if it
 is higher than the highest event in all but one of a hundred clean training sets. Events at equal
-intervals are a cycle, not faults. A stream that always stands apart from the others has a level of
-its own. A feature that hardly varies apart from the events is ignored here: bursts are its normal
-operation.
+intervals are a cycle, not faults. A stream that always stands apart from the others, or always
+scatters more, is of a kind of its own. A feature that hardly varies apart from the events is
+ignored here: bursts are its normal operation.
 
 Faults of a tenth of the readings would hide themselves if they helped to define normal. The search
 therefore starts with the highest events left out, up to the allowed share, and readmits those that
@@ -40,7 +40,7 @@ _CENSORED: Final = 0.75  # quantile of the heights above which events are censor
 _CHANCE: Final = 0.01  # probability that a clean training set loses anything
 _TIMES: Final = 5  # fewest events in a cycle
 _REGULAR: Final = 0.1  # tolerance of equal intervals, as a share of the median one
-_NEAREST: Final = 0.2  # share of a stream that tells its level: faults may be all the others
+_NEAREST: Final = 0.2  # share of a stream that tells its own kind: the others may be faults
 _STEADY: Final = 0.25  # least share of a feature's deviation that must remain without the events
 #: If all events take up too much, only their parts above this share of the threshold are left out.
 _CORE: Final = 0.25
@@ -104,8 +104,10 @@ def faulty(streams: Sequence[Floats], max_share: float) -> list[Bools]:
         if not use.any():  # the highest events are still those of the first round: unjudged
             return [np.zeros(len(s), bool) for s in streams]
         score, _spread = fit_distance([s[:, use] for s in known], 0, SHRINKAGE)
-        centre = np.median(np.concatenate(known)[:, use], axis=0)
-        heights = [_height(score, s[:, use], centre, len(streams) > 1) for s in streams]
+        heights = [_averaged(score(s[:, use])) for s in streams]
+        if len(streams) > 1:
+            centre = np.median(np.concatenate(known)[:, use], axis=0)
+            heights = _by_own_kind(score, [s[:, use] for s in streams], heights, centre)
         again = _beyond(heights, found, line, max_share)
         if line is None and all(np.array_equal(a, b) for a, b in zip(again, found, strict=True)):
             break
@@ -113,18 +115,22 @@ def faulty(streams: Sequence[Floats], max_share: float) -> list[Bools]:
     return found
 
 
-def _height(score: Scoring, values: Floats, centre: Floats, several: bool) -> Floats:
-    """Return the average distance (n,) of one stream's readings (n, d), from ``centre`` (d,).
+def _by_own_kind(
+    score: Scoring, streams: Sequence[Floats], heights: list[Floats], centre: Floats
+) -> list[Floats]:
+    """Return the heights (n_i,) less what each stream always has: its own level, its own scatter.
 
-    Of several streams one may always stand apart: that is its level, not a fault. So the distance
-    from the level of its own readings nearest to the centre is taken if it is smaller.
+    What a stream always has is told by its readings nearest to the group's ``centre`` (d,). From
+    their level the distance is taken if it is smaller; and if they lie further off than the nearest
+    of all streams, by so much the heights are lowered.
     """
-    height = _averaged(score(values))
-    if several:
+    own = []
+    for values, height in zip(streams, heights, strict=True):
         near = height <= np.quantile(height, _NEAREST)
         level = np.median(values[near], axis=0)
-        height = np.minimum(height, _averaged(score(values - level + centre)))
-    return height
+        own.append(np.minimum(height, _averaged(score(values - level + centre))))
+    usual = np.quantile(np.concatenate(own), _NEAREST)
+    return [h - max(float(np.quantile(h, _NEAREST) - usual), 0.0) for h in own]
 
 
 def _beyond(

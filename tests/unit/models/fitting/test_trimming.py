@@ -78,6 +78,14 @@ def test_a_stream_that_always_stands_apart_is_none_of_them(seed):
     assert np.concatenate(found).sum() < 1.1 * 300
 
 
+@pytest.mark.parametrize("times", [1.5, 3.0])
+def test_a_stream_that_always_scatters_more_is_none_of_them(times):
+    random = np.random.default_rng(0)
+    streams = [random.normal(size=(1500, 5)) for _ in range(8)]
+    streams[3] *= times
+    assert not np.concatenate(faulty(streams, 0.15)).any()
+
+
 def test_a_fault_in_most_of_one_stream_is_one():
     random = np.random.default_rng(0)
     streams = [random.normal(size=(1500, 5)) for _ in range(8)]
