@@ -466,7 +466,7 @@ def _just_missing(pre: Preprocessing, reading: PreparedReading, before: Reading 
     Its neighbours in time then tell more about it than its other features, so its place in windows
     is bridged.
     """
-    if reading.every is None or before is None:
+    if reading.every is None or before is None or before.timestamp is None:
         return False
     return set(reading.imputed) <= pre.measured(before.features).keys()
 

@@ -76,6 +76,15 @@ def test_a_reading_that_lacks_a_feature_is_scored_without_the_window(cyclic) -> 
     assert len(after["scores"]) == 3
 
 
+def test_in_a_window_without_times_nothing_is_known_to_be_lost(cyclic) -> None:
+    """As a client sends it with a single reading: all of it counts, imputed or not."""
+    readings = sent({50: "f2"})[:51]
+    window = [Reading(None, reading.features) for reading in readings[:50]]
+    (result,) = one(cyclic, readings[50:], window=window).results
+    assert result["metadata"]["imputed"] == ["f2"]
+    assert len(result["scores"]) == 3
+
+
 def test_a_sensor_that_stays_away_is_imputed_in_windows_after_a_few_readings(cyclic) -> None:
     results = one(cyclic, sent(dict.fromkeys(range(100, 160), "f2"))).results
     marks = [result["metadata"]["window"] for result in results[100:160]]
