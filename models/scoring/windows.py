@@ -464,9 +464,9 @@ def _just_missing(pre: Preprocessing, reading: PreparedReading, before: Reading 
     """Return whether a reading lacks features that the one before has, at a steady interval.
 
     Its neighbours in time then tell more about it than its other features, so its place in windows
-    is bridged.
+    is bridged. Not so with counters: their rates start from the newest reading of the window.
     """
-    if reading.every is None or before is None or before.timestamp is None:
+    if reading.every is None or before is None or before.timestamp is None or pre.counters:
         return False
     return set(reading.imputed) <= pre.measured(before.features).keys()
 
