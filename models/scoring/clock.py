@@ -82,16 +82,6 @@ class StreamClock:
             return gap_s
         return factor * sorted(self.steps)[-2]
 
-    def keeps_to(self, step: float | None) -> bool:
-        """Return whether the stream sends a reading every ``step`` seconds, as training's did.
-
-        Lost readings lengthen some of its intervals, and one burst shortens one, so the second
-        shortest of the newest is compared. So long as few are known, it is taken for granted.
-        """
-        if step is None or len(self.steps) < _PACE_KNOWN:
-            return step is not None
-        return abs(sorted(self.steps)[1] - step) <= LIKE * step
-
     def take(
         self,
         at: datetime,

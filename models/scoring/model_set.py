@@ -11,6 +11,7 @@ from models.scoring.bursts import BurstRates
 from models.scoring.calibration import Calibration, subset_key
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
+from models.scoring.windows import PACED_BY
 
 
 @dataclass
@@ -51,8 +52,13 @@ class ModelSet:
 
     @property
     def window_length(self) -> int:
-        """Number of past readings the caller should keep; counters need one more."""
-        return self.window - 1 + (self.preprocessing.counters is not None)
+        """Number of past readings the caller should keep; counters need one more.
+
+        Windows that bridge lost readings need the intervals before them, too.
+        """
+        paced = self.window > 1 and self.preprocessing.step is not None
+        counted = self.preprocessing.counters is not None
+        return self.window - 1 + max(counted, PACED_BY * paced)
 
     @property
     def median(self) -> float:

@@ -6,6 +6,7 @@ differently therefore gives the same rows.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from errors import AnomalyError, InputError
 from models.arrays import Floats
-from models.scoring.clock import Step
+from models.scoring.clock import LIKE, Step
 from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
@@ -31,6 +32,8 @@ BAD_STATE: Final = "bad_state"
 RESET: Final = "reset"
 
 _FEATURES = attrgetter("features")
+#: Newest intervals that tell whether a stream keeps to training's.
+PACED_BY: Final = 3
 _BRIDGED: Final = 5  # most readings in a row that are bridged because they lack values
 
 ADDED: Final = "added"
@@ -89,7 +92,6 @@ class PreparedReading:
     step = Step.NEXT
     error: AnomalyError | None = None
     gap = False  # first reading after a pause
-    every: timedelta | None = None  # interval of a stream whose lost readings are noticed
     restarted: str | None = None  # why the stream restarts at this reading
     suppressed: dict[str, Any] | None = None  # why its alarm is suppressed
     ended: Sequence[dict[str, Any]] = ()  # entries of events that a reset or a person ended
@@ -242,6 +244,57 @@ class WindowIndex:
         return np.concatenate([rows, rows[before] + place[:, None] * (rows[after] - rows[before])])
 
 
+class Pace:
+    """Notice lost readings by the times of those that are in the window.
+
+    They are noticed where training's interval was regular, and the shortest of the newest few
+    intervals is like it: not in a stream that sends less often, or several readings at a time.
+
+    Parameters
+    ----------
+    step : seconds between training's readings, if regular.
+    width : readings in a full window; 0 if no detector uses windows.
+    """
+
+    def __init__(self, step: float | None, width: int) -> None:
+        self._every = None if step is None or not width else timedelta(seconds=step)
+        self._width = width
+        self._steps: deque[timedelta] = deque(maxlen=PACED_BY)
+        self.newest: Reading | None = None  # of the window
+
+    def lost(self, point: Reading) -> int:
+        """Return how many readings are missing between the window and its next reading."""
+        before = None if self.newest is None else self.newest.timestamp
+        if self._every is None or before is None or point.timestamp is None:
+            return 0
+        passed = point.timestamp - before
+        if passed <= self._every or not self.regular():
+            return 0
+        return round(passed / self._every) - 1
+
+    def regular(self) -> bool:
+        """Return whether the newest intervals are those of training."""
+        every = self._every
+        return (
+            every is not None
+            and bool(self._steps)
+            and (abs(min(self._steps) - every) <= LIKE * every)
+        )
+
+    def keep(self, point: Reading) -> None:
+        """Add a reading to the window, which may have to be cleared first."""
+        if self.lost(point) >= self._width:
+            self.restart()
+        if self.newest is not None and self.newest.timestamp and point.timestamp:
+            self._steps.append(point.timestamp - self.newest.timestamp)
+        self.newest = point
+
+    def restart(self) -> None:
+        """Clear the window."""
+        self._steps.clear()
+        self.newest = None
+
+
 def prepare(
     pre: Preprocessing,
     width: int,
@@ -286,11 +339,8 @@ def prepare(
     )
     suppresses = bool(suppressor)
     gap_s = None if pre.interval is None else gap_factor * pre.interval
-    every = None if pre.step is None else timedelta(seconds=pre.step)
-    steady = every if state.clock.keeps_to(pre.step) else None
     for reading in usable:
         _step(state, reading, (gap_s, gap_factor), work.now)
-        reading.every = every if state.clock.keeps_to(pre.step) else None
         if suppresses or state.off.suppressed:
             _suppress(suppressor, state, reading)
     if pre.counters is not None:
@@ -301,14 +351,12 @@ def prepare(
     if work.state is None:
         _learn_past(pre, state, raw[: len(past)])
     track = WindowIndex(width)
-    before = None
+    pace = Pace(pre.step, width)
     for at, point in enumerate(window[len(window) - len(past) :]):
-        track.hold(at, _lost(before, point, steady))
-        before = point
+        track.hold(at, pace.lost(point))
+        pace.keep(point)
     for at, reading in enumerate(usable, len(past)):
-        _place(pre, state, reading, track, at, raw[at], before)
-        if reading.mark != LEFT_OUT:
-            before = reading.point
+        _place(pre, state, reading, track, at, raw[at], pace)
     return _assemble(pre, work, readings, (raw, received), len(past), track, state)
 
 
@@ -432,12 +480,9 @@ def _rates(
 
 def _place(
     pre: Preprocessing, state: StreamState, reading: PreparedReading, track: WindowIndex, at: int,
-    row: Floats, before: Reading | None,
+    row: Floats, pace: Pace,
 ) -> None:  # fmt: skip
-    """Classify one reading (late, suppressed, after a gap, impossible, or in order) for windows.
-
-    ``before`` is the newest reading of the window.
-    """
+    """Classify one reading (late, suppressed, after a gap, impossible, or in order) for windows."""
     reading.warm = pre.baseline > 0 and not state.settled
     if reading.step is Step.LATE:
         reading.mark, reading.late = LEFT_OUT, True
@@ -446,11 +491,13 @@ def _place(
         reading.mark, reading.gap = LEFT_OUT, reading.step is not Step.NEXT
         reading.windowed = track.take(at, stays=False)
         return
-    lost = _lost(before, reading.point, reading.every)
+    lost = pace.lost(reading.point)
     if reading.step is not Step.NEXT or reading.resumed:
         reading.mark, reading.gap = RESTARTED, True
         track.restart()
-    elif reading.imputed and lost < _BRIDGED and _just_missing(pre, reading, before):
+        pace.restart()
+        lost = 0
+    elif reading.imputed and lost < _BRIDGED and _just_missing(pre, reading, pace):
         reading.mark, reading.aside = LEFT_OUT, True
         return
     if reading.outside:
@@ -458,25 +505,19 @@ def _place(
     elif reading.warm:
         state.learn_baseline(row, pre)
     reading.windowed = track.take(at, stays=not reading.outside, lost=lost)
+    if not reading.outside:
+        pace.keep(reading.point)
 
 
-def _just_missing(pre: Preprocessing, reading: PreparedReading, before: Reading | None) -> bool:
-    """Return whether a reading lacks features that the one before has, at a steady interval.
+def _just_missing(pre: Preprocessing, reading: PreparedReading, pace: Pace) -> bool:
+    """Return whether a reading lacks features that the one before has, at a regular interval.
 
     Its neighbours in time then tell more about it than its other features, so its place in windows
     is bridged. Not so with counters: their rates start from the newest reading of the window.
     """
-    if reading.every is None or before is None or before.timestamp is None or pre.counters:
+    if pre.counters or pace.newest is None or not pace.regular():
         return False
-    return set(reading.imputed) <= pre.measured(before.features).keys()
-
-
-def _lost(before: Reading | None, point: Reading, every: timedelta | None) -> int:
-    """Return how many readings are missing between two, if one is sent ``every`` so often."""
-    if every is None or before is None or before.timestamp is None or point.timestamp is None:
-        return 0
-    passed = point.timestamp - before.timestamp
-    return 0 if passed <= every else round(passed / every) - 1
+    return set(reading.imputed) <= pre.measured(pace.newest.features).keys()
 
 
 def _assemble(

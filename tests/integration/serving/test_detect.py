@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from models.detectors.base import MODEL_NAMES
+from models.scoring.windows import PACED_BY
 from tests.fixtures.service import Service
 from training.simulate import Plant
 
@@ -163,7 +164,7 @@ def test_detect_streams_is_pure_and_carries_state(api: httpx.Client, plant: Plan
 
     whole = call(rows, None, [])["streams"][0]
     first = call(rows[:13], None, [])["streams"][0]
-    assert first["window_length"] == 9
+    assert first["window_length"] == 9 + PACED_BY
     second = call(rows[13:], first["state"], rows[4:13])["streams"][0]
     cut = first["results"] + second["results"]
     for one, other in zip(whole["results"], cut, strict=True):

@@ -20,6 +20,7 @@ from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_replay import carried
 from models.scoring.suppression import MaintenanceWindow
+from models.scoring.windows import PACED_BY
 from tests.fixtures.bundle import QUICK
 
 pytestmark = pytest.mark.slow  # fits models
@@ -86,7 +87,7 @@ def test_how_high_a_counter_stands_is_nothing(fitted: ModelSet) -> None:
     assert sum(one["is_anomaly"] for one in results) <= 3
     again = scores(scored(fitted, readings(higher)))
     np.testing.assert_allclose(scores(results), again, atol=1e-3)
-    assert fitted.window_length == QUICK.window
+    assert fitted.window_length == QUICK.window - 1 + PACED_BY, "which counters need one of"
     assert "energy" not in fitted.profile, "recent counters are never as they were"
 
 

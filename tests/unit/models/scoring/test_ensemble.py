@@ -132,7 +132,7 @@ def test_generator_asks_each_detector_once_for_all_streams(model_set, plant):
     assert [(c.detector, c.method, len(c.x)) for c in calls] == [
         ("isolation_forest", "score", 60),
         ("one_class_svm", "score", 60),
-        ("lstm_autoencoder", "score", 3 * (20 - model_set.window_length)),
+        ("lstm_autoencoder", "score", 3 * (21 - model_set.window)),
     ]
 
 

@@ -103,6 +103,21 @@ def test_cut_differently_what_is_lost_is_bridged_the_same(cyclic, size: int) -> 
         assert b["metadata"]["window"] == a["metadata"]["window"]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_so_it_is_however_many_are_lost_late_or_incomplete(cyclic, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    readings = sent({i: NAMES[i % 5] for i in np.flatnonzero(draw.random(600) < 0.3).tolist()})
+    readings = [one for one, kept in zip(readings, draw.random(600) < 0.6, strict=True) if kept]
+    for at in draw.integers(10, 200, 5).tolist():
+        readings.insert(at + 4, readings.pop(at))
+    del readings[100:145]
+    whole = one(cyclic, readings[:220])
+    results, _ = in_pieces(cyclic, readings[:220], 3)
+    for a, b in zip(whole.results, results, strict=True):
+        assert b["log10_p"] == pytest.approx(a["log10_p"], abs=1e-4)
+        assert b["metadata"]["window"] == a["metadata"]["window"]
+
+
 def test_a_stream_that_sends_less_often_loses_nothing(cyclic) -> None:
     """Its rows are not bridged to training's interval: windows are of its own."""
     readings = sent()[::2]
