@@ -413,10 +413,9 @@ def median_interval(timestamps: Sequence[Times] | None) -> float | None:
     """Return the median seconds between neighbouring readings; None without times."""
     if not timestamps:
         return None
-    steps = [np.diff(t).astype("timedelta64[us]").astype(np.float64) / 1e6 for t in timestamps]
-    pooled = np.concatenate(steps) if steps else np.empty(0)
-    pooled = pooled[pooled > 0]
-    return float(np.median(pooled)) if len(pooled) else None
+    steps = _intervals(timestamps)
+    steps = steps[steps > 0]
+    return float(np.median(steps)) if len(steps) else None
 
 
 def regular_interval(timestamps: Sequence[Times] | None) -> float | None:
@@ -424,11 +423,14 @@ def regular_interval(timestamps: Sequence[Times] | None) -> float | None:
     usual = median_interval(timestamps)
     if timestamps is None or usual is None:
         return None
-    steps = np.concatenate(
-        [np.diff(t).astype("timedelta64[us]").astype(np.float64) for t in timestamps]
-    )
-    like = np.abs(steps / 1e6 - usual) <= LIKE * usual
+    like = np.abs(_intervals(timestamps) - usual) <= LIKE * usual
     return usual if like.mean() >= _REGULAR else None
+
+
+def _intervals(timestamps: Sequence[Times]) -> Floats:
+    """Return the seconds (n,) between neighbouring readings of all streams."""
+    steps = [np.diff(t).astype("timedelta64[us]").astype(np.float64) / 1e6 for t in timestamps]
+    return np.concatenate(steps)
 
 
 def _alarms(surplus: float) -> str:

@@ -11,7 +11,7 @@ from models.scoring.bursts import BurstRates
 from models.scoring.calibration import Calibration, subset_key
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
-from models.scoring.windows import PACED_BY
+from models.scoring.window_index import PACED_BY
 
 
 @dataclass

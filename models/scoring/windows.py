@@ -6,25 +6,24 @@ differently therefore gives the same rows.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from errors import AnomalyError, InputError
 from models.arrays import Floats
-from models.scoring.clock import LIKE, Step
+from models.scoring.clock import Step
 from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppressor
+from models.scoring.window_index import Pace, WindowIndex
 
 #: Why a stream restarts: its clock had run ahead, its state was unreadable, or a person asked.
 CLOCK_AHEAD: Final = "clock_ahead"
@@ -32,8 +31,6 @@ BAD_STATE: Final = "bad_state"
 RESET: Final = "reset"
 
 _FEATURES = attrgetter("features")
-#: Newest intervals that tell whether a stream keeps to training's.
-PACED_BY: Final = 3
 _BRIDGED: Final = 5  # most readings in a row that are bridged because they lack values
 
 ADDED: Final = "added"
@@ -157,144 +154,6 @@ class PreparedStream:
         )  # fmt: skip
 
 
-class WindowIndex:
-    """Track which of a stream's rows each window consists of.
-
-    Lost readings are bridged: rows between their neighbours, on a straight line, take their place.
-    Where that would be a whole window, it is cleared instead.
-
-    Parameters
-    ----------
-    width : readings in a full window, at least 2; 0 if no detector uses windows.
-    """
-
-    def __init__(self, width: int) -> None:
-        #: rows that later windows contain, oldest first; bridging ones count down from -1
-        self._chain: list[int] = []
-        self._begin = 0  # where the current window begins in the chain
-        self._width = width
-        self._starts: list[int] = []  # where each full window begins in the chain
-        self._ends: list[int] = []  # the last row of each, which may not be in the chain
-        self._bridging: list[tuple[int, int, float]] = []  # neighbours and place between them
-
-    def hold(self, row: int, lost: int = 0) -> None:
-        """Add a row of the earlier window, after ``lost`` readings."""
-        self._bridge(row, lost)
-        self._chain.append(row)
-
-    def take(self, row: int, stays: bool, lost: int = 0) -> bool:
-        """Add a row; return whether its window is full.
-
-        Parameters
-        ----------
-        row : its index.
-        stays : whether later windows contain it, too.
-        lost : readings that are missing between the current window and a row that stays.
-        """
-        if stays:
-            self._bridge(row, lost)
-        start = len(self._chain) - self._width + 1
-        full = self._width > 0 and start >= self._begin
-        if full:
-            self._starts.append(start)
-            self._ends.append(row)
-        if stays:
-            self._chain.append(row)
-        return full
-
-    def _bridge(self, row: int, lost: int) -> None:
-        if not lost or len(self._chain) == self._begin:
-            return
-        if lost >= self._width:
-            self.restart()
-            return
-        last = self._chain[-1]
-        for number in range(1, lost + 1):
-            self._bridging.append((last, row, number / (lost + 1)))
-            self._chain.append(-len(self._bridging))
-
-    def restart(self) -> None:
-        """Clear the window."""
-        self._begin = len(self._chain)
-
-    def cut(self, rows: Floats) -> Floats | None:
-        """Return all full windows (m, w, d); a view where they are consecutive."""
-        if not self._ends:
-            return None
-        starts, width = self._starts, self._width
-        first, count = self._chain[starts[0]], len(starts)
-        # the first and last window are as far apart as consecutive windows would be: a view will do
-        together = starts[-1] - starts[0] == count - 1 and not self._bridging
-        if together and self._ends[-1] - first == count + width - 2:
-            if count == 1:
-                return rows[None, first : first + width]
-            used = rows[first : first + count + width - 1]
-            return sliding_window_view(used, width, axis=0).transpose(0, 2, 1)
-        index = np.empty((count, width), np.intp)
-        index[:, :-1] = np.array(self._chain)[np.array(starts)[:, None] + np.arange(width - 1)]
-        index[:, -1] = self._ends
-        out: Floats = self._bridged(rows)[index]
-        return out
-
-    def _bridged(self, rows: Floats) -> Floats:
-        """Return the rows, then the bridging ones, the newest first."""
-        if not self._bridging:
-            return rows
-        before, after, place = map(np.array, zip(*self._bridging[::-1], strict=True))
-        return np.concatenate([rows, rows[before] + place[:, None] * (rows[after] - rows[before])])
-
-
-class Pace:
-    """Notice lost readings by the times of those that are in the window.
-
-    They are noticed where training's interval was regular, and the shortest of the newest few
-    intervals is like it: not in a stream that sends less often, or several readings at a time.
-
-    Parameters
-    ----------
-    step : seconds between training's readings, if regular.
-    width : readings in a full window; 0 if no detector uses windows.
-    """
-
-    def __init__(self, step: float | None, width: int) -> None:
-        self._every = None if step is None or not width else timedelta(seconds=step)
-        self._width = width
-        self._steps: deque[timedelta] = deque(maxlen=PACED_BY)
-        self.newest: Reading | None = None  # of the window
-
-    def lost(self, point: Reading) -> int:
-        """Return how many readings are missing between the window and its next reading."""
-        before = None if self.newest is None else self.newest.timestamp
-        if self._every is None or before is None or point.timestamp is None:
-            return 0
-        passed = point.timestamp - before
-        if passed <= self._every or not self.regular():
-            return 0
-        return round(passed / self._every) - 1
-
-    def regular(self) -> bool:
-        """Return whether the newest intervals are those of training."""
-        every = self._every
-        return (
-            every is not None
-            and bool(self._steps)
-            and (abs(min(self._steps) - every) <= LIKE * every)
-        )
-
-    def keep(self, point: Reading) -> None:
-        """Add a reading to the window, which may have to be cleared first."""
-        if self.lost(point) >= self._width:
-            self.restart()
-        if self.newest is not None and self.newest.timestamp and point.timestamp:
-            self._steps.append(point.timestamp - self.newest.timestamp)
-        self.newest = point
-
-    def restart(self) -> None:
-        """Clear the window."""
-        self._steps.clear()
-        self.newest = None
-
-
 def prepare(
     pre: Preprocessing,
     width: int,
@@ -353,8 +212,9 @@ def prepare(
     track = WindowIndex(width)
     pace = Pace(pre.step, width)
     for at, point in enumerate(window[len(window) - len(past) :]):
-        track.hold(at, pace.lost(point))
-        pace.keep(point)
+        lost = pace.lost(point)
+        track.hold(at, lost)
+        pace.keep(point, lost)
     for at, reading in enumerate(usable, len(past)):
         _place(pre, state, reading, track, at, raw[at], pace)
     return _assemble(pre, work, readings, (raw, received), len(past), track, state)
@@ -506,7 +366,7 @@ def _place(
         state.learn_baseline(row, pre)
     reading.windowed = track.take(at, stays=not reading.outside, lost=lost)
     if not reading.outside:
-        pace.keep(reading.point)
+        pace.keep(reading.point, lost)
 
 
 def _just_missing(pre: Preprocessing, reading: PreparedReading, pace: Pace) -> bool:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from models.detectors.base import MODEL_NAMES
-from models.scoring.windows import PACED_BY
+from models.scoring.window_index import PACED_BY
 from tests.fixtures.service import Service
 from training.simulate import Plant
 

@@ -20,7 +20,7 @@ from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_replay import carried
 from models.scoring.suppression import MaintenanceWindow
-from models.scoring.windows import PACED_BY
+from models.scoring.window_index import PACED_BY
 from tests.fixtures.bundle import QUICK
 
 pytestmark = pytest.mark.slow  # fits models

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.scoring.windows import WindowIndex
+from models.scoring.window_index import WindowIndex
 
 ROWS = np.arange(400.0).reshape(200, 2)
 
