@@ -323,6 +323,8 @@ def _text(value: Any) -> str:
 def _encoded(column: Any, name: str) -> Any:
     if pa.types.is_nested(column.type):
         raise DatasetError(f"column {name!r} holds {column.type}, no names", field=name)
+    if pa.types.is_binary(column.type):
+        raise DatasetError(f"column {name!r} holds bytes that are not UTF-8", field=name)
     if pa.types.is_dictionary(column.type):
         return column
     if pa.types.is_floating(column.type):

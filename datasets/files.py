@@ -18,7 +18,7 @@ from datasets.format import BLANKS, FileFormat
 from datasets.layout import Layout, decimal_sign, read_layout
 from datasets.numbers import Nulls, is_number
 from datasets.roles import Columns, find_roles
-from datasets.text import utf8
+from datasets.text import DAMAGED, undone, utf8
 from datasets.times import clock_of
 from datasets.units import bare
 from datasets.unreadable import Unreadable
@@ -204,16 +204,21 @@ class _Parquet:
         timed = {i for i, kind in enumerate(schema.types)
                  if pa.types.is_timestamp(kind) or pa.types.is_date(kind)}  # fmt: skip
         cells: list[list[str]] = [[] for _ in schema.names]
-        for index in range(len(schema.names)):
-            if pa.types.is_nested(schema.types[index]) or pa.types.is_binary(schema.types[index]):
-                cells[index] = [f"<{schema.types[index]}>"] * (0 if head is None else head.num_rows)
+        nested: set[int] = set()
+        for index, kind in enumerate(schema.types):
+            column = None if head is None else _as_text(head.column(index))
+            if pa.types.is_nested(kind) or (column is not None and _is_bytes(column.type)):
+                nested.add(index)
+                cells[index] = [f"<{kind}>"] * (0 if head is None else head.num_rows)
                 continue
-            values = [] if head is None else head.column(index).to_pylist()
+            values = [] if column is None else column.to_pylist()
             cells[index] = ["" if v is None else str(v).strip() for v in values]
         texts = [i for i, kind in enumerate(schema.types) if _is_text(kind)]
         found = {cell for index in texts for cell in bare(cells[index])}
         decimal = form.decimal or decimal_sign(path, found, ";")
-        self.columns = Columns(path.name, list(schema.names), cells, frozenset(timed), decimal)
+        self.columns = Columns(
+            path.name, list(schema.names), cells, frozenset(timed), decimal, frozenset(nested)
+        )
 
     def plain(self, index: int) -> bool:
         return True
@@ -237,8 +242,28 @@ def _is_text(kind: Any) -> bool:
     )
 
 
+def _is_bytes(kind: Any) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
 def _as_text(column: Any) -> Any:
-    """Cast a column of any text type to ``string``; return other columns unchanged."""
+    """Cast a column of any text type to ``string``; return other columns unchanged.
+
+    Bytes that are UTF-8 are text: some programs do not mark their text as such.
+    """
+    if pa.types.is_dictionary(column.type) and _is_bytes(column.type.value_type):
+        column = column.dictionary_decode()
+    if _is_bytes(column.type):
+        plain = column.cast(pa.binary())
+        try:
+            return plain.cast(pa.string())
+        except pa.ArrowInvalid:
+            return plain
     other = _is_text(column.type) and not pa.types.is_dictionary(column.type)
     return column.cast(pa.string()) if other else column
 
@@ -294,7 +319,9 @@ def _named(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
     except InputError as error:
         raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except DAMAGED as error:
+        raise undone(path, error) from None
+    except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{path.name}: {_plainly(str(error))}") from None
 
 

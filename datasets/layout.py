@@ -14,7 +14,9 @@ from typing import Final
 
 from datasets.format import BLANKS, FileFormat
 from datasets.numbers import is_number, missing
+from datasets.roles import is_known_name
 from datasets.text import encoding_of, sample
+from datasets.time_formats import is_time, is_time_of_day
 from datasets.units import bare
 from errors import DatasetError
 
@@ -22,7 +24,12 @@ from errors import DatasetError
 _DELIMITERS: Final = (";", "\t", "|", ",", BLANKS)
 #: Characters that never occur in text, but do in bytes decoded by mistake.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\ufeff\ufffe\uffff]")
+#: A block of zeros within a file, left by a logger that lost power while it wrote.
+_LOST_BLOCK: Final = re.compile(r"\x00{16,}")
+_LINE_END: Final = re.compile(r"\r\n?|\n")
 _MAX_PREAMBLE: Final = 30
+#: Rows whose cells are compared with a line of names, which may be a reading instead.
+_COMPARED: Final = 20
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _DECIMAL_POINT: Final = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
@@ -60,49 +67,35 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     DatasetError
         The file is empty, is not text, has no line of names, or is ambiguous.
     """
-    start, whole = sample(path)
-    encoding = form.encoding or encoding_of(start)
-    if not start.strip():
-        raise DatasetError(f"{path.name}: is empty")
-    try:
-        text = start.decode(encoding, errors="strict" if whole else "ignore").lstrip("\ufeff")
-        text = text.rstrip("\0\x1a")  # left by a logger that lost power, or DOS's end of file
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path.name}: is not {encoding} ({error.reason} at byte {error.start}): --encoding"
-            " gives the encoding",
-            field="encoding",
-        ) from None
-    if _CONTROL.search(text):
-        raise DatasetError(f"{path.name}: is not text in {encoding}, so not a CSV file")
+    lines, encoding = _lines(path, form)
     notes = []
     if form.encoding is None and not encoding.startswith("utf"):
         notes.append(f"read as {encoding}, since it is not UTF-8 (--encoding names another)")
-    lines = text.splitlines()
-    if not whole and not text.endswith("\n"):
-        lines = lines[:-1] or lines
     first, named = 0, None
     if lines[0].strip().strip('"').casefold().startswith("sep=") and len(lines) > 1:
         first, named = 1, lines[0].strip().strip('"')[4:5] or None
     delimiter = form.delimiter or named or _delimiter(lines[first:])
-    table = _table(lines[first:], delimiter)
+    table, ends = _table(lines[first:], delimiter)
     top = _first_row(table)
-    if top and form.header:
-        notes.append(f"{top} lines before the line of names are left out")
-    names, rows = table[top], table[top + 1 :]
-    skip = first + top + 1
+    before = ends[top - 1] if top else 0
+    if before and form.header:
+        notes.append(f"{before} lines before the line of names are left out")
+    names, rows, ends = table[top], table[top + 1 :], ends[top:]
+    skip = first + ends[0]
     trim = delimiter != BLANKS and len(names) > 1 and all(n[:1] == " " for n in names[1:])
     if not form.header:
-        names, rows, skip = [str(i + 1) for i in range(len(names))], table[top:], skip - 1
-    names = [name.strip() for name in names]
+        names, rows, skip = [str(i + 1) for i in range(len(names))], table[top:], first + before
+    elif rows and len(rows[0]) < len(names) and not any(names[len(rows[0]) :]):
+        names = names[: len(rows[0])]  # separators at the end of the line of names only
+    names = [_one_line(name) for name in names]
     if trim or delimiter == BLANKS:
         rows = [[cell.strip() for cell in row] for row in rows]
-    _check_names(path, names, form)
+    _check_names(path, names, rows, form)
     if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows):
         names.append("")  # every row ends with a separator, but the line of names does not
     if form.header and len(rows) > 1 and _units(rows[0]) and not _units(rows[1]):
         notes.append(f"the line of units is left out: {', '.join(rows[0])[:80]}")
-        rows, skip = rows[1:], skip + 1
+        rows, skip = rows[1:], first + ends[1]
     cells = {cell for column in zip_longest(*rows, fillvalue="") for cell in bare(column)}
     decimal = form.decimal or decimal_sign(path, cells, delimiter)
     if decimal == "," and form.decimal is None:
@@ -110,10 +103,39 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     return Layout(names, rows, skip, delimiter, decimal, encoding, trim, notes)
 
 
+def _lines(path: Path, form: FileFormat) -> tuple[list[str], str]:
+    """Return the first lines of a text file, and its encoding."""
+    start, whole = sample(path)
+    encoding = form.encoding or encoding_of(start)
+    try:
+        text = start.decode(encoding, errors="strict" if whole else "ignore").lstrip("\ufeff")
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path.name}: is not {encoding} ({error.reason} at byte {error.start}): --encoding"
+            " gives the encoding",
+            field="encoding",
+        ) from None
+    text = text.rstrip("\0\x1a")  # left by a logger that lost power, or DOS's end of file
+    text = _LOST_BLOCK.sub("", text)
+    if not text.strip():
+        raise DatasetError(f"{path.name}: is empty")
+    if _CONTROL.search(text):
+        raise DatasetError(f"{path.name}: is not text in {encoding}, so not a CSV file")
+    lines = _LINE_END.split(text)
+    if not lines[-1] or not whole:  # the sample cuts the last line
+        lines = lines[:-1] or lines
+    return lines, encoding
+
+
+def _one_line(name: str) -> str:
+    """Return a column name without the line breaks that spreadsheets allow within a cell."""
+    return " ".join(name.split()) if _LINE_END.search(name) else name.strip()
+
+
 def _delimiter(lines: Sequence[str]) -> str:
     for delimiter in _DELIMITERS:
-        widths = [len(row) for row in _table(lines, delimiter) if any(row)]
-        usual, often = Counter(widths).most_common(1)[0]
+        widths = [len(row) for row in _table(lines, delimiter)[0] if any(row)]
+        usual, often = Counter(widths).most_common(1)[0] if widths else (0, 0)
         if usual > 1 and often >= 0.9 * (len(widths) - _MAX_PREAMBLE) and often > 1:
             head = next((w for w in widths if w == usual), 0)
             if head and _regular(widths, usual):
@@ -130,10 +152,20 @@ def _regular(widths: Sequence[int], usual: int) -> bool:
     return start <= _MAX_PREAMBLE and odd <= 0.02 * len(widths)
 
 
-def _table(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+def _table(lines: Sequence[str], delimiter: str) -> tuple[list[list[str]], list[int]]:
+    """Return the rows, and the number of lines up to the end of each: a cell may have several."""
     if delimiter == BLANKS:
-        return [line.split() for line in lines]
-    return list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
+        return [line.split() for line in lines], list(range(1, len(lines) + 1))
+    rows: list[list[str]] = []
+    ends: list[int] = []
+    reader = csv.reader(io.StringIO("\n".join(lines) + "\n"), delimiter=delimiter)
+    try:
+        for row in reader:
+            rows.append(row)
+            ends.append(reader.line_num)
+    except csv.Error:
+        pass  # a quote that does not close, which is reported when the rows are read
+    return rows or [[]], ends or [1]
 
 
 def _first_row(table: Sequence[Sequence[str]]) -> int:
@@ -143,18 +175,50 @@ def _first_row(table: Sequence[Sequence[str]]) -> int:
         return 0
     usual = widths.most_common(1)[0][0]
     for number, row in enumerate(table[: _MAX_PREAMBLE + 1]):
-        if usual > 1 and len(row) in (usual, usual - 1) and any(row):
+        fields = usual if len(row) > usual and not any(row[usual:]) else len(row)
+        if usual > 1 and fields in (usual, usual - 1) and any(row):
             return number
     return 0
 
 
-def _check_names(path: Path, names: Sequence[str], form: FileFormat) -> None:
-    if form.header and len(names) > 1 and all(is_number(name) for name in names):
-        raise DatasetError(
-            f"{path.name}: its first line holds numbers, not column names: --no-header calls the"
-            " columns 1, 2, ...",
-            field="header",
-        )
+def _check_names(
+    path: Path, names: Sequence[str], rows: Sequence[Sequence[str]], form: FileFormat
+) -> None:
+    """Reject a line of names that is a reading: all numbers, or of the same kinds as the rows."""
+    given = {*form.columns.values(), form.label}
+    named = any(is_known_name(name) or name in given for name in names)
+    if not form.header or len(names) < 2 or named:
+        return
+    if all(is_number(name) for name in names):
+        what = "numbers"
+    elif _is_reading(names, rows):
+        what = f"a reading ({', '.join(names)[:80]})"
+    else:
+        return
+    raise DatasetError(
+        f"{path.name}: its first line holds {what}, not column names: --no-header calls the"
+        " columns 1, 2, ...",
+        field="header",
+    )
+
+
+def _is_reading(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether each name is a number, a time or a text if its column holds such."""
+    kinds = [_kind(name) for name in names if not missing(name)]
+    if not {"number", "time"} & set(kinds):
+        return False
+    for index, name in enumerate(names):
+        cells = [row[index].strip() for row in rows[:_COMPARED] if index < len(row)]
+        filled = Counter(_kind(cell) for cell in cells if not missing(cell))
+        if not missing(name) and filled and filled.most_common(1)[0][0] != _kind(name):
+            return False
+    return len(rows) > 0
+
+
+def _kind(cell: str) -> str:
+    if is_number(cell) or is_number(cell, ","):
+        return "number"
+    return "time" if is_time([cell]) or is_time_of_day([cell]) else "text"
 
 
 def _units(row: Sequence[str]) -> bool:

@@ -68,6 +68,7 @@ class Columns:
     cells : the first cells of each column, stripped.
     timed : indices of columns with a time type (Parquet).
     decimal : decimal sign.
+    nested : indices of columns of lists, structures or bytes (Parquet).
     """
 
     file: str
@@ -75,6 +76,7 @@ class Columns:
     cells: list[list[str]]
     timed: frozenset[int] = frozenset()
     decimal: str = "."
+    nested: frozenset[int] = frozenset()
 
     def filled(self, index: int) -> list[str]:
         """Return the sampled cells of a column that are not missing."""
@@ -282,7 +284,7 @@ def _label(columns: Columns, form: FileFormat, roles: Roles) -> None:
         p for p in columns.like(_LABEL)
         if {c.casefold() for c in columns.filled(p)} <= {"0", "1", "0.0", "1.0", "true", "false"}
     ]  # fmt: skip
-    found = [p for p in exact or known if p not in roles.excluded]
+    found = [p for p in exact or known if p not in (*roles.excluded, *columns.nested)]
     if len(found) == 1:
         roles.label = found[0]
         if columns.names[found[0]] != "label":
@@ -324,6 +326,11 @@ def _counts_rows(cells: Sequence[str]) -> bool:
     except (ValueError, OverflowError):
         return False
     return len(numbers) > 0 and all(b - a == 1 for a, b in itertools.pairwise(numbers))
+
+
+def is_known_name(name: str) -> bool:
+    """Return whether a text is a usual name of a column with a role."""
+    return _bare(name) in {*_ASSET, *_SENSOR, *_TIME, *_LABEL, "label", "labels"}
 
 
 def _bare(name: str) -> str:

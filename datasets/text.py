@@ -9,6 +9,7 @@ import io
 import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final
@@ -17,6 +18,8 @@ import pyarrow as pa
 
 from errors import DatasetError
 
+#: Errors of damaged archives; others are of type OSError.
+DAMAGED: Final = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 #: Bytes sampled to recognise a file's layout.
 SAMPLE_BYTES: Final = 256 * 1024
 _COMPRESSED: Final[dict[bytes, Callable[[Path], Any]]] = {
@@ -57,10 +60,16 @@ def sample(path: Path) -> tuple[bytes, bool]:
             while left and (part := file.read(left)):
                 parts.append(part)
                 left -= len(part)
-    except (EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path.name}: cannot be decompressed: {error}") from None
+    except DAMAGED as error:
+        raise undone(path, error) from None
     found = b"".join(parts)
     return found[:SAMPLE_BYTES], len(found) <= SAMPLE_BYTES
+
+
+def undone(path: Path, error: Exception) -> DatasetError:
+    """Return the error for an archive that is damaged."""
+    reason = str(error) or type(error).__name__
+    return DatasetError(f"{path.name}: cannot be decompressed: {reason}")
 
 
 def encoding_of(start: bytes) -> str:
@@ -154,4 +163,12 @@ def _zipped(path: Path) -> IO[bytes]:
         ]  # fmt: skip
         if len(members) != 1:
             raise DatasetError(f"{path.name}: holds {len(members)} files, not one: unpack it first")
-        return archive.open(members[0])
+        if archive.getinfo(members[0]).flag_bits & 1:
+            raise DatasetError(f"{path.name}: is encrypted: unpack it first")
+        try:
+            return archive.open(members[0])
+        except NotImplementedError as error:
+            reason = str(error).casefold()
+            raise DatasetError(
+                f"{path.name}: cannot be decompressed ({reason}): unpack it first"
+            ) from None

@@ -295,6 +295,19 @@ def test_what_a_power_cut_leaves_at_the_end_is_no_reading(tmp_path: Path) -> Non
     assert len(datasets.load(path).streams[0].values) == 200
 
 
+@pytest.mark.parametrize("zeros", [512, 4096])
+def test_a_block_of_zeros_within_a_file_costs_one_line(tmp_path: Path, zeros: int) -> None:
+    rows = "".join(f"A,2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z,{i}.5\n" for i in range(900))
+    content = bytearray(f"asset_id,timestamp,f\n{rows}".encode())
+    content[9000 : 9000 + zeros] = bytes(zeros)
+    path = tmp_path / "x.csv"
+    path.write_bytes(bytes(content))
+    data = datasets.load(path)
+    lost = zeros * 900 // len(rows)
+    assert abs(len(data.streams[0].values) - (900 - lost)) < 4
+    assert any("left out, since they cannot be read (1)" in note for note in data.notes)
+
+
 def test_text_and_times_are_no_features_and_that_is_said(load: Load) -> None:
     head = "asset_id,timestamp,state,received_at,f\n"
     data = load(head + "A,2026-01-01,RUN,2026-01-01 00:00:01,1\nA,2026-01-02,STOP,2026-01-02,2\n")
@@ -480,6 +493,60 @@ def test_labels_row_by_row(tmp_path: Path) -> None:
     assert any("graded labels" in note for note in notes)
 
 
+def damaged(packed: bytes, at: float) -> bytes:
+    """Change some bytes, at a share of the whole."""
+    start = int(len(packed) * at)
+    changed = bytes(byte ^ 0x55 for byte in packed[start : start + 20])
+    return packed[:start] + changed + packed[start + 20 :]
+
+
+def zipped(text: bytes, flag: int = 0, method: int | None = None) -> bytes:
+    """A zip of one file whose headers have a flag or say another method of compression."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("plant.csv", text)
+    raw = bytearray(out.getvalue())
+    for at in (6, raw.rfind(b"PK\1\2") + 8):  # of the file, and of the directory
+        raw[at] |= flag
+        raw[at + 2] = method or raw[at + 2]
+    return bytes(raw)
+
+
+BODY = "".join(f"P1,{i},{i % 7}.{i * i}\n" for i in range(60_000)).encode()
+BROKEN = {
+    "early.csv.gz": (damaged(gzip.compress(BODY), 0.01), "cannot be decompressed"),
+    "late.csv.gz": (damaged(gzip.compress(BODY), 0.9), "cannot be decompressed"),
+    "late.csv.bz2": (damaged(bz2.compress(BODY), 0.95), "Invalid data"),
+    "late.csv.xz": (damaged(lzma.compress(BODY), 0.9), "cannot be decompressed"),
+    "late.zip": (damaged(zipped(BODY), 0.9), "cannot be decompressed"),
+    "cut.zip": (zipped(BODY)[:-99], "cannot be decompressed"),
+    "secret.zip": (zipped(BODY, flag=1), "is encrypted: unpack it first"),
+    "deflate64.zip": (zipped(BODY, method=9), "cannot be decompressed .*: unpack it first"),
+    "mark.csv": (b"\xef\xbb\xbf", "is empty"),
+    "mark16.csv": (b"\xff\xfe", "is empty"),
+    "zeros.csv": (bytes(600), "is empty"),
+    "sep.csv": (b"sep=\n\n\n", "'asset_id' is missing"),
+    "quote.csv": (b'a,b,c\n"' + b"1,2,3\n" * 50_000, "'asset_id' is missing"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "reason"), [(n, *b) for n, b in BROKEN.items()],
+                         ids=BROKEN)  # fmt: skip
+def test_no_broken_file_stops_a_folder(
+    tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    form = FileFormat(time_unit="s", header=False, columns={"asset_id": "1", "timestamp": "2"})
+    form = form if content[:2] in (b"\x1f\x8b", b"BZ", b"\xfd7", b"PK") else FileFormat()
+    with pytest.raises(DatasetError, match=rf"^{re.escape(name)}: .*{reason}"):
+        datasets.load(tmp_path / name, None, form)
+    good = f"{HEAD}\n" if form == FileFormat() else ""
+    (tmp_path / "good.csv").write_text(good + ("P1,2026-01-01,1,2,3\n" if good else "P1,1,2\n"))
+    data = datasets.load_files(datasets.files_of(str(tmp_path)), None, form)
+    assert [stream.asset_id for stream in data.streams] == ["P1"]
+    assert any(name in note and "left out" in note for note in data.notes)
+
+
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst", "zip"])
 def test_compressed_text(tmp_path: Path, suffix: str) -> None:
     values = readings()
@@ -513,10 +580,45 @@ def test_texts_of_a_parquet_file_are_read_as_those_of_a_csv(tmp_path: Path) -> N
     }
     pa.parquet.write_table(pa.table(good), path)
     assert datasets.load(path).streams[0].values[:, 0].tolist() == [1.25, 2.5]
-    for column in ("asset_id", "timestamp", "label"):
+    for column in ("asset_id", "timestamp"):
         pa.parquet.write_table(pa.table({**good, column: [{"x": "A"}, {"x": "A"}]}), path)
         with pytest.raises(DatasetError, match=rf"x\.parquet: column '{column}' holds struct"):
             datasets.load(path)
+
+
+@pytest.mark.parametrize("label", [[1, 2], {"x": 1}, b"\xff"])
+def test_a_label_that_is_a_list_or_a_structure_is_left_out(tmp_path: Path, label: Any) -> None:
+    path = tmp_path / "x.parquet"
+    columns = {"asset_id": ["A"] * 2, "timestamp": ["2026-01-01", "2026-01-02"], "f": [1.0, 2.0]}
+    pa.parquet.write_table(pa.table({**columns, "label": [label, None]}), path)
+    data = datasets.load(path)
+    assert (data.feature_names, data.streams[0].labels) == (["f"], None)
+    assert any("column 'label' holds no number" in note for note in data.notes)
+    with pytest.raises(DatasetError, match="column 'label' holds"):
+        datasets.load(path, None, FileFormat(label="label"))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.binary(2), pa.dictionary(pa.int8(), pa.binary())]
+)
+def test_bytes_of_a_parquet_file_are_text_if_they_are_utf8(tmp_path: Path, kind: Any) -> None:
+    path = tmp_path / "x.parquet"
+
+    def write(asset: bytes) -> None:
+        columns = {
+            "asset_id": pa.array([asset] * 2).cast(kind),
+            "timestamp": ["2026-01-01", "2026-01-02"],
+            "f": [b"1.5", b"2.5"],
+        }
+        pa.parquet.write_table(pa.table(columns), path)
+
+    write(b"P1")
+    data = datasets.load(path)
+    assert data.streams[0].asset_id == "P1"
+    assert data.streams[0].values.tolist() == [[1.5], [2.5]]
+    write(b"\xff\xfe")
+    with pytest.raises(DatasetError, match=r"'asset_id' holds bytes that are not UTF-8"):
+        datasets.load(path)
 
 
 def test_dates_and_times_of_day_of_a_parquet_file_are_joined(tmp_path: Path) -> None:

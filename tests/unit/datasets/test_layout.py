@@ -89,6 +89,37 @@ def test_without_names_columns_are_numbered_and_no_row_is_lost(read: Read) -> No
     assert (found.names, found.rows, found.skip) == (["1", "2"], [["1", "2"], ["3", "4"]], 0)
 
 
+@pytest.mark.parametrize(
+    "first",
+    ["A;2026-01-01 00:00;4.977", "A;1767225600;4.977", "2026-01-01;00:10;49,76", "A;idle;4"],
+)
+def test_a_first_line_that_is_a_reading_names_no_columns(read: Read, first: str) -> None:
+    rows = first.replace("00:00", "00:10") + "\n" + first + "\n"
+    with pytest.raises(DatasetError, match=r"first line holds a reading \(.*: --no-header"):
+        read(f"{first}\n{rows}")
+    assert len(read(f"{first}\n{rows}", header=False).rows) == 3
+    assert read(f"asset_id;2;3\n{rows}").names == ["asset_id", "2", "3"]
+
+
+def test_names_that_are_numbers_are_names_above_other_kinds_of_cells(read: Read) -> None:
+    spectrum = "Unit;When;0.5;1.0\n" + "P1;2026-01-01;7.5;8\n" * 3
+    assert read(spectrum).names == ["Unit", "When", "0.5", "1.0"]
+    both = "P;7;0.5\nP1;9;7.5\n"  # looks like a reading, unless the caller names a column
+    assert read(both, columns={"asset_id": "P"}).names == ["P", "7", "0.5"]
+
+
+def test_a_separator_at_the_end_of_the_line_of_names_loses_no_row(read: Read) -> None:
+    found = read("a;b;;\n1;2\n3;4\n")
+    assert (found.names, found.rows, found.skip) == (["a", "b"], [["1", "2"], ["3", "4"]], 1)
+    assert found.notes == []
+
+
+def test_a_name_of_two_lines_is_one_name(read: Read) -> None:
+    found = read('"Export\nof plant 4"\n\n"a\n[mm/s]";"b\r\n[bar]";c\nmm/s;bar;C\n1;2;3\n4;5;6\n')
+    assert found.names == ["a [mm/s]", "b [bar]", "c"]
+    assert (found.rows, found.skip) == ([["1", "2", "3"], ["4", "5", "6"]], 7)
+
+
 def test_a_separator_at_the_end_of_rows_but_not_of_names_is_a_column_of_nothing(
     read: Read,
 ) -> None:
