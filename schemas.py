@@ -41,6 +41,10 @@ RESERVED_METADATA: Final = frozenset(
 REPEATED_HOUR_S: Final = 3600.0
 
 
+#: 18.30 or 18:30.5 after a date, which fromisoformat takes for 18 h and 0.3 s.
+_FRACTION_OF_HOUR: Final = re.compile(r"\d[T ]\d\d(:?\d\d)?[.,]\d")
+
+
 def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
     """Parse ISO 8601 text (``Z``, an offset, or none = UTC) as aware UTC.
 
@@ -53,6 +57,8 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
         try:
             # seconds since 1970: fromisoformat may accept them, as a date such as 1612-01-01
             if len(value) > 8 and value.isdigit():
+                raise ValueError(value)
+            if _FRACTION_OF_HOUR.search(value):
                 raise ValueError(value)
             if value.endswith("z"):  # RFC 3339 allows a lower-case z, fromisoformat does not
                 value = value[:-1] + "Z"

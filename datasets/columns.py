@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from datasets.numbers import EXACT, Nulls, States, to_floats
 from datasets.roles import Roles
-from datasets.times import MADE_UP_START, Clock, joined
+from datasets.time_of_day import joined
+from datasets.times import MADE_UP_START, Clock
 from datasets.types import Floats, StreamKey, Times
 from datasets.units import without_unit
 from datasets.unreadable import Unreadable
@@ -274,7 +275,7 @@ class ChunkReader:
 def times_of(batch: Any, roles: Roles) -> Any:
     """Return a batch's times: one column, or date and time of day joined."""
     parts = [batch.column(f"c{index}") for index in roles.times]
-    return parts[0] if len(parts) == 1 else joined(*parts)
+    return parts[0] if len(parts) == 1 else joined(parts, roles.time_kind)
 
 
 def _where(rows: Sequence[int]) -> str:

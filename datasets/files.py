@@ -17,8 +17,9 @@ from datasets.columns import Chunk, ChunkReader, Rows, times_of
 from datasets.format import BLANKS, FileFormat
 from datasets.layout import Layout, decimal_sign, read_layout
 from datasets.numbers import Nulls, is_number
-from datasets.roles import Columns, find_roles
+from datasets.roles import Columns, Roles, dates_shared, find_roles
 from datasets.text import DAMAGED, undone, utf8
+from datasets.time_of_day import joined, many_share, settled
 from datasets.times import clock_of
 from datasets.units import bare
 from datasets.unreadable import Unreadable
@@ -111,10 +112,15 @@ def open_file(
     with _named(path):
         source = _Parquet(path, form) if is_parquet(path) else _Text(path, form)
         roles = find_roles(source.columns, form, wanted, group, asset)
+        _settle_times(source, roles)
+        _settle_times(source, roles)
+        cells = [pa.array(source.columns.cells[index], pa.string()) for index in roles.times]
+        if len(cells) > 1:
+            cells = [joined(cells, roles.time_kind)]
         clock = clock_of(
             form,
-            [source.columns.cells[index] for index in roles.times],
-            not source.columns.timed.intersection(roles.times),
+            [column.to_pylist() for column in cells],
+            len(roles.times) > 1 or not source.columns.timed.intersection(roles.times),
             (times_of(batch, roles) for batch in source.batches(roles.used())),
         )
         decimal = source.columns.decimal
@@ -125,6 +131,26 @@ def open_file(
         path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, source.lines,
         notes,
     )  # fmt: skip
+
+
+def _settle_times(source: Any, roles: Roles) -> None:
+    """Decide by all rows what the first do not show: what numbers mean, and who shares a date."""
+    batches = source.batches(roles.used()) if roles.time_kinds or roles.dates_only else ()
+    if roles.time_kinds:
+        day, time = (f"c{index}" for index in roles.times)
+        pairs = ((batch.column(day), batch.column(time)) for batch in batches)
+        name = source.columns.names[roles.times[1]]
+        roles.time_kinds = [settled(name, roles.time_kinds, pairs)]
+    elif roles.dates_only:
+        keys = [p for p in (roles.asset, roles.sensor, *roles.times) if p is not None]
+        at = [roles.used().index(p) for p in keys]
+        rows = [
+            row
+            for batch in batches
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        ]
+        if many_share([str([row[p] for p in at]) for row in rows], [str(row) for row in rows]):
+            raise dates_shared(source.columns, roles)
 
 
 class _Text:

@@ -10,7 +10,8 @@ from typing import Final
 
 from datasets.format import ROW, FileFormat, names_in
 from datasets.numbers import is_number, missing
-from datasets.time_formats import is_date, is_time, is_time_of_day
+from datasets.time_formats import dates_only, is_date, is_time
+from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
 from datasets.units import unit_of
 from errors import DatasetError
 from schemas import check_name
@@ -36,7 +37,9 @@ class Roles:
     """Indices of a file's columns by role.
 
     ``names`` are the names of ``features``. ``asset_name`` is the asset id if there is no column of
-    assets. ``units`` holds the units of features whose cells include them.
+    assets. ``units`` holds the units of features whose cells include them. ``time_kinds`` is what
+    numbers in the second of two ``times`` may mean, the most likely first; empty for texts.
+    ``dates_only`` is set if the times are dates that the caller did not name.
     """
 
     asset: int | None = None
@@ -50,6 +53,13 @@ class Roles:
     units: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     excluded: set[int] = field(default_factory=set)
+    time_kinds: list[str] = field(default_factory=list)
+    dates_only: bool = False
+
+    @property
+    def time_kind(self) -> str:
+        """Return what the numbers of a column of times of day mean; empty for texts."""
+        return self.time_kinds[0] if self.time_kinds else ""
 
     def used(self) -> list[int]:
         """Return the indices of all columns to read, in the file's order."""
@@ -150,6 +160,7 @@ def find_roles(
     for name in roles.names:
         columns.once(name)
     _check_long(columns, roles)
+    _check_dates(columns, form, roles)
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")
@@ -223,15 +234,24 @@ def _times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         roles.times = tuple(columns.index(part.strip(), "columns timestamp") for part in parts)
         if len(roles.times) > 2:
             raise DatasetError("--columns timestamp: joins two columns at most", field="columns")
-        return
-    if "timestamp" in columns.names:
-        roles.times = (columns.index("timestamp"),)
+        if len(roles.times) == 2:
+            day, time = roles.times
+            roles.time_kinds = kinds_of(
+                columns.names[time], columns.cells[time], _streams(columns, roles),
+                columns.cells[day], known=True,
+            )  # fmt: skip
         return
     free = [p for p in range(len(columns.names)) if p not in (roles.asset, roles.sensor)]
+    free = [p for p in free if p not in roles.excluded]
+    if "timestamp" in columns.names:
+        roles.times = (columns.index("timestamp"),)
+        if dates_only(columns.filled(roles.times[0])):
+            _join_time_of_day(columns, roles, free)
+        return
     timed = [p for p in free if p in columns.timed or is_time(columns.filled(p)[:40])]
     named = [p for p in columns.like(_TIME) if p in free]
     dates = [p for p in free if p in {*timed, *named} and is_date(columns.filled(p))]
-    hours = [p for p in free if p not in dates and is_time_of_day(columns.filled(p))]
+    hours = _written_hours(columns, [p for p in free if p not in dates])
     chosen = [p for p in named if p in timed and p not in dates]
     if len(dates) == 1 and len(hours) == 1 and set(timed) <= {*dates, *hours}:
         chosen = [dates[0], hours[0]]
@@ -240,20 +260,104 @@ def _times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     elif not chosen:
         chosen = timed
     if hours and len(dates) == 1 and chosen in ([], dates):
-        day, times = columns.names[dates[0]], [columns.names[p] for p in hours]
-        raise DatasetError(
-            f"column {day!r} holds dates only, and the time of day may be in"
-            f" {' or '.join(map(repr, times))}: --columns timestamp={day}+{times[0]} joins two",
-            field="timestamp",
-        )
+        raise _dates_only(columns, dates[0], hours)
     pair = len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1
-    if len(chosen) == 1 or pair:
-        roles.times = tuple(chosen)
-        chosen_names = " and ".join(repr(columns.names[p]) for p in chosen)
-        roles.notes.append(f"column {chosen_names} is read as timestamp" if not pair else
-                           f"columns {chosen_names} are read as timestamp")  # fmt: skip
+    if pair:
+        _read_as_pair(columns, roles, *chosen)
+    elif len(chosen) == 1 or (
+        not chosen and len(dates) == 1 and _repeated(columns, roles, dates[0])
+    ):
+        roles.times = (*(chosen or dates),)
+        if not (
+            dates_only(columns.filled(roles.times[0])) and _join_time_of_day(columns, roles, free)
+        ):
+            roles.notes.append(f"column {columns.names[roles.times[0]]!r} is read as timestamp")
     elif form.time_unit != ROW:
         _no_time(columns, chosen)
+
+
+def _read_as_pair(columns: Columns, roles: Roles, day: int, time: int) -> None:
+    roles.times = (day, time)
+    names = f"{columns.names[day]!r} and {columns.names[time]!r}"
+    roles.notes.append(f"columns {names} are read as timestamp")
+
+
+def _written_hours(columns: Columns, free: Sequence[int]) -> list[int]:
+    """Return the columns that hold times of day as texts; those whose name says so, if any do."""
+    found = [p for p in free if written(columns.names[p], columns.filled(p))]
+    return [p for p in found if says_time(columns.names[p])] or found
+
+
+def _join_time_of_day(columns: Columns, roles: Roles, free: Sequence[int]) -> bool:
+    """Join the one column of times of day to a column of dates that many readings share."""
+    day = roles.times[0]
+    if not _repeated(columns, roles, day):
+        return False
+    free = [p for p in free if p != day]
+    hours = _written_hours(columns, free)
+    if not hours:
+        streams = _streams(columns, roles)
+        kinds = {
+            p: kinds_of(
+                columns.names[p], columns.cells[p], streams, columns.cells[day], known=False
+            )
+            for p in free
+        }
+        hours = [p for p in free if kinds[p]]
+        if len(hours) == 1:
+            roles.time_kinds = kinds[hours[0]]
+    if len(hours) == 1:
+        _read_as_pair(columns, roles, day, hours[0])
+    return len(hours) == 1
+
+
+def _streams(columns: Columns, roles: Roles) -> list[tuple[str, ...]]:
+    """Return the asset and sensor of each sampled row."""
+    keys = [p for p in (roles.asset, roles.sensor) if p is not None]
+    return [tuple(columns.cells[p][row] for p in keys) for row in range(len(columns.cells[0]))]
+
+
+def _repeated(columns: Columns, roles: Roles, day: int) -> bool:
+    """Return whether many sampled readings of a stream have the same cell in a column."""
+    keys = list(zip(_streams(columns, roles), columns.cells[day], strict=True))
+    return many_share(keys, list(zip(*columns.cells, strict=True)))
+
+
+def _check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
+    """Refuse dates without a time of day that many readings share, unless the caller chose them."""
+    if len(roles.times) != 1 or form.time_unit is not None:
+        return
+    day = roles.times[0]
+    if not dates_only(columns.filled(day)):
+        return
+    roles.dates_only = form.role("timestamp") is None
+    if _repeated(columns, roles, day):
+        if roles.dates_only:
+            raise dates_shared(columns, roles)
+        roles.notes.append(f"column {columns.names[day]!r} holds dates only: readings of a day"
+                           " have the same time")  # fmt: skip
+
+
+def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
+    """Return the error for a column of dates that many readings share."""
+    day = roles.times[0]
+    others = [p for p, name in enumerate(columns.names) if p != day and may_be_time(name)]
+    return _dates_only(columns, day, others)
+
+
+def _dates_only(columns: Columns, day: int, hours: Sequence[int]) -> DatasetError:
+    """Return the error for a column of dates beside columns that may hold the time of day."""
+    name = columns.names[day]
+    near = [columns.names[p] for p in hours][:3]
+    where = "many readings of a stream share one"
+    if near:
+        where = f"the time of day may be in {' or '.join(map(repr, near))}"
+    return DatasetError(
+        f"column {name!r} holds dates only, and {where}: --columns"
+        f" timestamp={name}+{near[0] if near else 'COLUMN'} joins the time of day, --columns"
+        f" timestamp={name} takes the dates alone",
+        field="timestamp",
+    )
 
 
 def _no_time(columns: Columns, chosen: Sequence[int]) -> None:

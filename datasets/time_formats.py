@@ -33,8 +33,12 @@ _COMPACT: Final = re.compile(r"(19|20)\d{12}")
 #: A weekday before a date, and a zone after a time, as in RFC 2822 and C's ctime.
 _WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
 ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
+#: What follows a date in texts of dates at midnight.
+AT_MIDNIGHT: Final = r"[ T]0?0:00(:00(\.0+)?)?(Z|[+-]00:?00)?$"
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
 SAMPLE: Final = 40
+#: strptime's fields of digits.
+_FIELDS: Final = "YymdHIMSfj"
 
 
 def formats_of(cells: Sequence[str]) -> list[str]:
@@ -105,14 +109,42 @@ def is_date(cells: Sequence[str]) -> bool:
     return bool(found) and not any(re.search("%[HI]", form) for form in found)
 
 
+def dates_only(cells: Sequence[str]) -> bool:
+    """Return whether all texts are dates, or dates at midnight such as 2026-01-31 00:00:00."""
+    days = [re.sub(AT_MIDNIGHT, "", cell) for cell in cells]
+    return bool(days) and not any(":" in day for day in days) and is_date(days)
+
+
 @lru_cache(maxsize=4096)
 def reads(form: str, text: str) -> bool:
-    """Return whether a strptime format reads a text."""
+    """Return whether a strptime format reads a text; 0010 is no %H%M%S."""
+    digits = fixed_digits(form)
+    if digits is not None and not re.fullmatch(digits, text):
+        return False
     try:
         datetime.strptime(text, form)
         return True
     except ValueError:
         return False
+
+
+@lru_cache(maxsize=256)
+def fixed_digits(form: str) -> str | None:
+    """Return a regular expression of the digits that a strptime format needs, such as %H%M four.
+
+    strptime itself reads fields without a sign between them with one digit each, so 0010 as one
+    minute past midnight. None if the format has no such fields.
+    """
+    if not re.search(rf"%[{_FIELDS}]%[{_FIELDS}]", form):
+        return None
+    out = []
+    for number, part in enumerate(re.split(rf"((?:%[{_FIELDS}]){{2,}})", form)):
+        if number % 2:
+            widths = {"Y": r"\d{4}", "j": r"\d{3}", "f": r"\d{1,6}"}
+            out += [widths.get(field, r"\d\d") for field in part[1::2]]
+        else:
+            out.append(re.sub("(?:%.)+", ".*", re.escape(part)))
+    return "(?s:" + "".join(out) + ")"
 
 
 def all_iso(cells: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.format import ROW, TIME_UNITS, FileFormat
-from datasets.time_formats import SAMPLE, ZONE, all_iso, day_order, formats_of, reads
+from datasets.time_formats import SAMPLE, ZONE, all_iso, day_order, fixed_digits, formats_of, reads
 from datasets.types import Times
 from errors import DatasetError, InputError
 from schemas import parse_timestamp
@@ -223,12 +223,6 @@ def clocks_went_back(times: Times) -> int | None:
     return None
 
 
-def joined(date: Any, time: Any) -> Any:
-    """Join two text columns, date and time of day."""
-    texts = [pc.utf8_trim_whitespace(part.cast(pa.string())) for part in (date, time)]
-    return pc.utf8_trim_whitespace(pc.binary_join_element_wise(*texts, " "))
-
-
 def _is_text(column: Any) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
@@ -309,6 +303,9 @@ def _formatted(column: Any, form: str, first: int) -> tuple[Times, bool]:
         left = found.isna() & text.notna()
         if not left.any():
             break
+        digits = fixed_digits(each)
+        if digits is not None:
+            left &= text.str.fullmatch(digits).fillna(False).astype(bool)
         more = pd.to_datetime(text[left], format=each, errors="coerce", utc=True)
         found[left] = more.dt.tz_localize(None).astype("datetime64[us]")
     if found.isna().any():

@@ -56,6 +56,7 @@ def test_times_of_every_form_become_utc(text: str) -> None:
         "0001-01-01T00:00:00+14:00",
         "9" * 99,
         "1612010112345",  # an epoch in ms, as text
+        "2026-01-01 18.30",  # half past six, or 18 h and 0.3 s
     ],
 )
 def test_what_is_no_time_is_refused_with_field_and_value(value: object) -> None:

@@ -351,8 +351,10 @@ def test_dates_and_times_of_day_in_two_columns(load: Load, day: str, hour: str) 
     three = (
         text.replace("Time;f", "Time;f;shift").replace("\n", ";06:00\n").replace(";06:00", "", 1)
     )
-    with pytest.raises(DatasetError, match=r"dates only.*--columns timestamp=Date\+Time"):
-        load(three)
+    assert load(three).streams[0].timestamps.tolist() == times  # "Time" says it, "shift" does not
+    if ":" in hour:
+        with pytest.raises(DatasetError, match=r"dates only.*--columns timestamp=Date\+Begin"):
+            load(three.replace("Time;f", "Begin;f", 1))
 
 
 def test_a_format_can_be_named(load: Load) -> None:

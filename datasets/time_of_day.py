@@ -1,0 +1,243 @@
+"""Find the column with the time of day beside a column of dates, and join the two.
+
+A time of day is written as text (18:00, 18.00.00, 6 PM) or as a number: hours, minutes or seconds
+of the day, or digits such as 1830 and 183000. What a number means is decided by the column's name,
+by its leading zeros and by the range of all of its numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.time_formats import AT_MIDNIGHT, is_time_of_day
+from datasets.types import Floats
+from errors import DatasetError
+
+_DAY_S: Final = 86_400
+_ZONE: Final = "(local|utc|gmt)?"
+#: Names, in lower case without punctuation, of columns that hold the time of day.
+_TIME: Final = re.compile(
+    f"{_ZONE}(clock)?(time|zeit|uhrzeit|uhr|clock|tijd|tid|czas|saat|tod|hhmm(ss)?)(of(the)?day)?"
+    f"(hhmm(ss)?|hms?)?{_ZONE}"
+)
+_HOUR: Final = re.compile(
+    f"{_ZONE}(hours?|hrs?|hh?|stunden?|std|heures?|horas?|or[ae]|uur)(of(the)?day|ending|h)?{_ZONE}"
+)
+_MINUTE: Final = re.compile("(minutes?|mins?)(of(the)?day)?")
+_SECOND: Final = re.compile("(seconds?|secs?|sekunden?|secondes?)(of(the)?day)?")
+_NUMBER: Final = re.compile(r"\d+([.,]\d+)?")
+#: Most of the readings, one in so many, that may share their time with another.
+_SHARED: Final = 10
+_FEW: Final = 3
+
+
+def _digits(x: Floats) -> Floats:
+    """Return seconds of the day of 1830 and the like; NaN if hour or minute is too large."""
+    hours, minutes = np.divmod(x, 100)
+    fits = (x == np.round(x)) & ((hours < 24) | (x == 2400)) & (minutes < 60)
+    return np.where(fits, hours * 3600 + minutes * 60, np.nan)
+
+
+def _six_digits(x: Floats) -> Floats:
+    rest, seconds = np.divmod(x, 100)
+    return np.where(seconds < 60, _digits(rest) + seconds, np.nan)
+
+
+def _pointed(x: Floats) -> Floats:
+    """Return seconds of the day of 18.30, written as a number."""
+    return _digits(np.round(x * 100, 6))
+
+
+def _hours(x: Floats) -> Floats:
+    return np.where(x <= 24, np.round(x * 3600, 3), np.nan)
+
+
+def _minutes(x: Floats) -> Floats:
+    return np.where(x <= 1440, x * 60, np.nan)
+
+
+def _seconds(x: Floats) -> Floats:
+    return np.where(x <= _DAY_S, x, np.nan)
+
+
+#: What a number may mean -> how it becomes seconds of the day.
+KINDS: Final[dict[str, Callable[[Floats], Floats]]] = {
+    "hours": _hours, "HH.MM": _pointed, "HHMM": _digits, "HHMMSS": _six_digits,
+    "minutes of the day": _minutes, "seconds of the day": _seconds,
+}  # fmt: skip
+_BY_NAME: Final = (
+    (_HOUR, ("hours", "HHMM", "HHMMSS", "HH.MM")),
+    (_TIME, ("hours", "HH.MM", "HHMM", "HHMMSS", "minutes of the day", "seconds of the day")),
+    (_MINUTE, ("minutes of the day",)),
+    (_SECOND, ("seconds of the day",)),
+)
+
+
+def says_time(name: str) -> bool:
+    """Return whether a column's name says that it holds the time of day, such as Uhrzeit."""
+    return _TIME.fullmatch(_bare(name)) is not None
+
+
+def may_be_time(name: str) -> bool:
+    """Return whether a column's name has to do with the time of day."""
+    word = _bare(name)
+    return any(known.fullmatch(word) for known, _ in _BY_NAME) or any(
+        part in word for part in ("time", "hour", "minute", "uhrzeit")
+    )
+
+
+def many_share(keys: Sequence[Any], rows: Sequence[Any]) -> bool:
+    """Return whether many different rows have the same key, such as asset and date."""
+    distinct = set(zip(keys, rows, strict=True))
+    return len(distinct) - len(set(keys)) > max(_FEW, len(distinct) / _SHARED)
+
+
+def written(name: str, cells: Sequence[str]) -> bool:
+    """Return whether texts are times of day: a number such as 7.39 only where the name says so."""
+    if not is_time_of_day(cells):
+        return False
+    if not any(_NUMBER.fullmatch(cell) for cell in cells):
+        return True
+    values = _numbers(cells)
+    return says_time(name) and values is not None and not np.isnan(_pointed(values)).any()
+
+
+def kinds_of(
+    name: str, cells: Sequence[str], streams: Sequence[Any], dates: Sequence[str], known: bool
+) -> list[str]:
+    """Return what the numbers of a column may mean as times of day, the most likely first.
+
+    Parameters
+    ----------
+    name : the column's name.
+    cells : (n,) its first cells.
+    streams : (n,) the stream of each.
+    dates : (n,) the date of each, as text.
+    known : whether the caller says that this is the time of day; else its name must say so, and
+        the readings of a day must have different times in order.
+
+    Returns
+    -------
+    list of str
+        Keys of KINDS; empty if the column holds no such numbers.
+    """
+    word = _bare(name)
+    kinds = next((kinds for names, kinds in _BY_NAME if names.fullmatch(word)), ())
+    filled = [i for i, cell in enumerate(cells) if cell]
+    values = _numbers([cells[i] for i in filled])
+    if values is None or not (kinds or known):
+        return []
+    if not known and not _runs_on([(streams[i], dates[i]) for i in filled], values):
+        return []
+    found = [kind for kind in kinds or KINDS if _fits(kind, values)]
+    widths = {len(cells[i]) for i in filled}
+    if widths in ({4}, {6}) and any(cells[i][0] == "0" for i in filled):  # padded by zeros
+        found = [kind for kind in found if len(kind) in widths and kind[0] == "H"] or found
+    return found[:1] if _HOUR.fullmatch(word) else found
+
+
+def _fits(kind: str, values: Floats) -> bool:
+    fractions = np.round(values % 1, 6)
+    if kind == "hours" and 0 < fractions.max() < 0.6:
+        return False  # 5.30 may be half past five
+    return not np.isnan(KINDS[kind](values)).any()
+
+
+def _runs_on(days: Sequence[Any], values: Floats) -> bool:
+    """Return whether the numbers of each day (n,) are different, and rise or fall in order."""
+    rows: dict[Any, list[float]] = {}
+    for day, value in zip(days, values.tolist(), strict=True):
+        rows.setdefault(day, []).append(value)
+    steps = np.concatenate([np.diff(found) for found in rows.values()])
+    shared = len(values) - len(set(zip(days, values.tolist(), strict=True)))
+    wrong = min((steps < 0).sum(), (steps > 0).sum())
+    return bool(shared <= len(values) / _SHARED and wrong <= len(values) / 50)
+
+
+def settled(name: str, kinds: Sequence[str], pairs: Iterable[tuple[Any, Any]]) -> str:
+    """Choose what the numbers of a column mean, by all of its rows.
+
+    Parameters
+    ----------
+    name : the column's name.
+    kinds : what they may mean, the most likely first.
+    pairs : date and time of day of all rows, array by array.
+
+    Raises
+    ------
+    DatasetError
+        All readings are of one day, and the numbers may mean two things.
+    """
+    texts: set[str] = set()
+    days: set[Any] = set()
+    for date, time in pairs:
+        texts.update(text for text in pc.unique(_texts(time)).to_pylist() if text)
+        days.update(pc.unique(date).to_pylist())
+    values = _numbers([text for text in texts if _NUMBER.fullmatch(text)])
+    if values is None:
+        return kinds[0]
+    seconds = {kind: KINDS[kind](values) for kind in kinds}
+    known = {kind: np.isnan(found).mean() for kind, found in seconds.items()}
+    left = [kind for kind in kinds if known[kind] <= min(known.values()) + 0.01]
+    other = [kind for kind in left if not np.array_equal(seconds[kind], seconds[left[0]])]
+    if other and len(days) == 1:
+        raise DatasetError(
+            f"column {name!r} holds numbers such as {max(texts, key=len)!r}, which may be"
+            f" {' or '.join([left[0], *other])}: write times of day as HH:MM",
+            field="timestamp",
+        )
+    return left[0]
+
+
+def joined(parts: Sequence[Any], kind: str = "") -> Any:
+    """Join a column of dates and one of times of day into texts.
+
+    Parameters
+    ----------
+    parts : date and time of day, pyarrow arrays (n,)
+    kind : what the numbers of the time of day mean, a key of KINDS; empty for texts.
+    """
+    date, time = (_texts(part) for part in parts)
+    date = pc.replace_substring_regex(date, AT_MIDNIGHT, "")
+    if kind:
+        time = _clock_times(time, KINDS[kind])
+    return pc.utf8_trim_whitespace(pc.binary_join_element_wise(date, time, " "))
+
+
+def _texts(column: Any) -> Any:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return pc.utf8_trim_whitespace(column.cast(pa.string()))
+
+
+def _clock_times(column: Any, seconds_of: Callable[[Floats], Floats]) -> Any:
+    """Return numbers (n,) as texts such as 18:30:00; what is no time of day stays as it is."""
+    encoded = column.dictionary_encode()
+    texts = []
+    for text in encoded.dictionary.to_pylist():
+        values = _numbers([text])
+        seconds = np.nan if values is None else float(seconds_of(values)[0])
+        if np.isnan(seconds):
+            texts.append(text)
+            continue
+        whole, micros = divmod(round(seconds * 10**6), 10**6)
+        fraction = f".{micros:06d}" if micros else ""
+        texts.append(f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{fraction}")
+    return pa.array(texts, pa.string()).take(encoded.indices)
+
+
+def _numbers(cells: Sequence[str]) -> Floats | None:
+    """Return texts as numbers (n,); None if there are none, or one is not a plain number."""
+    if not cells or not all(_NUMBER.fullmatch(cell) for cell in cells):
+        return None
+    return np.array([float(cell.replace(",", ".")) for cell in cells])
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
