@@ -119,7 +119,7 @@ def open_file(
             cells = [joined(cells, roles.time_kind)]
         clock = clock_of(
             form,
-            [column.to_pylist() for column in cells],
+            [[cell or "" for cell in column.to_pylist()] for column in cells],
             len(roles.times) > 1 or not source.columns.timed.intersection(roles.times),
             (times_of(batch, roles) for batch in source.batches(roles.used())),
         )

@@ -8,6 +8,7 @@ by its leading zeros and by the range of all of its numbers.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.numbers import missing
 from datasets.time_formats import AT_MIDNIGHT, is_time_of_day
 from datasets.types import Floats
 from errors import DatasetError
@@ -35,6 +37,8 @@ _NUMBER: Final = re.compile(r"\d+([.,]\d+)?")
 #: Most of the readings, one in so many, that may share their time with another.
 _SHARED: Final = 10
 _FEW: Final = 3
+#: Most of the numbers that may be no time of day, as mistyped ones are not.
+_ODD: Final = 0.01
 
 
 def _digits(x: Floats) -> Floats:
@@ -129,7 +133,7 @@ def kinds_of(
     """
     word = _bare(name)
     kinds = next((kinds for names, kinds in _BY_NAME if names.fullmatch(word)), ())
-    filled = [i for i, cell in enumerate(cells) if cell]
+    filled = [i for i, cell in enumerate(cells) if not missing(cell)]
     values = _numbers([cells[i] for i in filled])
     if values is None or not (kinds or known):
         return []
@@ -146,7 +150,7 @@ def _fits(kind: str, values: Floats) -> bool:
     fractions = np.round(values % 1, 6)
     if kind == "hours" and 0 < fractions.max() < 0.6:
         return False  # 5.30 may be half past five
-    return not np.isnan(KINDS[kind](values)).any()
+    return bool(np.isnan(KINDS[kind](values)).mean() <= _ODD)
 
 
 def _runs_on(days: Sequence[Any], values: Floats) -> bool:
@@ -174,17 +178,21 @@ def settled(name: str, kinds: Sequence[str], pairs: Iterable[tuple[Any, Any]]) -
     DatasetError
         All readings are of one day, and the numbers may mean two things.
     """
-    texts: set[str] = set()
+    counts: Counter[str] = Counter()
     days: set[Any] = set()
     for date, time in pairs:
-        texts.update(text for text in pc.unique(_texts(time)).to_pylist() if text)
+        found = pc.value_counts(_texts(time))
+        for text, n in zip(*(part.to_pylist() for part in found.flatten()), strict=True):
+            counts[text or ""] += n
         days.update(pc.unique(date).to_pylist())
-    values = _numbers([text for text in texts if _NUMBER.fullmatch(text)])
+    texts = [text for text in counts if _NUMBER.fullmatch(text)]
+    values = _numbers(texts)
     if values is None:
         return kinds[0]
+    rows = np.array([counts[text] for text in texts])
     seconds = {kind: KINDS[kind](values) for kind in kinds}
-    known = {kind: np.isnan(found).mean() for kind, found in seconds.items()}
-    left = [kind for kind in kinds if known[kind] <= min(known.values()) + 0.01]
+    odd = {kind: rows[np.isnan(at)].sum() / rows.sum() for kind, at in seconds.items()}
+    left = [kind for kind in kinds if odd[kind] <= max(_ODD, min(odd.values()))]
     other = [kind for kind in left if not np.array_equal(seconds[kind], seconds[left[0]])]
     if other and len(days) == 1:
         raise DatasetError(
@@ -207,7 +215,9 @@ def joined(parts: Sequence[Any], kind: str = "") -> Any:
     date = pc.replace_substring_regex(date, AT_MIDNIGHT, "")
     if kind:
         time = _clock_times(time, KINDS[kind])
-    return pc.utf8_trim_whitespace(pc.binary_join_element_wise(date, time, " "))
+    text = pc.binary_join_element_wise(date, time, " ")
+    empty = pc.or_(pc.equal(date, ""), pc.equal(time, ""))
+    return pc.if_else(pc.fill_null(empty, True), None, text)  # no time of day is not midnight
 
 
 def _texts(column: Any) -> Any:

@@ -171,3 +171,13 @@ def test_a_sensor_of_two_decimals_is_no_time_of_day(load: Load, name: str) -> No
     same(load(timed), plant(), ["vib", "ph", "temp"])
     pointed = apart(plant(), "time", plant().timestamp.dt.strftime("%H.%M"))
     same(load(pointed), plant())
+
+
+@pytest.mark.parametrize("row", [50, 900])
+def test_one_mistyped_hour_is_left_out_and_changes_no_other(load: Load, row: int) -> None:
+    frame = plant(freq="1h")
+    hours = frame.timestamp.dt.hour.astype(str)
+    hours[row], hours[row + 1], hours[row + 2] = "29", "n/a", ""
+    data = load(apart(frame, "Hour", hours))
+    same(data, frame.drop([row, row + 1, row + 2]))
+    assert any(f"row {row + 1}: timestamp" in note for note in data.notes)
