@@ -14,6 +14,7 @@ from models.detectors.base import LSTM_AUTOENCODER, Array
 from models.scoring.adaptation import GATE, AdaptationParams
 from models.scoring.bursts import Burst, OpeningRule
 from models.scoring.calibration import Calibration
+from models.scoring.clock import Step
 from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
 from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
@@ -147,6 +148,8 @@ class StreamScorer:
         }
         self._flags(metadata, reading, cal, log10_p)
         state = self.stream.state
+        if reading.step is Step.SET_BACK:
+            _set_back(state, reading)
         if not judged:
             metadata["not_scored"] = True
         elif anomalous or state.events:
@@ -400,6 +403,13 @@ class StreamScorer:
         baseline = self.model_set.preprocessing.baseline
         out_of_order = reading.late or reading.suppressed is not None
         return not (baseline or out_of_order or reading.imputed or reading.unfit)
+
+
+def _set_back(state: StreamState, reading: PreparedReading) -> None:
+    """Let no event have lasted beyond a reading at which the clock is set back."""
+    if (time := reading.point.timestamp) is not None:
+        for event in state.events.values():
+            event.last = min(event.last, time.timestamp())
 
 
 def _name(metadata: dict[str, Any], entries: list[dict[str, Any]]) -> None:

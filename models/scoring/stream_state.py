@@ -59,7 +59,8 @@ class StreamState:
     seen : normal readings so far, up to the smoothing's length; used without a baseline.
     level : (d,) smoothed mean of the normal readings, own units; used without a baseline.
     reset : number of the newest reset that was applied; 0: none.
-    window_ends : the stored window lies before that reset and must not be used.
+    window_ends : the stored window lies before a reset or pause after which no reading began one;
+        it must not be used.
     unknown_features_reported : unknown features were reported; a stream reports them once.
     """
 
@@ -192,6 +193,8 @@ class StreamState:
             out["levels"] = levels
         if self.reset:
             out["reset"] = [self.reset, self.window_ends]
+        elif self.window_ends:
+            out["window_ends"] = True
         if self.unknown_features_reported:
             out["told"] = True
         return out
@@ -244,6 +247,7 @@ class StreamState:
             self.burst = Burst.from_list(data["incident"])
         self.off = OffState.from_list(data.get("off"))
         self.unknown_features_reported = bool(data.get("told", False))
+        self.window_ends = bool(data.get("window_ends", False))
         if data.get("reset"):
             number, ends = data["reset"]
             self.reset, self.window_ends = as_count(number), bool(ends)

@@ -110,6 +110,11 @@ class PreparedReading:
         self.criticality = criticality  # of the asset
         self.arrived = arrived
 
+    @property
+    def begins(self) -> bool:
+        """Whether a window begins here: not in order, or the first after suppressed readings."""
+        return self.step is not Step.NEXT or self.resumed
+
 
 @dataclass(slots=True)
 class PreparedStream:
@@ -278,8 +283,6 @@ def _step(
         reading.behind_s = (state.clock.last - time).total_seconds()
     if step is Step.SET_BACK:
         reading.restarted = CLOCK_AHEAD
-        for event in state.events.values():
-            event.last = min(event.last, time.timestamp())
 
 
 def _suppress(suppressor: Suppressor, state: StreamState, reading: PreparedReading) -> None:
@@ -291,8 +294,6 @@ def _suppress(suppressor: Suppressor, state: StreamState, reading: PreparedReadi
     if not late:
         reading.resumed = state.off.suppressed and reading.suppressed is None
         state.off.suppressed = reading.suppressed is not None
-        if reading.resumed:
-            state.window_ends = False
 
 
 def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:
@@ -316,13 +317,14 @@ def _count(
     A rate is the rise since the newest reading of the window at that time, ``before`` at first.
     """
     for reading, row in zip(readings, received, strict=True):
-        follows = before if reading.step is Step.NEXT and not reading.resumed else None
+        follows = None if reading.begins else before
         features, excused = _rates(pre, reading.point, follows)
         row[:], reading.imputed = pre.row(features, excused, _seconds(reading.point))
         if pre.standing is not None:
             reading.moved = pre.standing.moved(features)
-        if not (reading.step is Step.LATE or reading.suppressed is not None or reading.outside):
-            before = reading.point
+        if reading.step is Step.LATE or reading.suppressed is not None:
+            continue
+        before = follows if reading.outside else reading.point
 
 
 def _rates(
@@ -352,11 +354,12 @@ def _place(
         reading.windowed = track.take(at, stays=False)
         return
     lost = pace.lost(reading.point)
-    if reading.step is not Step.NEXT or reading.resumed:
-        reading.mark, reading.gap = RESTARTED, True
+    if reading.begins or state.window_ends:
+        reading.mark, reading.gap = RESTARTED, reading.begins
         track.restart()
         pace.restart()
         lost = 0
+        state.window_ends = bool(reading.outside)  # garbage begins no window: the next one does
     elif reading.imputed and lost < _BRIDGED and _just_missing(pre, reading, pace):
         reading.mark, reading.aside = LEFT_OUT, True
         return
@@ -412,14 +415,15 @@ def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]
     """Return the window's rows; those up to and including an unusable reading are dropped."""
     if pre.counters is None:
         try:
-            return pre.picks(map(_FEATURES, window))
+            features = map(_FEATURES, window)
+            return pre.picks(map(pre.measured, features) if pre.nulls else features)
         except KeyError:
             pass
     rows: list[Sequence[float]] = []
     for before, point in zip((None, *window), window, strict=False):
         try:
             if pre.counters is None:
-                values, _ = pre.row(point.features, (), _seconds(point))
+                values, _ = pre.row(pre.measured(point.features), (), _seconds(point))
             else:
                 values, _ = pre.row(*_rates(pre, point, before if rows else None), _seconds(point))
             rows.append(values)
