@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from datasets.numbers import EXACT, Nulls, States, to_floats
 from datasets.roles import Roles
 from datasets.time_of_day import joined
-from datasets.times import MADE_UP_START, Clock
+from datasets.times import MADE_UP_START, Clock, Flags
 from datasets.types import Floats, StreamKey, Times
 from datasets.units import without_unit
 from datasets.unreadable import Unreadable
@@ -41,7 +41,7 @@ class Chunk:
     ----------
     keys : the streams in the chunk.
     key : (n,) index of each row's stream in ``keys``.
-    times : (n,) UTC, or local time if ``local``.
+    times : (n,) UTC, or local time where ``local`` (n,) is set.
     values : (n, d)
     labels, groups : None if the file has no such column.
     rows : (n,) row numbers in the file, from 1.
@@ -50,7 +50,7 @@ class Chunk:
     keys: list[StreamKey]
     key: npt.NDArray[np.intp]
     times: Times
-    local: bool
+    local: Flags
     values: Floats
     labels: Texts | None
     groups: Texts | None
@@ -63,6 +63,8 @@ class Findings:
 
     states: States = field(default_factory=dict)
     blank: int = 0
+    local: int = 0
+    universal: int = 0
     rounded: dict[str, None] = field(default_factory=dict)
     switches: dict[str, None] = field(default_factory=dict)
     rows: Unreadable = field(
@@ -72,12 +74,15 @@ class Findings:
         default_factory=lambda: Unreadable("unreadable values, which are taken as not measured")
     )
 
-    def notes(self) -> list[str]:
-        """Return the observations as notes."""
+    def notes(self, zone: str | None = None) -> list[str]:
+        """Return the observations as notes; ``zone`` is that of times without an offset."""
         out = [
             f"{name}: {text!r} is read as not measured ({_where(rows)})"
             for (name, text), rows in sorted(self.states.items())
         ]
+        if self.local and self.universal:
+            where = zone or "UTC (--time-zone names another)"
+            out.append(f"{self.local:,} times have no offset, others have one: read in {where}")
         if self.blank:
             out.append(f"{self.blank:,} rows are empty and are left out")
         if self.rounded:
@@ -120,6 +125,8 @@ class ChunkReader:
         except DatasetError:
             batch, rows = self._without_unreadable(batch, rows, total)
             keys, key, times, local = self._whose_and_when(batch, rows)
+        self.found.local += int(local.sum())
+        self.found.universal += int(np.sum(~local))
         values = self._values(batch, rows)
         self.found.values.check(total)
         return Chunk(
@@ -129,11 +136,12 @@ class ChunkReader:
 
     def _whose_and_when(
         self, batch: Any, rows: Rows
-    ) -> tuple[list[StreamKey], npt.NDArray[np.intp], Times, bool]:
+    ) -> tuple[list[StreamKey], npt.NDArray[np.intp], Times, Flags]:
         keys, key = self._keys(batch, rows)
         if self.roles.times:
             return keys, key, *self._times(batch, rows)
-        return keys, key, np.full(batch.num_rows, MADE_UP_START), False
+        n = batch.num_rows
+        return keys, key, np.full(n, MADE_UP_START), np.zeros(n, bool)
 
     def _without_unreadable(self, batch: Any, rows: Rows, total: int) -> tuple[Any, Rows]:
         """Leave out rows whose asset or time is unreadable; found by bisection, in order."""
@@ -211,7 +219,7 @@ class ChunkReader:
             texts.append(text or None)
         return texts, codes.astype(np.intp)
 
-    def _times(self, batch: Any, rows: Rows) -> tuple[Times, bool]:
+    def _times(self, batch: Any, rows: Rows) -> tuple[Times, Flags]:
         column = times_of(batch, self.roles)
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()

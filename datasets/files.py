@@ -82,7 +82,7 @@ class OpenFile:
         """Return the notes on what was recognised, replaced or left out so far."""
         return [
             *self._notes, *self._reader.clock.notes, *self._lines.notes(),
-            *self._reader.found.notes(),
+            *self._reader.found.notes(self.zone),
         ]  # fmt: skip
 
 

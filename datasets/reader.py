@@ -13,8 +13,8 @@ from datasets.columns import Chunk, Texts, distinct
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
 from datasets.labels import read_labels
-from datasets.times import MADE_UP_START, MADE_UP_STEP, LocalTime, clocks_went_back
-from datasets.types import Dataset, Reading, Stream, StreamKey, Times, datetimes
+from datasets.times import MADE_UP_START, MADE_UP_STEP, Flags, LocalTime, clocks_went_back
+from datasets.types import Dataset, Floats, Reading, Stream, StreamKey, Times, datetimes
 from errors import DatasetError
 
 Rows = npt.NDArray[np.intp]
@@ -166,27 +166,31 @@ def _join(
 
     notes: list[str] = []
     times: Times = one(lambda number: chunks[number].times)
-    local = all(chunks[number].local for number, _ in pieces)
+    local: Flags = one(lambda number: chunks[number].local)
     rows = one(lambda number: chunks[number].rows)
+    values: Floats = one(lambda number: chunks[number].values)
     order = slice(None)
-    if local and 2 * (np.diff(times) < np.timedelta64(0)).sum() > len(times):
+    if local.any() and 2 * (np.diff(times) < np.timedelta64(0)).sum() > len(times):
         order = slice(
             None, None, -1
         )  # newest first: clock changes can only be found in order of time
-    times, rows = times[order], rows[order]
+    times, local, rows, values = times[order], local[order], rows[order], values[order]
     if file.counted:
         times = MADE_UP_START + np.arange(len(times)) * MADE_UP_STEP
-    elif local and zone is not None:
-        times = zone.utc(key, times)
-    elif local and (at := clocks_went_back(times)) is not None:
-        # before the change the clock was an hour ahead
-        times = np.concatenate([times[:at] - _HOUR, times[at:]])
-        notes.append(
-            f"{key[0]}: the clock goes back by an hour at row {rows[at]}: the"
-            " readings before it are taken as an hour earlier (--time-zone NAME says it exactly)"
-        )
+    elif zone is not None:
+        times = times.copy()
+        times[local] = zone.utc(key, times[local])
+    elif local.all() and (back := clocks_went_back(times, _repeated(values))):
+        where = f"{key[0]}: the clock goes back by an hour at row {rows[back[0]]}"
+        if len(back) == 1:  # before the change the clock was an hour ahead
+            times = np.concatenate([times[: back[0]] - _HOUR, times[back[0] :]])
+            notes.append(f"{where}: the readings before it are taken as an hour earlier"
+                         " (--time-zone NAME says it exactly)")  # fmt: skip
+        else:
+            notes.append(f"{where} and {len(back) - 1} times more: --time-zone NAME resolves the"
+                         " hours that occur twice")  # fmt: skip
     stream = Stream(
-        key[0], key[1], times, one(lambda number: chunks[number].values)[order],
+        key[0], key[1], times, values,
         None if labels is None else one(lambda number: labels[number])[order], rows,
     )  # fmt: skip
     if (times[1:] < times[:-1]).any():
@@ -198,7 +202,7 @@ def _whole_times(
     chunk: Chunk, file: OpenFile, zone: LocalTime | None, counts: dict[StreamKey, int]
 ) -> Times:
     """Return a chunk's times (n,) in UTC, converted from counts or local times by stream."""
-    if not file.counted and not (chunk.local and zone is not None):
+    if not file.counted and zone is None:
         return chunk.times
     times = chunk.times.copy()
     for key, rows in _by_stream(chunk):
@@ -207,8 +211,15 @@ def _whole_times(
             counts[key] = begin + len(rows)
             times[rows] = MADE_UP_START + np.arange(begin, begin + len(rows)) * MADE_UP_STEP
         elif zone is not None:
+            rows = rows[chunk.local[rows]]
             times[rows] = zone.utc(key, times[rows])
     return times
+
+
+def _repeated(values: Floats) -> Flags:
+    """Return which readings (n,) have the values of the one before; ``values`` is (n, d)."""
+    same = ((values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))).all(1)
+    return np.concatenate([[False], same])
 
 
 def _labels(

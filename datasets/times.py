@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,11 +20,16 @@ from datasets.types import Times
 from errors import DatasetError, InputError
 from schemas import parse_timestamp
 
+Flags = npt.NDArray[np.bool_]
+
 #: Start and step of the artificial times of readings that are only counted.
 MADE_UP_START: Final = np.datetime64("2000-01-01", "us")
 MADE_UP_STEP: Final = np.timedelta64(60, "s")
 _HOUR: Final = np.timedelta64(3600, "s")
+_NO_TIME: Final = np.timedelta64(0, "us")
 
+#: What ends an ISO 8601 time that is not local.
+_OFFSET: Final = re.compile(r"(Z|z|[+-]\d\d(:?\d\d)?)\s*$")
 #: 24:00, which often means the end of a day.
 _MIDNIGHT: Final = r"([ T])24([:.]00)"
 
@@ -44,8 +50,8 @@ class Clock:
     zone: str | None = None
     notes: list[str] = field(default_factory=list, compare=False)
 
-    def parse(self, column: Any, first: int) -> tuple[Times, bool]:
-        """Return a column's times (n,), and whether they are local times without an offset.
+    def parse(self, column: Any, first: int) -> tuple[Times, Flags]:
+        """Return a column's times (n,), and which of them (n,) are local times without an offset.
 
         Raises
         ------
@@ -57,9 +63,9 @@ class Clock:
         if pa.types.is_timestamp(column.type):
             # a column with a zone is stored in UTC, so both kinds can be cast
             found = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-            return _whole(found, first), column.type.tz is None
+            return _whole(found, first), np.full(len(column), column.type.tz is None)
         if self.kind in (ROW, *TIME_UNITS):
-            return self._counted(column, first), False
+            return self._counted(column, first), np.zeros(len(column), bool)
         if not _is_text(column):
             raise DatasetError(
                 f"column 'timestamp' holds {_plain(column)}: --time-unit s, ms, us or ns reads"
@@ -158,13 +164,14 @@ def clock_of(
 class LocalTime:
     """Convert local times to UTC, by stream, in the order of the readings.
 
-    When the clocks go back, one hour occurs twice. The order resolves it: after a step back it is
-    the second occurrence.
+    When the clocks go back, one hour occurs twice. The order resolves it: after a step back, or
+    where a reading of hourly data has the time of the one before, it is the second occurrence.
     """
 
     def __init__(self, zone: str) -> None:
         self._zone = zone
-        self._last: dict[Any, np.datetime64] = {}
+        #: stream -> its last two local times, and the last one that was in the second hour.
+        self._before: dict[Any, Times] = {}
         self._second: dict[Any, np.datetime64] = {}
 
     def utc(self, key: Any, local: Times) -> Times:
@@ -173,19 +180,17 @@ class LocalTime:
             return local
         early, late = (self._assumed(local, which) for which in ("earliest", "latest"))
         twice = early != late
+        if 2 * (np.diff(local) < _NO_TIME).sum() > len(local):  # newest first
+            return np.where(second_hour(local[::-1], twice[::-1])[::-1], late, early)
+        before = self._before.get(key, local[:0])
         if twice.any():
-            before = self._last.get(key, local[0])
-            back = np.diff(np.concatenate([[before], local])) < np.timedelta64(0, "us")
-            turned = np.flatnonzero(back & twice)
-            again = np.zeros(len(local), bool)
-            if len(turned):
-                again[turned[0] :] = True
-            elif key in self._second:
-                again = (local - self._second[key]) < 2 * _HOUR
+            whole = np.concatenate([before, local])
+            known = np.concatenate([np.zeros(len(before), bool), twice])
+            again = second_hour(whole, known, self._second.get(key))[len(before) :]
             if again.any():
-                self._second.setdefault(key, local[int(np.flatnonzero(again)[0])])
-            early = np.where(twice & again, late, early)
-        self._last[key] = local[-1]
+                self._second[key] = local[np.flatnonzero(again)[-1]]
+            early = np.where(again, late, early)
+        self._before[key] = np.concatenate([before, local])[-2:]
         return early
 
     def _assumed(self, local: Times, which: str) -> Times:
@@ -196,31 +201,87 @@ class LocalTime:
         return found
 
 
-def clocks_went_back(times: Times) -> int | None:
-    """Return the index of the reading at which a local clock was set back by an hour.
+def second_hour(times: Times, twice: Flags, second: np.datetime64 | None = None) -> Flags:
+    """Return which readings (n,) lie in the second of two hours that the clock shows alike.
+
+    Parameters
+    ----------
+    times : (n,)
+        Local times of one stream, in the order of the readings.
+    twice : (n,)
+        Which of them the clock shows twice.
+    second : datetime64, optional
+        The newest earlier time that lay in a second hour.
+    """
+    again = np.zeros(len(times), bool)
+    at = np.flatnonzero(twice)
+    far = np.abs(np.diff(times[at])) > 2 * _HOUR
+    for i in np.flatnonzero(~far & (np.diff(at) > 1)):  # away and back, as in overlapping exports
+        between = times[at[i] : at[i + 1]]
+        far[i] = (np.abs(between - times[at[i]]) > 2 * _HOUR).any()
+    for visit in np.split(at, np.flatnonzero(far) + 1):
+        if not len(visit):
+            continue
+        begin = int(visit[0])
+        came = times[begin] - times[begin - 1] if begin else _NO_TIME
+        if second is not None and begin <= 2 and abs(times[begin] - second) <= 2 * _HOUR:
+            again[visit] = abs(came) <= 2 * _HOUR
+            if again[begin]:
+                continue
+        steps = np.concatenate([[came], np.diff(times[visit])])
+        back = np.where(steps >= -2 * _HOUR, np.minimum(steps, _NO_TIME), _NO_TIME)
+        turn = int(back.argmin())
+        if back[turn] == _NO_TIME:
+            equal = [i for i in range(len(visit)) if steps[i] == _NO_TIME
+                     and _alone_in_its_hour(times, int(visit[i]))]  # fmt: skip
+            turn = equal[0] if equal else len(visit)
+            if len(visit) == 1 and came >= _HOUR / 2 and begin + 1 < len(times):
+                leave = times[begin + 1] - times[begin]
+                turn = 0 if leave - came == _HOUR else turn  # as far from both in UTC
+        again[visit[turn:]] = True
+    return again
+
+
+def _alone_in_its_hour(times: Times, at: int) -> bool:
+    """Return whether the reading before that of equal time, and the next, are an hour away."""
+    before = times[at - 1] - times[at - 2] if at > 1 else _HOUR
+    after = times[at + 1] - times[at] if at + 1 < len(times) else _HOUR
+    return bool(at > 0 and before >= _HOUR and after >= _HOUR)
+
+
+def clocks_went_back(times: Times, repeated: Flags | None = None) -> list[int]:
+    """Return the indices of readings at which a local clock was set back by an hour.
 
     Parameters
     ----------
     times : (n,)
         Times of one stream, in the order of the readings.
+    repeated : (n,), optional
+        Which readings have the values of the one before, so that an equal time is no step.
 
     Returns
     -------
-    int or None
-        None unless there is exactly one step back, of an hour less one usual interval, at night
-        and in a month in which clocks go back.
+    list of int
+        Empty unless all steps back, at most one a year, are an hour less one usual interval, at
+        night and in a month in which clocks go back. Hourly readings have two equal times.
     """
+    if len(times) < 3:
+        return []
     steps = np.diff(times)
-    back = np.flatnonzero(steps < np.timedelta64(0, "us"))
-    if len(back) != 1 or len(times) < 3:
-        return None
-    at = int(back[0]) + 1
     usual = np.median(steps.astype(np.int64)).astype("timedelta64[us]")
-    night = (times[at - 1] - times[at - 1].astype("datetime64[D]")) <= 4 * _HOUR
-    month = int(times[at].astype("datetime64[M]").astype(int)) % 12 + 1
-    if abs(steps[at - 1] + _HOUR - usual) <= usual and night and month in (3, 4, 9, 10, 11):
-        return at
-    return None
+    back = steps < _NO_TIME
+    if usual >= _HOUR:
+        sunday = (times[1:].astype("datetime64[D]").astype(np.int64) + 4) % 7 == 0
+        alike = np.zeros(len(steps), bool) if repeated is None else repeated[1:]
+        back |= (steps == _NO_TIME) & sunday & ~alike
+    found = np.flatnonzero(back) + 1
+    night = (times[found - 1] - times[found - 1].astype("datetime64[D]")) <= 4 * _HOUR
+    month = times[found].astype("datetime64[M]").astype(np.int64) % 12 + 1
+    hour = np.abs(steps[found - 1] + _HOUR - usual) <= usual
+    if not (night & hour & np.isin(month, (3, 4, 9, 10, 11))).all():
+        return []
+    years = times[found].astype("datetime64[Y]")
+    return [int(at) for at in found] if len(np.unique(years)) == len(found) else []
 
 
 def _is_text(column: Any) -> bool:
@@ -267,14 +328,14 @@ def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
     return smooth if smooth else left
 
 
-def _iso(column: Any, first: int) -> tuple[Times, bool]:
+def _iso(column: Any, first: int) -> tuple[Times, Flags]:
     for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
-            return _whole(column.cast(kind), first), kind.tz is None
+            return _whole(column.cast(kind), first), np.full(len(column), kind.tz is None)
         except pa.ArrowInvalid:
             continue
     # mixed or invalid formats: parse each cell by the rule for Kafka messages
-    parsed, local = [], True
+    parsed, local = [], []
     for row, text in enumerate(column.to_pylist()):
         try:
             parsed.append(parse_timestamp(text.strip() if text is not None else text))
@@ -290,15 +351,16 @@ def _iso(column: Any, first: int) -> tuple[Times, bool]:
             raise DatasetError(
                 f"row {first + row}: {error.message}{hint}", field="timestamp"
             ) from None
-        local = local and not re.search(r"(Z|z|[+-]\d\d:?\d\d)\s*$", text)
-    return _whole(pa.array(parsed, pa.timestamp("us", "UTC")), first), local
+        local.append(not _OFFSET.search(text))
+    return _whole(pa.array(parsed, pa.timestamp("us", "UTC")), first), np.array(local, bool)
 
 
-def _formatted(column: Any, form: str, first: int) -> tuple[Times, bool]:
+def _formatted(column: Any, form: str, first: int) -> tuple[Times, Flags]:
     import pandas as pd
 
     text = pd.Series(pc.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False))
     found = pd.Series(np.full(len(text), "NaT", "datetime64[us]"))
+    local = np.zeros(len(text), bool)
     for each in (form, *_lesser(form)):
         left = found.isna() & text.notna()
         if not left.any():
@@ -308,13 +370,14 @@ def _formatted(column: Any, form: str, first: int) -> tuple[Times, bool]:
             left &= text.str.fullmatch(digits).fillna(False).astype(bool)
         more = pd.to_datetime(text[left], format=each, errors="coerce", utc=True)
         found[left] = more.dt.tz_localize(None).astype("datetime64[us]")
+        local[left] = not ZONE.search(each.replace("%z", "Z"))
     if found.isna().any():
         row = int(np.flatnonzero(found.isna())[0])
         problem = f"{text[row]!r:.60} does not follow {form} (--time-format)"
         if not text[row]:
             problem = "is empty"
         raise DatasetError(f"row {first + row}: timestamp {problem}", field="timestamp")
-    return found.to_numpy(), not ZONE.search(form.replace("%z", "Z"))
+    return found.to_numpy(), local
 
 
 def _lesser(form: str) -> list[str]:

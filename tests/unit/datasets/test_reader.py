@@ -102,6 +102,45 @@ def test_a_clock_set_back_at_night_is_noticed_with_its_row(write: Write) -> None
     assert any("goes back by an hour at row 7" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_hourly_local_times_of_the_night_of_the_change_keep_their_hour(
+    write: Write, order: int
+) -> None:
+    hours = [f"2024-10-27T{hour:02}:00" for hour in (0, 1, 2, 2, 3, 4)]
+    rows = [f"A,{at},{i}\n" for i, at in enumerate(hours)][::order]
+    path = write("asset_id,timestamp,rms\n" + "".join(rows))
+    plain, zoned = load(path), load(path, form=FileFormat(time_zone="Europe/Berlin"))
+    for data in (plain, zoned):
+        (stream,) = data.streams
+        assert (np.diff(stream.timestamps) == np.timedelta64(1, "h")).all()
+        assert stream.values[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert str(zoned.streams[0].timestamps[0]).startswith("2024-10-26T22:00")
+    assert any("goes back by an hour" in note for note in plain.notes)
+    by_row = readings(path, form=FileFormat(time_zone="Europe/Berlin"))
+    assert len({reading.timestamp for reading in by_row}) == 6
+
+
+def test_local_times_of_two_autumns_are_noted(write: Write) -> None:
+    nights = [f"20{year}-10-27T02:{minute:02}" for year in (24, 25) for _ in "ab"
+              for minute in range(0, 60, 10)]  # fmt: skip
+    rows = "".join(f"A,{at},{i}\n" for i, at in enumerate(nights))
+    data = load(write("asset_id,timestamp,rms\n" + rows))
+    assert any("at row 7 and 1 times more: --time-zone NAME" in note for note in data.notes)
+
+
+def test_times_without_an_offset_are_local_among_others(write: Write) -> None:
+    rows = "A,2024-07-01T12:00:00+02:00,1\nA,2024-07-01T12:10:00,2\nA,2024-07-01T10:20Z,3\n"
+    path = write("asset_id,timestamp,rms\n" + rows)
+    data = load(path, form=FileFormat(time_zone="Europe/Berlin"))
+    minutes = ["2024-07-01T10:00", "2024-07-01T10:10", "2024-07-01T10:20"]
+    assert [str(at)[:16] for at in data.streams[0].timestamps] == minutes
+    assert any("1 times have no offset, others have one: read in Europe/Berlin" in note
+               for note in data.notes)  # fmt: skip
+    by_row = readings(path, form=FileFormat(time_zone="Europe/Berlin"))
+    assert [f"{row.timestamp:%H:%M}" for row in by_row] == ["10:00", "10:10", "10:20"]
+    assert any("read in UTC (--time-zone" in note for note in load(path).notes)
+
+
 def test_a_group_is_one_for_all_of_a_stream(write: Write) -> None:
     head = "asset_id,timestamp,rms,hall\nA,2026-01-01T00:00,1,north\nB,2026-01-01T00:00,1,south\n"
     data = load(write(head), group="hall")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -115,6 +116,57 @@ def test_a_clock_set_back_by_an_hour_at_night_is_found_once():
     minutes = np.arange(240) * np.timedelta64(1, "m")
     times = np.datetime64("2026-10-25T00:30", "us") + minutes
     times[150:] -= np.timedelta64(60, "m")
-    assert clocks_went_back(times) == 150
-    assert clocks_went_back(times[:150]) is None
-    assert clocks_went_back(times + np.timedelta64(12, "h")) is None  # not at noon
+    assert clocks_went_back(times) == [150]
+    assert clocks_went_back(times[:150]) == []
+    assert clocks_went_back(times + np.timedelta64(12, "h")) == []  # not at noon
+
+
+def berlin(start: str, n: int, minutes: int) -> tuple[np.ndarray, np.ndarray]:
+    """UTC and local times (n,)."""
+    utc = pd.date_range(start, periods=n, freq=f"{minutes}min", tz="UTC")
+    local = utc.tz_convert("Europe/Berlin").tz_localize(None)
+    naive = utc.tz_localize(None).to_numpy().astype("datetime64[us]")
+    return naive, local.to_numpy().astype("datetime64[us]")
+
+
+@pytest.mark.parametrize("minutes", [120, 60, 30, 20, 10, 1])
+@pytest.mark.parametrize("order", [1, -1])
+def test_local_times_of_three_years_become_utc_in_either_order(minutes: int, order: int) -> None:
+    for start in ("2023-10-20", "2024-10-20", "2025-10-20"):
+        utc, local = berlin(start, 14 * 1440 // minutes, minutes)
+        np.testing.assert_array_equal(
+            LocalTime("Europe/Berlin").utc("A", local[::order]), utc[::order]
+        )
+    utc, local = berlin("2023-01-01T00:00", 3 * 365 * 24, 60)
+    np.testing.assert_array_equal(LocalTime("Europe/Berlin").utc("A", local[::order]), utc[::order])
+
+
+@pytest.mark.parametrize("minutes", [60, 10])
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_local_times_become_utc_however_they_are_cut(minutes: int, size: int) -> None:
+    utc, local = berlin("2024-10-26T20:00", 600 // minutes, minutes)
+    zone = LocalTime("Europe/Berlin")
+    parts = [zone.utc("A", local[i : i + size]) for i in range(0, len(local), size)]
+    np.testing.assert_array_equal(np.concatenate(parts), utc)
+
+
+def test_overlapping_exports_pass_the_second_hour_twice() -> None:
+    utc, local = berlin("2024-10-26T00:00", 288, 10)
+    both = LocalTime("Europe/Berlin").utc("A", np.concatenate([local, local]))
+    np.testing.assert_array_equal(both, np.concatenate([utc, utc]))
+
+
+def test_hourly_data_show_a_clock_set_back_by_two_equal_times() -> None:
+    _, local = berlin("2024-10-26T00:00", 48, 60)
+    assert clocks_went_back(local) == [25]
+    repeated = np.zeros(48, bool)
+    repeated[25] = True
+    assert clocks_went_back(local, repeated) == []
+    _, local = berlin("2023-10-01T00:00", 24 * 500, 60)
+    assert len(clocks_went_back(local)) == 2
+
+
+def test_a_time_without_an_offset_is_local_among_others() -> None:
+    column = pa.array(["2024-07-01T12:00:00+02:00", "2024-07-01T12:10:00", "2024-07-01 10:20Z"])
+    clock = clock_of(FileFormat(), [column.to_pylist()], True, [column])
+    assert clock.parse(column, 1)[1].tolist() == [False, True, False]
