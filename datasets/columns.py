@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.decimals import Decimals
 from datasets.numbers import EXACT, Nulls, States, to_floats
 from datasets.roles import Roles
 from datasets.time_of_day import joined
 from datasets.times import MADE_UP_START, Clock, Flags
 from datasets.types import Floats, StreamKey, Times
-from datasets.units import without_unit
+from datasets.units import means_the_same, scales, without_unit
 from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 from schemas import check_name
@@ -99,7 +101,7 @@ class ChunkReader:
 
     roles: Roles
     clock: Clock
-    decimal: str = "."
+    decimals: Decimals = field(default_factory=Decimals)
     nulls: Nulls = field(default_factory=Nulls)
     trim: bool = False
     found: Findings = field(default_factory=Findings)
@@ -232,7 +234,7 @@ class ChunkReader:
         for number, (index, name) in enumerate(
             zip(self.roles.features, self.roles.names, strict=True)
         ):
-            values[:, number] = self._numbers(batch.column(f"c{index}"), name, rows)
+            values[:, number] = self._numbers(batch.column(f"c{index}"), index, name, rows)
         infinite = np.isinf(values)
         if infinite.any():
             for row, number in np.argwhere(infinite):
@@ -245,16 +247,17 @@ class ChunkReader:
             values[infinite] = np.nan
         return values
 
-    def _numbers(self, column: Any, name: str, rows: Rows) -> Floats:
+    def _numbers(self, column: Any, index: int, name: str, rows: Rows) -> Floats:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         kind = column.type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             if name in self.roles.units:
-                column = without_unit(column, self.roles.units[name])
+                column = self._without_unit(column, name, rows)
             return to_floats(
-                column, name, rows, self.decimal, self.nulls, self.found.states, self.found.values
-            )
+                column, name, rows, self.decimals.sign(index), self.nulls, self.found.states,
+                self.found.values,
+            )  # fmt: skip
         if pa.types.is_boolean(kind):
             self.found.switches[name] = None
             column = column.cast(pa.int8())
@@ -269,6 +272,31 @@ class ChunkReader:
             )
         numbers = column.cast(pa.float64(), safe=False)
         return self.nulls.blank(numbers.to_numpy(zero_copy_only=False))
+
+    def _without_unit(self, column: Any, name: str, rows: Rows) -> Any:
+        """Return a text column without its unit; numbers that lack a unit that scales are odd."""
+        unit = self.roles.units[name]
+        if scales(unit):
+            ends = pc.match_substring_regex(column, rf"{re.escape(unit)}\s*$")
+            figures = pc.match_substring_regex(column, r"^\s*[+-]?[.,]?\d")
+            bare = pc.fill_null(pc.and_(figures, pc.invert(ends)), False)
+            odd = [
+                row for row in np.flatnonzero(bare.to_numpy(zero_copy_only=False))
+                if not means_the_same(column[int(row)].as_py(), unit)
+            ]  # fmt: skip
+            for row in odd:
+                error = DatasetError(
+                    f"row {rows[row]}: column {name!r} holds {column[int(row)].as_py()!r:.80}"
+                    f" without the {unit!r} after its other numbers: --exclude {name!r} leaves the"
+                    " column out",
+                    field=name,
+                )
+                self.found.values.add(int(rows[row]), error)
+            if odd:
+                keep = np.ones(len(column), bool)
+                keep[odd] = False
+                column = pc.if_else(pa.array(keep), column, None)
+        return without_unit(column, unit)
 
     def _texts(self, batch: Any, index: int | None) -> Texts | None:
         if index is None:

@@ -14,8 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from datasets.columns import Chunk, ChunkReader, Rows, times_of
+from datasets.decimals import Decimals
 from datasets.format import BLANKS, FileFormat
-from datasets.layout import Layout, decimal_sign, read_layout
+from datasets.layout import Layout, read_layout
 from datasets.numbers import Nulls, is_number
 from datasets.roles import Columns, Roles, dates_shared, find_roles
 from datasets.text import DAMAGED, undone, utf8
@@ -123,8 +124,9 @@ def open_file(
             len(roles.times) > 1 or not source.columns.timed.intersection(roles.times),
             (times_of(batch, roles) for batch in source.batches(roles.used())),
         )
-        decimal = source.columns.decimal
-        reader = ChunkReader(roles, clock, decimal, Nulls(form.null, decimal), source.trim)
+        decimals = source.columns.decimals
+        nulls = Nulls(form.null, decimals.usual)
+        reader = ChunkReader(roles, clock, decimals, nulls, source.trim)
         notes = [*source.notes, *roles.notes]
     counted = not roles.times
     return OpenFile(
@@ -169,12 +171,12 @@ class _Text:
             [row[index].strip() if index < len(row) else "" for row in whole[:_CELLS]]
             for index in range(width)
         ]
-        self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimal)
+        self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimals)
 
     def plain(self, index: int) -> bool:
         """Return whether Arrow can read all sampled cells of a column as numbers."""
-        decimal = self._layout.decimal
-        return all(
+        decimal = self.columns.decimals.usual
+        return self.columns.decimals.sign(index) == decimal and all(
             not cell or (is_number(cell, decimal) and not cell.isalpha())
             for cell in self.columns.cells[index]
         )
@@ -209,7 +211,7 @@ class _Text:
             convert_options=pa.csv.ConvertOptions(
                 column_types=types,
                 include_columns=[f"c{index}" for index in used],
-                decimal_point=layout.decimal,
+                decimal_point=layout.decimals.usual,
             ),
         ) as reader:  # fmt: skip
             yield from reader
@@ -231,20 +233,22 @@ class _Parquet:
                  if pa.types.is_timestamp(kind) or pa.types.is_date(kind)}  # fmt: skip
         cells: list[list[str]] = [[] for _ in schema.names]
         nested: set[int] = set()
+        texts: set[int] = set()
         for index, kind in enumerate(schema.types):
             column = None if head is None else _as_text(head.column(index))
             if pa.types.is_nested(kind) or (column is not None and _is_bytes(column.type)):
                 nested.add(index)
                 cells[index] = [f"<{kind}>"] * (0 if head is None else head.num_rows)
                 continue
+            if column is not None and _is_text(column.type):
+                texts.add(index)
             values = [] if column is None else column.to_pylist()
             cells[index] = ["" if v is None else str(v).strip() for v in values]
-        texts = [i for i, kind in enumerate(schema.types) if _is_text(kind)]
-        found = {cell for index in texts for cell in bare(cells[index])}
-        decimal = form.decimal or decimal_sign(path, found, ";")
+        found = [bare(part) if index in texts else None for index, part in enumerate(cells)]
         self.columns = Columns(
-            path.name, list(schema.names), cells, frozenset(timed), decimal, frozenset(nested)
-        )
+            path.name, list(schema.names), cells, frozenset(timed),
+            Decimals(found, ";", form.decimal), frozenset(nested),
+        )  # fmt: skip
 
     def plain(self, index: int) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Recognise the layout of a text file: separator, line of names, decimal sign."""
+"""Recognise the layout of a text file: separator, line of names, decimal signs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from datasets.decimals import Decimals
 from datasets.format import BLANKS, FileFormat
 from datasets.numbers import is_number, missing
 from datasets.roles import is_known_name
@@ -30,9 +30,6 @@ _LINE_END: Final = re.compile(r"\r\n?|\n")
 _MAX_PREAMBLE: Final = 30
 #: Rows whose cells are compared with a line of names, which may be a reading instead.
 _COMPARED: Final = 20
-_DECIMAL_COMMA: Final = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
-_THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
-_DECIMAL_POINT: Final = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
 
 @dataclass(slots=True)
@@ -44,7 +41,8 @@ class Layout:
     names : name of each field as in the file; may be empty.
     rows : the first rows, one text per field.
     skip : lines before the first row, including the line of names.
-    delimiter, decimal, encoding : see :class:`FileFormat`.
+    delimiter, encoding : see :class:`FileFormat`.
+    decimals : the decimal sign of each field.
     trim : whether fields begin with a blank that belongs to the separator.
     notes : findings for the user.
     """
@@ -53,7 +51,7 @@ class Layout:
     rows: list[list[str]]
     skip: int
     delimiter: str
-    decimal: str
+    decimals: Decimals
     encoding: str
     trim: bool = False
     notes: list[str] = field(default_factory=list)
@@ -65,7 +63,7 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     Raises
     ------
     DatasetError
-        The file is empty, is not text, has no line of names, or is ambiguous.
+        The file is empty, is not text, or has no line of names.
     """
     lines, encoding = _lines(path, form)
     notes = []
@@ -96,11 +94,10 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     if form.header and len(rows) > 1 and _units(rows[0]) and not _units(rows[1]):
         notes.append(f"the line of units is left out: {', '.join(rows[0])[:80]}")
         rows, skip = rows[1:], first + ends[1]
-    cells = {cell for column in zip_longest(*rows, fillvalue="") for cell in bare(column)}
-    decimal = form.decimal or decimal_sign(path, cells, delimiter)
-    if decimal == "," and form.decimal is None:
-        notes.append("numbers are read with decimal commas")
-    return Layout(names, rows, skip, delimiter, decimal, encoding, trim, notes)
+    whole = [row for row in rows if len(row) == len(names)] or [[""] * len(names)]
+    cells = [bare(column) for column in zip(*whole, strict=True)]
+    decimals = Decimals(cells, delimiter, form.decimal)
+    return Layout(names, rows, skip, delimiter, decimals, encoding, trim, notes)
 
 
 def _lines(path: Path, form: FileFormat) -> tuple[list[str], str]:
@@ -226,45 +223,3 @@ def _units(row: Sequence[str]) -> bool:
     cells = [cell.strip() for cell in row if cell.strip()]
     figures = any(is_number(cell) or re.search(r"\d\d", cell) for cell in cells)
     return len(cells) > 1 and not figures and not all(missing(cell) for cell in cells)
-
-
-def decimal_sign(path: Path, cells: Collection[str], delimiter: str) -> str:
-    """Return the decimal sign of some cells.
-
-    In a comma-separated file, a quoted 1,234 may be a thousand.
-
-    Parameters
-    ----------
-    path
-        The file, for messages.
-    cells
-        Texts, numbers among them.
-    delimiter
-        The file's separator.
-
-    Raises
-    ------
-    DatasetError
-        The cells are ambiguous.
-    """
-    commas = {cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell)}
-    if not commas:
-        return "."
-    points = {cell for cell in cells if _DECIMAL_POINT.fullmatch(cell)}
-    sure = {cell for cell in commas if not _THOUSANDS.fullmatch(cell)}
-    plain = delimiter == "," or any(not _THOUSANDS.fullmatch(c.replace(".", ",")) for c in points)
-    if points and (sure or not plain):
-        raise DatasetError(
-            f"{path.name}: holds both {min(sure or commas)!r} and {min(points)!r}: --decimal gives"
-            " the decimal sign",
-            field="decimal",
-        )
-    if points:
-        return "."
-    if sure or delimiter != ",":
-        return ","
-    raise DatasetError(
-        f"{path.name}: the comma in {min(commas)!r} may separate thousands or decimals: --decimal ."
-        " or --decimal ,",
-        field="decimal",
-    )

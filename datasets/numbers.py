@@ -18,6 +18,10 @@ _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _ARROW_NUMBER: Final = f"^{_NUMBER}$"
 _IS_NUMBER: Final = re.compile(_NUMBER)
 _IS_COMMA_NUMBER: Final = re.compile(_NUMBER.replace(r"\.", ","))
+#: Exponents that Arrow does not read: set apart, Fortran's D, and written out.
+_EXPONENT: Final = re.compile(
+    r"(?<=[\d.,])(?:\s*[eE]\s*|\s*[dD](?=[+-])|\s*[x×*·]\s*10\s?\^\s?)(?P<size>[+-]?\d+)$"
+)
 _GROUPED: Final = {
     # groups of thousands, separated by the other sign, a blank or an apostrophe
     ".": re.compile(r"[+-]?\d{1,3}(?:[,\s'\u2019]\d{3})+(?:\.\d+)?"),
@@ -61,6 +65,11 @@ def is_number(text: str, decimal: str = ".") -> bool:
     """Return whether a text is a number: also infinite, grouped by thousands, or on/off."""
     word = text.strip()
     return _value(word, decimal) is not None or word.strip("+-").casefold() in _INFINITE
+
+
+def plain_exponent(text: str) -> str:
+    """Return a number with its exponent as Arrow reads it: 1.5e3 for 1.5 E3, 1.5D+3 or 1.5x10^3."""
+    return _EXPONENT.sub(r"e\g<size>", text)
 
 
 class Nulls:
@@ -162,6 +171,7 @@ def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls) -> float:
 
 def _value(cell: str, decimal: str) -> float | None:
     pattern = _IS_NUMBER if decimal == "." else _IS_COMMA_NUMBER
+    cell = plain_exponent(cell)
     if pattern.fullmatch(cell):
         return float(cell.replace(",", "."))
     if _GROUPED[decimal].fullmatch(cell):

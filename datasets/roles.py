@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from datasets.decimals import Decimals
 from datasets.format import ROW, FileFormat, names_in
 from datasets.numbers import is_number, missing
 from datasets.time_formats import dates_only, is_date, is_time
 from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
-from datasets.units import unit_of
+from datasets.units import mixed_scales, unit_of
 from errors import DatasetError
 from schemas import check_name
 
@@ -77,7 +78,7 @@ class Columns:
     names : column names as in the file; may be empty.
     cells : the first cells of each column, stripped.
     timed : indices of columns with a time type (Parquet).
-    decimal : decimal sign.
+    decimals : the columns' decimal signs.
     nested : indices of columns of lists, structures or bytes (Parquet).
     """
 
@@ -85,7 +86,7 @@ class Columns:
     names: list[str]
     cells: list[list[str]]
     timed: frozenset[int] = frozenset()
-    decimal: str = "."
+    decimals: Decimals = field(default_factory=Decimals)
     nested: frozenset[int] = frozenset()
 
     def filled(self, index: int) -> list[str]:
@@ -147,11 +148,16 @@ def find_roles(
     if group is not None:
         roles.group = columns.index(group)
     if wanted is None:
+        _check_scales(
+            columns,
+            [i for i in range(len(columns.names)) if i not in (*roles.used(), *roles.excluded)],
+        )
         taken = {*roles.used(), *roles.excluded}
         roles.features = _features(columns, taken, roles.notes)
     else:
         given = names_in(wanted, columns.names, "" if not isinstance(wanted, str) else "features")
         roles.features = [columns.index(name) for name in given]
+        _check_scales(columns, roles.features)
     roles.names = [columns.names[index] for index in roles.features]
     for index, name in zip(roles.features, roles.names, strict=True):
         if unit := unit_of(columns.filled(index)):
@@ -159,12 +165,49 @@ def find_roles(
             roles.notes.append(f"column {name!r} holds {unit!r} after each number: read without it")
     for name in roles.names:
         columns.once(name)
+    _signs(columns, roles)
     _check_long(columns, roles)
     _check_dates(columns, form, roles)
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")
     return roles
+
+
+def _check_scales(columns: Columns, features: Sequence[int]) -> None:
+    """Reject columns whose numbers are scaled differently, such as 1.2 K and 998."""
+    for index in features:
+        if (found := mixed_scales(columns.filled(index))) is not None:
+            name = columns.names[index]
+            raise DatasetError(
+                f"column {name!r} holds {found[0]!r} and {found[1]!r}, which are not in the same"
+                f" unit: --exclude {name!r} leaves the column out",
+                field=name,
+            )
+
+
+def _signs(columns: Columns, roles: Roles) -> None:
+    """Say which features have decimal commas or separated thousands, and reject unclear ones."""
+    decimals = columns.decimals
+    for index, name in zip(roles.features, roles.names, strict=True):
+        if index in decimals.problems:
+            raise DatasetError(
+                f"column {name!r}: {decimals.problems[index]}: --decimal . or --decimal , gives the"
+                " decimal sign",
+                field="decimal",
+            )
+    commas = [name for index, name in zip(roles.features, roles.names, strict=True)
+              if decimals.sign(index) == "," != decimals.given
+              and index not in decimals.thousands]  # fmt: skip
+    if commas:
+        rest = any(decimals.sign(index) != "," for index in roles.features)
+        which = f"{', '.join(commas)[:200]}: " if rest else ""
+        roles.notes.append(f"{which}numbers are read with decimal commas")
+    for index, name in zip(roles.features, roles.names, strict=True):
+        if index in decimals.thousands and decimals.given is None:
+            cell = decimals.thousands[index]
+            plain = re.sub(r"[.,]", "", cell)
+            roles.notes.append(f"column {name!r} separates thousands: {cell!r} is read as {plain}")
 
 
 def _check_long(columns: Columns, roles: Roles) -> None:
@@ -412,7 +455,7 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
             )
         elif index in columns.timed or (
             filled
-            and not any(is_number(cell, columns.decimal) for cell in filled)
+            and not any(is_number(cell, columns.decimals.sign(index)) for cell in filled)
             and not unit_of(filled)
         ):
             shown = ", ".join(sorted(set(filled))[:3])[:80]

@@ -1,10 +1,15 @@
-"""Read columns whose cells hold a number with its unit, such as ``12.5 bar``."""
+"""Read columns whose cells hold a number with its unit, such as ``12.5 bar``.
+
+A suffix that scales (``1.2 K`` is 1,200; ``50 %`` is 0.5; ``122 °F`` is 50 degrees elsewhere) must
+follow each number of a column: without it a number may mean something else.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Collection
+from itertools import combinations
 from operator import itemgetter
 from typing import Any, Final
 
@@ -17,6 +22,16 @@ from datasets.unreadable import ONE_OF
 _WITH_UNIT: Final = re.compile(
     r"(?P<number>[+-]?[\d.,'\u2019]+(?:[eE][+-]?\d+)?)\s*(?P<unit>(?:[%‰°Ω]|[^\W\d_])\S{0,11})"
 )
+#: Suffixes that scale a number: alone, or before a unit of measurement.
+_PREFIX: Final = "kKMGTBmµμun"
+_ALONE: Final = re.compile(
+    rf"[{_PREFIX}]|[%‰°].*|pp[mb]|[KMGTPE]i|[MBTmb]il|Tri|mln|mrd|(?:Mio|Mrd|Tsd)\.?|C|F"
+)
+_PREFIXED: Final = re.compile(
+    rf"(?P<prefix>[{_PREFIX}hdc]i?)"
+    r"(?P<base>Wh?|Pa|Hz|VA?|var|Ah?|Nm?|J|g|s|m|m/s|[lL](?:/min)?|bar|Ω|Ohm|[bB](?:/s)?|bit|bps|"
+    r"cal|mol|S|F|H|T)"
+)
 
 
 def unit_of(cells: Collection[str]) -> str:
@@ -26,12 +41,40 @@ def unit_of(cells: Collection[str]) -> str:
     as few as :mod:`datasets.unreadable` takes as not measured.
     """
     filled = [cell.strip() for cell in cells if not missing(cell)]
-    units = Counter(
-        _unit(cell) for cell in filled if not any(is_number(cell, sign) for sign in ".,")
-    )
+    units = _units(filled)
     unit, often = max(units.items(), key=itemgetter(1), default=("", 0))
     few_others = ONE_OF * (units.total() - often) <= len(filled)
     return unit if 2 * often > len(filled) and few_others else ""
+
+
+def mixed_scales(cells: Collection[str]) -> tuple[str, str] | None:
+    """Return two cells of a column whose numbers are scaled differently; None if none are.
+
+    As few cells as :mod:`datasets.unreadable` takes as not measured do not count, nor does 0.
+    """
+    filled = [cell.strip() for cell in cells if not missing(cell)]
+    often = {unit for unit, count in _units(filled).items() if ONE_OF * count > len(filled)}
+    if not often or "" in often:
+        return None
+    shown = {unit: next(cell for cell in filled if _unit(cell) == unit) for unit in often}
+    for unit in filter(scales, shown):
+        alone = [cell for cell in filled if _is_bare(cell) and not means_the_same(cell, unit)]
+        if ONE_OF * len(alone) > len(filled):
+            return shown[unit], alone[0]
+    for unit, other in combinations(shown, 2):
+        if _base(unit) == _base(other):
+            return shown[unit], shown[other]
+    return None
+
+
+def scales(unit: str) -> bool:
+    """Return whether a number with this suffix differs from the same number without it."""
+    return bool(_ALONE.fullmatch(unit) or _PREFIXED.fullmatch(unit))
+
+
+def means_the_same(cell: str, unit: str) -> bool:
+    """Return whether a bare number is the same with a unit that scales: 0, but not 0 degrees."""
+    return not unit.startswith("°") and not re.search("[1-9]", cell)
 
 
 def bare(cells: Collection[str]) -> list[str]:
@@ -43,6 +86,22 @@ def bare(cells: Collection[str]) -> list[str]:
 def without_unit(column: Any, unit: str) -> Any:
     """Return a text column (pyarrow) with ``unit`` removed from its cells."""
     return pc.replace_substring_regex(column, rf"\s*{re.escape(unit)}\s*$", "")
+
+
+def _units(filled: Collection[str]) -> Counter[str]:
+    """Count the units after the numbers; cells that are no numbers have the unit ``""``."""
+    return Counter(_unit(cell) for cell in filled if not _is_bare(cell))
+
+
+def _is_bare(cell: str) -> bool:
+    return any(is_number(cell, sign) for sign in ".,")
+
+
+def _base(unit: str) -> str:
+    """Return what a unit measures, without its scale."""
+    if match := _PREFIXED.fullmatch(unit):
+        return match["base"]
+    return "" if _ALONE.fullmatch(unit) else unit
 
 
 def _unit(cell: str) -> str:

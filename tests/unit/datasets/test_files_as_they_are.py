@@ -237,11 +237,31 @@ def test_thousands_set_apart_are_read_where_the_decimal_sign_is_known(load: Load
     assert load(text).streams[0].values.tolist() == [[1234.5], [12.25]]
 
 
+def test_each_column_has_its_own_decimal_sign(load: Load) -> None:
+    rows = "".join(f"A;2026-01-{i:02d};{i},5;{i}.25;{990 + i:_}\n" for i in range(1, 29))
+    text = "asset_id;timestamp;f;g;h\n" + rows.replace("_", ".")
+    data = load(text)
+    expected = [[i + 0.5, i + 0.25, 990 + i] for i in range(1, 29)]
+    np.testing.assert_array_equal(data.streams[0].values, expected)
+    assert "f: numbers are read with decimal commas" in data.notes
+    assert "column 'h' separates thousands: '1.000' is read as 1000" in data.notes
+
+
+def test_a_sign_that_cannot_be_told_is_refused_and_the_option_settles_it(load: Load) -> None:
+    rows = "".join(f"A;2026-01-{i:02d};4,9{i:02d};1500.{i}\n" for i in range(10, 29))
+    text = "asset_id;timestamp;f;g\n" + rows
+    with pytest.raises(DatasetError, match=r"column 'f': the comma in '4,910' may .*--decimal"):
+        load(text)
+    assert load(text, exclude="f").feature_names == ["g"]
+    assert load(text, decimal=",").streams[0].values[0].tolist() == [4.91, 1500.1]
+    assert load(text, decimal=".").streams[0].values[0].tolist() == [4910, 1500.1]
+
+
 AT = "asset_id,timestamp,f\nA,2026-01-01,"
 TWO_WAYS = {
     f'{AT}"1,234"\n': "'1,234' may separate thousands or decimals.*--decimal",
     "asset_id;timestamp;f\nA;2026-01-01;1,5\nA;2026-01-02;1.5\n": "'1,5' and '1.5'.*--decimal",
-    "asset_id;timestamp;f;g\nA;2026-01-01;1,500;2.500\n": "'1,500' and '2.500'.*--decimal",
+    "asset_id;timestamp;f;g\nA;2026-01-01;1,500;2.500\n": "'1,500' may .*'2.500'.*--decimal",
     "timestamp,f\n2026-01-01,1\n": "'asset_id' is missing.*--asset-id NAME.*--columns asset_id=",
     "asset_id,f\nA,1\n": "'timestamp' is missing.*--columns timestamp=.*--time-unit row",
     "asset_id,timestamp,f\nA,1767225600,1\n": "--time-unit s, ms, us or ns",
@@ -623,6 +643,18 @@ def test_bytes_of_a_parquet_file_are_text_if_they_are_utf8(tmp_path: Path, kind:
         datasets.load(path)
 
 
+def test_decimal_commas_in_a_text_of_a_parquet_file_leave_its_numbers_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    columns = {
+        "asset_id": ["A"] * 3, "timestamp": ["2026-01-01", "2026-01-02", "2026-01-03"],
+        "f": [1.5, 2.25, 1.013], "g": ["1,5", "2,25", "1,125"],
+    }  # fmt: skip
+    pa.parquet.write_table(pa.table(columns), path)
+    data = datasets.load(path)
+    assert data.feature_names == ["f", "g"]
+    assert data.streams[0].values.tolist() == [[1.5, 1.5], [2.25, 2.25], [1.013, 1.125]]
+
+
 def test_dates_and_times_of_day_of_a_parquet_file_are_joined(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pa.parquet.write_table(
@@ -885,6 +917,7 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_sentence(
         (",", "{}.5 °C", "°C"),
         (";", "{},5 bar", "bar"),
         (",", "{}.5%", "%"),
+        (",", "{}.5 K", "K"),
         ("\t", "{}.5 m³/h", "m³/h"),
     ],
 )
@@ -893,13 +926,52 @@ def test_numbers_are_read_without_the_unit_in_their_cells(
 ) -> None:
     rows = [["asset_id", "timestamp", "f", "state"]]
     rows += [["A", f"2026-01-01 00:{i:02}", cell.format(i), "run"] for i in range(60)]
-    rows[7][2], rows[8][2] = "", "3"  # nothing; a bare number
+    bare = "3" if unit in ("bar", "m³/h") else "0" if unit != "°C" else ""  # same without a unit
+    rows[7][2], rows[8][2] = "", bare
     data = load("".join(separator.join(row) + "\n" for row in rows))
     assert data.feature_names == ["f"]
     expected = np.arange(60) + 0.5
-    expected[6:8] = np.nan, 3.0
+    expected[6:8] = np.nan, float(bare or "nan")
     np.testing.assert_array_equal(data.streams[0].values[:, 0], expected)
     assert f"column 'f' holds {unit!r} after each number: read without it" in data.notes
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1.205 K", "998"), ("50.1%", "0.503"), ("122 °F", "51"), ("122 °F", "51 °C"),
+     ("1.2 K", "1 M"), ("0.9 kW", "870 W"), ("122 °F", "0")],
+)  # fmt: skip
+def test_numbers_that_are_scaled_differently_are_refused(load: Load, one: str, other: str) -> None:
+    cells = [one if i % 3 else other for i in range(900)]
+    orders = [cells, sorted(cells), sorted(cells, reverse=True)]  # the first 300 hold one of both
+    for number, order in enumerate(orders):
+        rows = "".join(f"A,{i},{cell},1\n" for i, cell in enumerate(order))
+        text = "asset_id,timestamp,p,f\n" + rows
+        if number == 0:
+            with pytest.raises(DatasetError, match=r"'p' holds '.*' and '.*', .*--exclude 'p'"):
+                load(text, time_unit="s")
+        else:
+            with pytest.raises(DatasetError, match=r"row \d+: column 'p' holds .*--exclude 'p'"):
+                load(text, time_unit="s")
+        assert load(text, time_unit="s", exclude="p").feature_names == ["f"]
+        assert load(text, features="f", time_unit="s").feature_names == ["f"]
+
+
+def test_a_rare_number_without_its_scale_is_not_measured_and_named(load: Load) -> None:
+    cells = [f"{i}.5 K" for i in range(1, 401)]
+    cells[350] = "998"
+    rows = "".join(f"A,{i},{cell}\n" for i, cell in enumerate(cells))
+    data = load("asset_id,timestamp,p\n" + rows, time_unit="s")
+    assert np.flatnonzero(np.isnan(data.streams[0].values)).tolist() == [350]
+    assert any("row 351: column 'p' holds '998' without the 'K'" in note for note in data.notes)
+
+
+def test_exponents_are_no_units(load: Load) -> None:
+    cells = ["4.98 e+01", "4.9760D+01", "4.98 E1", "4.98x10^1", "4.98 * 10^+1", "49.8"] * 20
+    rows = "".join(f"A,{i},{cell}\n" for i, cell in enumerate(cells))
+    data = load("asset_id,timestamp,p\n" + rows, time_unit="s")
+    np.testing.assert_allclose(data.streams[0].values[:6, 0], [49.8, 49.76, *[49.8] * 4])
+    assert data.notes == []
 
 
 def test_a_column_of_two_units_is_left_out_with_its_cells(load: Load) -> None:
