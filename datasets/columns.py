@@ -58,6 +58,17 @@ class Chunk:
     groups: Texts | None
     rows: Rows
 
+    def take(self, keep: Flags) -> Chunk:
+        """Return some of the rows, by a mask (n,); ``keys`` stay as they are."""
+        labels, groups = (
+            None if texts is None else Texts(texts.codes[keep], texts.values)
+            for texts in (self.labels, self.groups)
+        )
+        return Chunk(
+            self.keys, self.key[keep], self.times[keep], self.local[keep], self.values[keep],
+            labels, groups, self.rows[keep],
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class Findings:

@@ -15,13 +15,15 @@ import pyarrow.parquet
 
 from datasets.columns import Chunk, ChunkReader, Rows, times_of
 from datasets.decimals import Decimals
-from datasets.format import BLANKS, FileFormat
+from datasets.far_times import Flags, Range, far_times, implausible, main_range, problem
+from datasets.format import BLANKS, ROW, FileFormat
 from datasets.layout import Layout, read_layout
 from datasets.numbers import Nulls, is_number
 from datasets.roles import Columns, Roles, dates_shared, find_roles
 from datasets.text import DAMAGED, undone, utf8
 from datasets.time_of_day import joined, many_share, settled
 from datasets.times import clock_of
+from datasets.types import StreamKey
 from datasets.units import bare
 from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
@@ -78,6 +80,60 @@ class OpenFile:
     _lines: Unreadable
     _notes: list[str] = field(default_factory=list)
 
+    def without_far(self) -> Iterator[Chunk]:
+        """Yield the chunks without implausible times that are years from the rows before."""
+        inside: Range | None = None
+        for chunk in self.chunks:
+            if not len(chunk.rows) or self._made_up:
+                yield chunk
+                continue
+            inside = inside or main_range(chunk.times)
+            far = far_times(chunk.times, inside) & implausible(chunk.times)
+            chunk = self._leave_out(chunk, far, inside, int(chunk.rows[-1]))
+            yield chunk
+            if len(chunk.times):
+                inside = min(inside[0], chunk.times.min()), max(inside[1], chunk.times.max())
+
+    def without_far_of(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """Return all of the file's chunks without times that are years from all others."""
+        times = np.concatenate([chunk.times for chunk in chunks])
+        if self._made_up or not len(times):
+            return list(chunks)
+        inside = main_range(times)
+        far = far_times(times, inside, _streams_of(chunks))
+        if far.any() and 100 * far.sum() > len(times) and not implausible(times[far]).any():
+            first = np.concatenate([chunk.rows for chunk in chunks])[far][0]
+            error = problem(int(first), times[far][0], inside)
+            self._notes.append(f"{far.sum():,} readings are years from the others: {error.message}")
+            far[:] = False
+        ends = np.cumsum([len(chunk.times) for chunk in chunks])[:-1]
+        kept = [
+            self._leave_out(chunk, mask, inside, len(times))
+            for chunk, mask in zip(chunks, np.split(far, ends), strict=True)
+        ]
+        left = np.concatenate([chunk.times for chunk in kept])
+        if implausible(left).any():
+            odd = left[implausible(left)]
+            self._notes.append(
+                f"{len(odd):,} times are before 1971 or more than a year ahead ({odd.min()} to"
+                f" {odd.max()}): a clock that was not set, another calendar or --time-unit?"
+            )
+        return kept
+
+    @property
+    def _made_up(self) -> bool:
+        return self.counted or self._reader.clock.kind == ROW
+
+    def _leave_out(self, chunk: Chunk, far: Flags, inside: Range, total: int) -> Chunk:
+        if not far.any():
+            return chunk
+        with _named(self.path):
+            for at in np.flatnonzero(far):
+                row = int(chunk.rows[at])
+                self._reader.found.rows.add(row, problem(row, chunk.times[at], inside))
+            self._reader.found.rows.check(total + len(self._reader.found.rows.rows))
+        return chunk.take(~far)
+
     @property
     def notes(self) -> list[str]:
         """Return the notes on what was recognised, replaced or left out so far."""
@@ -133,6 +189,17 @@ def open_file(
         path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, source.lines,
         notes,
     )  # fmt: skip
+
+
+def _streams_of(chunks: Sequence[Chunk]) -> Any:
+    """Return the number of the stream of each of all rows (n,)."""
+    numbers: dict[StreamKey, int] = {}
+    return np.concatenate(
+        [
+            np.array([numbers.setdefault(key, len(numbers)) for key in chunk.keys], int)[chunk.key]
+            for chunk in chunks
+        ]
+    )
 
 
 def _settle_times(source: Any, roles: Roles) -> None:
@@ -242,7 +309,7 @@ class _Parquet:
                 continue
             if column is not None and _is_text(column.type):
                 texts.add(index)
-            values = [] if column is None else column.to_pylist()
+            values = [] if column is None else _values_of(column)
             cells[index] = ["" if v is None else str(v).strip() for v in values]
         found = [bare(part) if index in texts else None for index, part in enumerate(cells)]
         self.columns = Columns(
@@ -262,6 +329,20 @@ class _Parquet:
                     [_as_text(column) for column in batch.columns],
                     names=[f"c{index}" for index in order],
                 )
+
+
+def _values_of(column: Any) -> list[Any]:
+    """Return a column's values; None for times after the year 9999, which Python does not know."""
+    try:
+        return list(column.to_pylist())
+    except OverflowError:
+        known = []
+    for value in column:
+        try:
+            known.append(value.as_py())
+        except OverflowError:
+            known.append(None)
+    return known
 
 
 def _is_text(kind: Any) -> bool:

@@ -52,11 +52,13 @@ def load(
     chunks = list(file.chunks)
     if not any(len(chunk.rows) for chunk in chunks):
         raise DatasetError(f"{file.path.name}: holds no rows")
+    chunks = file.without_far_of(chunks)
     labels, by_value = _labels(chunks, form)
     parts: dict[StreamKey, list[tuple[int, Rows]]] = {}
     for number, chunk in enumerate(chunks):
         for key, rows in _by_stream(chunk):
-            parts.setdefault(key, []).append((number, rows))
+            if len(rows):
+                parts.setdefault(key, []).append((number, rows))
     streams: list[Stream] = []
     zone = LocalTime(file.zone) if file.zone else None
     notes = [*file.notes, *by_value]
@@ -104,7 +106,7 @@ def readings(
     counts: dict[StreamKey, int] = {}
     seen: dict[str, int] = {}
     notes: list[str] = []
-    for chunk in file.chunks:
+    for chunk in file.without_far():
         times = datetimes(_whole_times(chunk, file, zone, counts))
         labels: list[int | None] = [None] * len(times)
         if chunk.labels is not None:

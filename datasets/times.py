@@ -25,11 +25,16 @@ Flags = npt.NDArray[np.bool_]
 #: Start and step of the artificial times of readings that are only counted.
 MADE_UP_START: Final = np.datetime64("2000-01-01", "us")
 MADE_UP_STEP: Final = np.timedelta64(60, "s")
+#: Most microseconds before or after 1970 that a count may mean, 250 years.
+_MAX_COUNTED_US: Final = 250 * 365 * 86400 * 10**6
 _HOUR: Final = np.timedelta64(3600, "s")
 _NO_TIME: Final = np.timedelta64(0, "us")
 
 #: What ends an ISO 8601 time that is not local.
 _OFFSET: Final = re.compile(r"(Z|z|[+-]\d\d(:?\d\d)?)\s*$")
+#: The times that Python knows, less a day for time zones.
+_FIRST: Final = np.datetime64("0001-01-01", "us")
+_LAST: Final = np.datetime64("9999-12-31T23:59:59.999999", "us")
 #: 24:00, which often means the end of a day.
 _MIDNIGHT: Final = r"([ T])24([:.]00)"
 
@@ -62,7 +67,7 @@ class Clock:
             column = column.cast(pa.timestamp("us"))
         if pa.types.is_timestamp(column.type):
             # a column with a zone is stored in UTC, so both kinds can be cast
-            found = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+            found = _in_micros(column, first)
             return _whole(found, first), np.full(len(column), column.type.tz is None)
         if self.kind in (ROW, *TIME_UNITS):
             return self._counted(column, first), np.zeros(len(column), bool)
@@ -95,22 +100,25 @@ class Clock:
         except pa.ArrowInvalid:
             pass  # written as a float, such as 1.7e18, so no more exact than a float
         _refuse_empty(np.isnan(ticks), first)
+        row_us = float(MADE_UP_STEP.astype("timedelta64[us]").astype(int))
+        per_tick = row_us if self.kind == ROW else 10**6 / TIME_UNITS[self.kind]
+        late = ~(np.abs(ticks * per_tick) <= _MAX_COUNTED_US)
+        if late.any():
+            row = int(np.flatnonzero(late)[0])
+            what = "count of readings" if self.kind == ROW else f"time in {self.kind}"
+            raise DatasetError(
+                f"row {first + row}: timestamp {column[row].as_py()!s:.40} is no plausible {what}:"
+                " try another --time-unit",
+                field="timestamp",
+            )
         if self.kind == ROW:
-            steps = np.round(ticks * MADE_UP_STEP.astype("timedelta64[us]").astype(int))
+            steps = np.round(ticks * row_us)
             made_up: Times = MADE_UP_START + steps.astype("timedelta64[us]")
             return made_up
         if whole is not None:
             micros = whole // (TIME_UNITS[self.kind] // 10**6)
         else:
-            micros = np.round(ticks * (10**6 / TIME_UNITS[self.kind])).astype(np.int64)
-        late = np.abs(micros) > 250 * 365 * 86400 * 10**6
-        if late.any():
-            row = int(np.flatnonzero(late)[0])
-            raise DatasetError(
-                f"row {first + row}: timestamp {ticks[row]:.0f} is no plausible time in"
-                f" {self.kind}: try another --time-unit",
-                field="timestamp",
-            )
+            micros = np.round(ticks * per_tick).astype(np.int64)
         times: Times = micros.view("datetime64[us]")
         return times
 
@@ -393,7 +401,25 @@ def _refuse_empty(empty: Any, first: int) -> None:
         raise DatasetError(f"row {row}: timestamp is empty", field="timestamp")
 
 
+def _in_micros(column: Any, first: int) -> Any:
+    """Cast a column of timestamps to microseconds; fractions of them are cut off."""
+    kind = pa.timestamp("us", column.type.tz)
+    try:
+        return column.cast(kind, safe=column.type.unit != "ns")
+    except pa.ArrowInvalid:
+        raise DatasetError(
+            f"row {first}: timestamp is no time of our era", field="timestamp"
+        ) from None
+
+
 def _whole(found: Any, first: int) -> Times:
     _refuse_empty(found.is_null().to_numpy(zero_copy_only=False), first)
     times: Times = found.cast(pa.int64()).to_numpy(zero_copy_only=False).view("datetime64[us]")
+    beyond = (times < _FIRST) | (times > _LAST)
+    if beyond.any():
+        row = int(np.flatnonzero(beyond)[0])
+        raise DatasetError(
+            f"row {first + row}: timestamp {times[row]} is not between the years 1 and 9999",
+            field="timestamp",
+        )
     return times

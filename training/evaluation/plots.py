@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from models.arrays import Floats, Indices
+from models.arrays import Floats, Indices, Times
 from training.evaluation.measures import Scored, runs
 
 COLOURS = {
@@ -28,6 +28,9 @@ COLOURS = {
 #: Most points of a timeline, about one per pixel; peaks are kept.
 MAX_POINTS = 3000
 MAX_PANELS = 8
+#: Beyond, matplotlib's margins leave the calendar.
+_FIRST_DRAWN = np.datetime64("1000-01-01", "us")
+_LAST_DRAWN = np.datetime64("9000-01-01", "us")
 
 
 def new_figure(width: float = 9, height: float = 4.5) -> Figure:
@@ -35,6 +38,13 @@ def new_figure(width: float = 9, height: float = 4.5) -> Figure:
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def drawable(times: Times) -> Times:
+    """Return times (n,) with those near the ends of the calendar, which cannot be drawn, as NaT."""
+    out = times.astype("datetime64[us]")
+    out[(out < _FIRST_DRAWN) | (out > _LAST_DRAWN)] = np.datetime64("NaT")
+    return out
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -129,10 +139,10 @@ def timeline(scored: Sequence[Scored], title: str) -> Figure:
 
 
 def _panel(axes: Any, one: Scored) -> None:
-    times = one.timestamps.astype("datetime64[us]")
+    times = drawable(one.timestamps)
     kept = _kept(one.final_score)
     if one.labels is not None:
-        for start, end in runs(one.labels == 1):
+        for start, end in runs((one.labels == 1) & ~np.isnat(times)):
             axes.axvspan(times[start], times[end - 1], color=COLOURS["fault"], linewidth=0)
     axes.plot(times[kept], one.final_score[kept], color=COLOURS["final"], linewidth=0.7)
     axes.plot(times[kept], one.threshold[kept], color="grey", linestyle=":", linewidth=1)

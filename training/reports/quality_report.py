@@ -14,7 +14,7 @@ from training.cli.common import listed, new_table
 from training.data.checks import HIGH, LOW, MEDIUM, Finding
 from training.data.quality import Quality, StreamQuality
 from training.data.sources import TrainingData
-from training.evaluation.plots import MAX_POINTS, new_figure
+from training.evaluation.plots import MAX_POINTS, drawable, new_figure
 
 _MAX_STREAMS = 30
 _MAX_FINDINGS = 60
@@ -106,7 +106,7 @@ def _picture(data: TrainingData, number: int) -> bytes:
     for column, (axes, name) in enumerate(zip(panels, names, strict=True)):
         values = stream.values[::step, column]
         shown = np.where(np.abs(values) < 1e30, values, np.nan)
-        axes.plot(stream.timestamps[::step], shown, ".", color="#346", markersize=1.5)
+        axes.plot(drawable(stream.timestamps[::step]), shown, ".", color="#346", markersize=1.5)
         axes.set_ylabel(name[:20].replace("$", r"\$"), fontsize=7, rotation=0, ha="right")
         axes.tick_params(labelsize=7)
     out = io.BytesIO()

@@ -98,6 +98,17 @@ def test_another_unit_than_the_numbers_have_is_noticed():
         parsed(["soon"], time_unit="ms")
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns", "row"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.float64()])
+@pytest.mark.parametrize("bad", ["inf", "-inf", "1e30", "-1e30"])
+def test_what_is_no_finite_number_is_named_among_epochs(unit: str, kind: Any, bad: str) -> None:
+    column = pa.array(["1.5", bad]).cast(kind)
+    clock = clock_of(FileFormat(time_unit=unit), [[]], True, [column])
+    with pytest.raises(DatasetError, match=r"row 2: timestamp -?(inf|1e\+?30) is no plausible"):
+        clock.parse(column, 1)
+
+
 def test_words_are_no_times():
     assert formats_of(["pump"]) == []
     assert not is_time(["17.5"])

@@ -1,0 +1,88 @@
+"""Find times that lie years from all others, such as a clock's zero or a year mistyped.
+
+Times more than five years apart belong to different clusters. A time outside of the largest one is
+far, unless it belongs to a stream that lies there as a whole, as that of a machine taken down long
+ago. Far times are left out like rows that cannot be read: in at most one row of a hundred. If there
+are more, the file is rejected if they are implausible (before 1971, or more than a year ahead of
+today); else they stay, with a note.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets.types import Times
+from errors import DatasetError
+
+Flags = npt.NDArray[np.bool_]
+#: The first and the last of some times.
+Range = tuple[np.datetime64, np.datetime64]
+_YEAR: Final = np.timedelta64(365 * 86_400, "s")
+_GAP: Final = 5 * _YEAR
+#: Before, a clock counted from zero; no sensor has been read since before 1900 or will be for long.
+_EARLIEST: Final = np.datetime64("1971-01-01", "us")
+_CENTURY: Final = np.datetime64("1900-01-01", "us")
+
+
+def implausible(times: Times) -> Flags:
+    """Return which times (n,) lie before 1971 or more than a year ahead of today."""
+    return (times < _EARLIEST) | (times > _latest())
+
+
+def main_range(times: Times) -> Range:
+    """Return the first and last time of the largest cluster, of plausible ones if two are."""
+    if times.max() - times.min() <= _GAP:
+        return times.min(), times.max()
+    known = np.sort(times)
+    ends = np.flatnonzero(np.diff(known) > _GAP)
+    begins, ends = np.append(0, ends + 1), np.append(ends, len(known) - 1)
+    odd = implausible(known[begins])
+    best = max(range(len(begins)), key=lambda i: (ends[i] - begins[i], not odd[i], i))
+    return known[begins[best]], known[ends[best]]
+
+
+def far_times(times: Times, inside: Range, stream: npt.NDArray[np.intp] | None = None) -> Flags:
+    """Return which times (n,) are years from a range.
+
+    Parameters
+    ----------
+    times : (n,)
+    inside : first and last time of the others.
+    stream : (n,), optional
+        Number of the stream of each. A stream that lies elsewhere as a whole, in at least two
+        different times since 1900, is not far.
+    """
+    first, last = inside
+    far = (times < first - _GAP) | (times > last + _GAP)
+    if stream is None or not far.any():
+        return far
+    whole = np.bincount(stream) == np.bincount(stream[far], minlength=stream.max() + 1)
+    for number in np.flatnonzero(whole):
+        own = stream == number
+        if not _sentinels(times[own]):
+            far[own] = False
+    return far
+
+
+def problem(row: int, time: np.datetime64, inside: Range) -> DatasetError:
+    """Return the error for a row whose time is far from the range of the others."""
+    first, last = inside
+    shown = str(time.astype("datetime64[s]")).replace("T", " ")
+    years = int((first - time if time < first else time - last) / _YEAR)
+    side = "before" if time < first else "after"
+    return DatasetError(
+        f"row {row}: timestamp {shown} lies {years:,} years {side} the other readings",
+        field="timestamp",
+    )
+
+
+def _sentinels(times: Times) -> bool:
+    return len(np.unique(times)) < 2 or bool(((times < _CENTURY) | (times > _latest())).any())
+
+
+def _latest() -> np.datetime64:
+    return np.datetime64((datetime.now(UTC) + timedelta(days=365)).replace(tzinfo=None), "us")
