@@ -968,7 +968,7 @@ def test_a_rare_number_without_its_scale_is_not_measured_and_named(load: Load) -
 
 def test_exponents_are_no_units(load: Load) -> None:
     cells = ["4.98 e+01", "4.9760D+01", "4.98 E1", "4.98x10^1", "4.98 * 10^+1", "49.8"] * 20
-    rows = "".join(f"A,{i},{cell}\n" for i, cell in enumerate(cells))
+    rows = "".join(f"A,{1_700_000_000 + i},{cell}\n" for i, cell in enumerate(cells))
     data = load("asset_id,timestamp,p\n" + rows, time_unit="s")
     np.testing.assert_allclose(data.streams[0].values[:6, 0], [49.8, 49.76, *[49.8] * 4])
     assert data.notes == []
