@@ -57,7 +57,6 @@ class _Column:
     whole: set[int] = field(default_factory=set)
 
     def add(self, cell: str) -> None:
-        cell = plain_exponent(cell)
         if _WHOLE.fullmatch(cell):
             self.whole.add(abs(int(cell[:20])))
             return
@@ -68,7 +67,7 @@ class _Column:
                 self.either[sign].add(cell)
             elif _MILLION[sign].fullmatch(cell):
                 self.sure[_other(sign)].add(cell)
-            elif len(cell) > 1 and _DECIMAL[sign].fullmatch(cell):
+            elif len(cell) > 1 and _DECIMAL[sign].fullmatch(plain_exponent(cell)):
                 self.sure[sign].add(cell)
 
     def known(self) -> list[str]:

@@ -20,6 +20,7 @@ from datasets.format import BLANKS, ROW, FileFormat
 from datasets.layout import Layout, read_layout
 from datasets.numbers import Nulls, is_number
 from datasets.roles import Columns, Roles, dates_shared, find_roles
+from datasets.survey import survey
 from datasets.text import DAMAGED, undone, utf8
 from datasets.time_of_day import joined, many_share, settled
 from datasets.times import clock_of
@@ -168,6 +169,10 @@ def open_file(
     form = form or FileFormat()
     with _named(path):
         source = _Parquet(path, form) if is_parquet(path) else _Text(path, form)
+        source.columns.nulls = frozenset(text.casefold() for text in form.null)
+        source.columns.look = lambda streams, times, others: survey(
+            source.batches(sorted({*streams, *times, *others})), streams, times, others
+        )
         roles = find_roles(source.columns, form, wanted, group, asset)
         _settle_times(source, roles)
         _settle_times(source, roles)

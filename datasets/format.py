@@ -221,6 +221,11 @@ def names_in(given: str | Sequence[str], columns: Sequence[str], option: str) ->
     return out
 
 
+def quoted(name: str) -> str:
+    """Return a column name as it can be typed in an option."""
+    return name if re.fullmatch(r"[\w.-]+", name) else f'"{name}"'
+
+
 def _unquoted(text: str) -> str:
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Final
 
 UNKNOWN: Final = -1
@@ -19,6 +20,50 @@ _FAULTY: Final = frozenset(
 _UNKNOWN: Final = frozenset(
     ("", "nan", "na", "n/a", "null", "none given", "unknown", "unlabelled", "unlabeled", "?", "-")
 )
+
+#: Names, in lower case without punctuation, that can only mean a label.
+_LABEL: Final = re.compile(
+    "(is|has)?(anomal(y|ies|ous)|outliers?|abnormal)(label|flag|state|status|class|type)?|"
+    "is(fault(y)?|failure|failed|defect(ive)?|broken|attack|label)|(machine|equipment)failure|"
+    "groundtruth(label)?|(fault|failure|attack|defect|true|target)labels?|normal(attack|abnormal)"
+)
+#: Names of a label, or of a signal of the plant.
+_MAY_BE: Final = re.compile(
+    "(fault|failure|defect|attack|alarm|error|anomal(y|ous))(flag|state|status|type|code|class)?|"
+    "faulty|faults|failures|failed|broken|defective|changepoint|target|class|truth|gt|y"
+)
+#: Most grades of a label.
+_GRADES: Final = 20
+
+
+def is_label(name: str, cells: Collection[str]) -> bool:
+    """Return whether a column is a label by its bare name, and its cells are no scores.
+
+    Parameters
+    ----------
+    name
+        The name in lower case without punctuation.
+    cells
+        Cells of the column that are not missing.
+    """
+    return _LABEL.fullmatch(name) is not None and _graded(cells)
+
+
+def may_be_label(name: str, cells: Collection[str]) -> bool:
+    """Return whether a column may be a label; see :func:`is_label`."""
+    known = _MAY_BE.fullmatch(name) or _LABEL.fullmatch(name)
+    return known is not None and len(cells) > 0 and (_graded(cells) or bool(_LABEL.fullmatch(name)))
+
+
+def _graded(cells: Collection[str]) -> bool:
+    """Return whether all numbers among the cells are whole, and few."""
+    numbers = set()
+    for cell in set(cells):
+        try:
+            numbers.add(float(cell))
+        except ValueError:
+            continue
+    return len(numbers) <= _GRADES and all(number.is_integer() for number in numbers)
 
 
 def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], list[str]]:

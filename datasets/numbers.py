@@ -171,9 +171,10 @@ def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls) -> float:
 
 def _value(cell: str, decimal: str) -> float | None:
     pattern = _IS_NUMBER if decimal == "." else _IS_COMMA_NUMBER
-    cell = plain_exponent(cell)
     if pattern.fullmatch(cell):
         return float(cell.replace(",", "."))
+    if (plain := plain_exponent(cell)) != cell:
+        return _value(plain, decimal)
     if _GROUPED[decimal].fullmatch(cell):
         other = "," if decimal == "." else "."
         bare = re.sub(r"[\s'\u2019]", "", cell.replace(other, ""))

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from datasets.decimals import Decimals
-from datasets.format import ROW, FileFormat, names_in
+from datasets.format import ROW, FileFormat, names_in, quoted
+from datasets.labels import is_label, may_be_label
+from datasets.long_tables import (
+    names_machines,
+    names_sensors,
+    names_values,
+    several,
+    tells_apart,
+)
 from datasets.numbers import is_number, missing
+from datasets.survey import Survey
 from datasets.time_formats import dates_only, is_date, is_time
 from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
-from datasets.units import mixed_scales, unit_of
+from datasets.units import bare, mixed_scales, unit_of
+from datasets.unreadable import ONE_OF
 from errors import DatasetError
 from schemas import check_name
 
@@ -24,7 +35,8 @@ _TIME: Final = frozenset(
      "zeit", "zeitstempel", "datum", "datumzeit", "datumuhrzeit", "uhrzeit", "horodatage", "fecha",
      "fechahora", "epoch", "unixtime")
 )  # fmt: skip
-_LABEL: Final = frozenset(("anomaly", "isanomaly", "anomalylabel", "islabel"))
+#: A number that is not whole.
+_FRACTION: Final = re.compile(r"[+-]?\d*[.,]\d*[1-9]\d*(?:[eE][+-]?\d+)?")
 #: Names that people and libraries give to row numbers.
 _ROW_NUMBER: Final = re.compile(
     r"|unnamed: ?\d+|__index_level_\d+__|index|level_\d+|row|rows|row[ _]?(?:id|no|nr|num|number)|"
@@ -80,6 +92,8 @@ class Columns:
     timed : indices of columns with a time type (Parquet).
     decimals : the columns' decimal signs.
     nested : indices of columns of lists, structures or bytes (Parquet).
+    nulls : the caller's texts for "not measured", in lower case.
+    look : looks through the whole file, given the columns of the stream, the time and others.
     """
 
     file: str
@@ -88,10 +102,38 @@ class Columns:
     timed: frozenset[int] = frozenset()
     decimals: Decimals = field(default_factory=Decimals)
     nested: frozenset[int] = frozenset()
+    nulls: frozenset[str] = frozenset()
+    look: Callable[[Sequence[int], Sequence[int], Sequence[int]], Survey] | None = None
+    seen: Survey = field(default_factory=Survey)
 
-    def filled(self, index: int) -> list[str]:
-        """Return the sampled cells of a column that are not missing."""
-        return [cell for cell in self.cells[index] if not missing(cell)]
+    def filled(self, index: int, everywhere: bool = False) -> list[str]:
+        """Return the cells of a column that are not missing: the first, or from everywhere."""
+        cells = [*self.cells[index], *(self.seen.spread.get(index, ()) if everywhere else ())]
+        return [cell for cell in cells if not missing(cell) and cell.casefold() not in self.nulls]
+
+    def look_through(self, streams: Sequence[int], times: Sequence[int], others: set[int]) -> None:
+        """Look through the whole file for what its first rows do not show.
+
+        Parameters
+        ----------
+        streams, times
+            The columns of asset and sensor, and of the time.
+        others
+            Columns of other roles, which need not be looked at.
+        """
+        open_ = [
+            index for index in range(len(self.names))
+            if index not in {*streams, *times, *others, *self.nested, *self.timed}
+            and not any(map(_FRACTION.fullmatch, self.cells[index]))
+        ]  # fmt: skip
+        if not open_:
+            return
+        if self.look is not None:
+            self.seen = self.look(streams, times, open_)
+            self.decimals.add({i: bare(list(cells)) for i, cells in self.seen.separated.items()})
+        else:
+            first = {index: self.cells[index] for index in (*streams, *times, *open_)}
+            self.seen = Survey(first, first)
 
     def index(self, name: str, option: str = "") -> int:
         """Return the index of the column with a name, which must occur once."""
@@ -144,9 +186,11 @@ def find_roles(
     _asset(columns, form, asset, roles)
     roles.sensor = _named(columns, form, "sensor_id", _SENSOR, roles)
     _times(columns, form, roles)
-    _label(columns, form, roles)
     if group is not None:
         roles.group = columns.index(group)
+    columns.look_through(_keys(roles), roles.times, {*roles.excluded, *_given(roles.group)})
+    wished = [] if wanted is None else _wished(columns, wanted)
+    _label(columns, form, roles, wished)
     if wanted is None:
         _check_scales(
             columns,
@@ -155,18 +199,18 @@ def find_roles(
         taken = {*roles.used(), *roles.excluded}
         roles.features = _features(columns, taken, roles.notes)
     else:
-        given = names_in(wanted, columns.names, "" if not isinstance(wanted, str) else "features")
-        roles.features = [columns.index(name) for name in given]
+        roles.features = wished
         _check_scales(columns, roles.features)
     roles.names = [columns.names[index] for index in roles.features]
     for index, name in zip(roles.features, roles.names, strict=True):
-        if unit := unit_of(columns.filled(index)):
+        if unit := unit_of(columns.filled(index) or columns.filled(index, everywhere=True)):
             roles.units[name] = unit
             roles.notes.append(f"column {name!r} holds {unit!r} after each number: read without it")
     for name in roles.names:
         columns.once(name)
     _signs(columns, roles)
-    _check_long(columns, roles)
+    _check_machines(columns, form, roles, wished)
+    _check_long(columns, roles, wished)
     _check_dates(columns, form, roles)
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]
@@ -210,25 +254,92 @@ def _signs(columns: Columns, roles: Roles) -> None:
             roles.notes.append(f"column {name!r} separates thousands: {cell!r} is read as {plain}")
 
 
-def _check_long(columns: Columns, roles: Roles) -> None:
+def _check_long(columns: Columns, roles: Roles, wished: Sequence[int]) -> None:
     """Reject a long table, which has one row per time and name instead of one column per name."""
-    keys = [p for p in (roles.asset, roles.sensor, *roles.times) if p is not None]
-    rows = list(zip(*(columns.cells[p] for p in keys), strict=True))
-    if not roles.times or 3 * len(set(rows)) > 2 * len(rows):
-        return
+    seen = columns.seen
+    rows = _rows(seen.at_first_times, [*_keys(roles), *roles.times])
+    streams = _rows(seen.spread, _keys(roles))
+    values = any(names_values(_bare(columns.names[index])) for index in roles.features)
+    kept = {
+        *wished,
+        *roles.excluded,
+        *_keys(roles),
+        *roles.times,
+        *_given(roles.label, roles.group),
+    }
     for index, name in enumerate(columns.names):
-        cells = columns.cells[index]
-        kinds = set(cells)
-        taken = index in roles.used() or index in roles.excluded
-        if taken or not 1 < len(kinds) <= len(rows) / 3:
+        if index in kept or index not in seen.spread or may_be_time(name):
             continue
-        if len(set(zip(rows, cells, strict=True))) == len(rows):
+        named = values and roles.sensor is None and names_sensors(_bare(name))
+        number = index in roles.features
+        named = named and several(streams, seen.spread[index])
+        apart = len(roles.times) > 0 and tells_apart(rows, seen.at_first_times[index], number)
+        if named or apart:
+            kinds = sorted(set(columns.filled(index, everywhere=True)))
+            does = "distinguishes readings of one time" if apart else "names what each value is"
+            given = quoted(name)
+            asset = f", --columns asset_id={given} an asset" if roles.asset is None else ""
             raise DatasetError(
-                f"column {name!r} ({', '.join(sorted(kinds)[:3])}) distinguishes readings of one"
-                f" time, as in a long table: --columns sensor_id={name} makes each of them a sensor"
-                f" (then --group-by sensor_id), --exclude {name} ignores the column",
+                f"column {name!r} ({', '.join(kinds[:3])}) {does}, as in a long table: --columns"
+                f" sensor_id={given} makes each of them a sensor (then --group-by sensor_id)"
+                f"{asset}, --exclude {given} ignores the column",
                 field=name,
             )
+
+
+def _check_machines(
+    columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[int]
+) -> None:
+    """Reject a file of several machines that is taken for one asset, as its name is."""
+    if roles.asset is not None or form.asset_id is not None:
+        return
+    kept = {*wished, *roles.excluded, *_given(roles.label)}
+    for index, name in enumerate(columns.names):
+        cells = columns.filled(index, everywhere=True)
+        if (
+            index in kept
+            or index not in columns.seen.spread
+            or not names_machines(_bare(name), cells)
+        ):
+            continue
+        kinds = sorted(set(cells))
+        if len(kinds) > 1:
+            raise DatasetError(
+                f"column {name!r} ({', '.join(kinds[:3])}) may name the assets, which would be read"
+                f" as one: --columns asset_id={quoted(name)} makes each of them an asset, --exclude"
+                f" {quoted(name)} ignores the column",
+                field="asset_id",
+            )
+        if index in roles.features:
+            roles.features.remove(index)
+            roles.names.remove(name)
+        said = f"column {name!r} holds no number ({kinds[0]}): left out"
+        roles.notes = [note for note in roles.notes if note != said]
+        roles.notes.append(
+            f"column {name!r} holds {kinds[0]} only: left out (--columns asset_id={quoted(name)}"
+            " reads it as the asset)"
+        )
+
+
+def _keys(roles: Roles) -> list[int]:
+    """Return the columns that name the stream."""
+    return _given(roles.asset, roles.sensor)
+
+
+def _given(*found: int | None) -> list[int]:
+    return [index for index in found if index is not None]
+
+
+def _rows(cells: Mapping[int, list[str]], keys: Sequence[int]) -> list[tuple[str, ...]]:
+    """Return the cells of some columns by row; empty rows if there are no such columns."""
+    if not keys:
+        return [()] * len(next(iter(cells.values()), ()))
+    return list(zip(*(cells.get(index, []) for index in keys), strict=True))
+
+
+def _wished(columns: Columns, wanted: str | Sequence[str]) -> list[int]:
+    given = names_in(wanted, columns.names, "features" if isinstance(wanted, str) else "")
+    return [columns.index(name) for name in given]
 
 
 def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) -> None:
@@ -419,23 +530,29 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
     )
 
 
-def _label(columns: Columns, form: FileFormat, roles: Roles) -> None:
+def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[int]) -> None:
     given = form.role("label")
-    if given is not None:
-        roles.label = columns.index(given, "label")
-        return
     exact = [i for i, name in enumerate(columns.names) if _bare(name) in ("label", "labels")]
     if "label" in columns.names:
         exact = [columns.index("label")]
+    kept = {*roles.excluded, *columns.nested, *wished, *_keys(roles), *roles.times}
     known = [
-        p for p in columns.like(_LABEL)
-        if {c.casefold() for c in columns.filled(p)} <= {"0", "1", "0.0", "1.0", "true", "false"}
+        p for p, name in enumerate(columns.names)
+        if p not in kept and is_label(_bare(name), columns.filled(p, everywhere=True))
     ]  # fmt: skip
-    found = [p for p in exact or known if p not in (*roles.excluded, *columns.nested)]
-    if len(found) == 1:
+    found = [p for p in exact if p not in kept] or known
+    if given is not None:
+        roles.label = columns.index(given, "label")
+    elif len(found) == 1:
         roles.label = found[0]
         if columns.names[found[0]] != "label":
             roles.notes.append(f"column {columns.names[found[0]]!r} is read as label")
+    rest = sorted({*found, *known} - {roles.label})
+    if rest:
+        roles.excluded.update(rest)
+        names = ", ".join(repr(columns.names[p]) for p in rest)
+        also = "may also be the label" if roles.label is not None else "may each be the label"
+        roles.notes.append(f"{names}: {also}, so left out (--label COLUMN chooses)")
 
 
 def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
@@ -444,7 +561,7 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
         if index in taken:
             continue
         cells = columns.cells[index]
-        filled = columns.filled(index)
+        filled = columns.filled(index) or columns.filled(index, everywhere=True)
         if _ROW_NUMBER.fullmatch(name) and _counts_rows(cells):
             notes.append(f"column {name or index + 1!r} numbers the rows: left out")
         elif not name and not filled:
@@ -453,18 +570,36 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
             raise DatasetError(
                 f"column {index + 1} has no name (a row index?), but holds {filled[0]!r:.40}"
             )
-        elif index in columns.timed or (
-            filled
-            and not any(is_number(cell, columns.decimals.sign(index)) for cell in filled)
-            and not unit_of(filled)
-        ):
+        elif index in columns.timed or (filled and _no_number(columns, index, filled)):
             shown = ", ".join(sorted(set(filled))[:3])[:80]
-            notes.append(f"column {name!r} holds no number ({shown}): left out")
+            hint = ""
+            if may_be_label(_bare(name), filled):
+                hint = f" (--label {quoted(name)} reads it as the label)"
+            notes.append(f"column {name!r} holds no number ({shown}): left out{hint}")
         else:
+            if may_be_label(_bare(name), columns.filled(index, everywhere=True)):
+                notes.append(
+                    f"column {name!r} is read as a feature: --label {quoted(name)} reads it as the"
+                    " label"
+                )
             out.append(index)
     if empty:
         notes.append(f"{empty} columns without a name hold nothing: left out")
     return out
+
+
+def _no_number(columns: Columns, index: int, filled: Sequence[str]) -> bool:
+    """Return whether a column holds no number, or hardly any: neither at first nor later."""
+    if unit_of(filled):
+        return False
+    sign = columns.decimals.sign(index)
+    if any(is_number(cell, sign) for cell in columns.filled(index)):
+        return False
+    cells = Counter(columns.filled(index, everywhere=True))
+    numbers = sum(count for cell, count in cells.items() if is_number(cell, sign))
+    if not any(unit_of([cell]) for cell in set(filled)):
+        numbers += sum(count for cell, count in cells.items() if unit_of([cell]))
+    return ONE_OF * numbers <= cells.total()
 
 
 def _counts_rows(cells: Sequence[str]) -> bool:
@@ -477,7 +612,8 @@ def _counts_rows(cells: Sequence[str]) -> bool:
 
 def is_known_name(name: str) -> bool:
     """Return whether a text is a usual name of a column with a role."""
-    return _bare(name) in {*_ASSET, *_SENSOR, *_TIME, *_LABEL, "label", "labels"}
+    known = {*_ASSET, *_SENSOR, *_TIME, "label", "labels"}
+    return _bare(name) in known or is_label(_bare(name), ())
 
 
 def _bare(name: str) -> str:

@@ -504,6 +504,73 @@ def test_no_label_keeps_a_file_out(
     assert noted is None or any(noted in note for note in data.notes)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("name", "labels", "faults"),
+    [
+        ("anomaly", [1, -1], 100), ("Anomaly", [0, 2], 100), ("is_anomaly", ["no", "yes"], 100),
+        ("anomaly", ["normal", "anomaly"], 100), ("is_fault", [0, 1], 100),
+        ("Machine failure", [0, 1], 100), ("ground_truth", [False, True], 100),
+    ],
+)  # fmt: skip
+def test_a_label_is_known_by_its_name_when_its_faults_come_late(
+    tmp_path: Path, name: str, labels: list[Any], faults: int, suffix: str
+) -> None:
+    columns = {
+        "asset_id": ["A"] * 900, "timestamp": list(range(900)),
+        "f": [i / 8 for i in range(900)], name: [labels[0]] * 800 + [labels[1]] * 100,
+    }  # fmt: skip
+    write = pa.csv.write_csv if suffix == "csv" else pa.parquet.write_table
+    write(pa.table(columns), tmp_path / f"x.{suffix}")
+    form = FileFormat(time_unit="s")
+    data = datasets.load(tmp_path / f"x.{suffix}", None, form)
+    assert data.feature_names == ["f"]
+    assert data.streams[0].labels is not None
+    assert data.streams[0].labels.sum() == faults
+    assert f"column {name!r} is read as label" in data.notes
+
+
+def test_what_may_be_a_label_is_said_and_two_labels_are_none(load: Load) -> None:
+    head = "asset_id,timestamp,f,fault,is_fault,anomaly\n"
+    text = head + "".join(f"A,{i},{i / 8},{i // 90},{i // 90},{i // 80}\n" for i in range(100))
+    data = load(text, time_unit="s")
+    assert data.feature_names == ["f", "fault"]
+    assert data.streams[0].labels is None
+    assert any("'is_fault', 'anomaly': may each be the label, so left out" in n for n in data.notes)
+    assert "column 'fault' is read as a feature: --label fault reads it as the label" in data.notes
+    data = load(text, time_unit="s", label="anomaly", exclude="fault")
+    assert data.feature_names == ["f"]
+    assert load(text, time_unit="s", features="f,anomaly").feature_names == ["f", "anomaly"]
+
+
+@pytest.mark.parametrize("unit", ["", " bar"])
+def test_a_text_before_the_first_number_is_named(load: Load, unit: str) -> None:
+    cells = ["not installed"] * 350 + [f"{i / 8}{unit}" for i in range(650)]
+    rows = "".join(f"A,{i},{cell},{i / 8}\n" for i, cell in enumerate(cells))
+    text = "asset_id,timestamp,f,g\n" + rows
+    with pytest.raises(DatasetError, match=r"'f' holds 'not installed', .*--null 'not installed'"):
+        load(text, time_unit="s")
+    data = load(text, time_unit="s", null=["not installed"])
+    assert data.feature_names == ["f", "g"]
+    assert np.isnan(data.streams[0].values).sum(axis=0).tolist() == [350, 0]
+
+
+def test_a_text_that_comes_late_or_hardly_ever_holds_a_number_is_left_out(load: Load) -> None:
+    notes = ["" if i < 500 else "7" if i == 700 else f"filter {i % 3}" for i in range(1000)]
+    rows = "".join(f"A,{i},{note},{i / 8}\n" for i, note in enumerate(notes))
+    data = load("asset_id,timestamp,note,g\n" + rows, time_unit="s")
+    assert data.feature_names == ["g"]
+
+
+@pytest.mark.parametrize(("sep", "sign"), [(";", "."), ("\t", ","), (",", ",")])
+def test_thousands_that_come_late_are_thousands(load: Load, sep: str, sign: str) -> None:
+    flow = [f"{900 + i // 100:,d}".replace(",", sign) for i in range(20_000)]
+    quoted = [f'"{cell}"' if sep == sign else cell for cell in flow]
+    rows = "".join(f"A{sep}{i}{sep}{cell}{sep}{i / 8}\n" for i, cell in enumerate(quoted))
+    data = load(f"asset_id{sep}timestamp{sep}flow{sep}g\n" + rows, time_unit="s")
+    np.testing.assert_array_equal(data.streams[0].values[:, 0], 900 + np.arange(20_000) // 100)
+
+
 def test_labels_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(

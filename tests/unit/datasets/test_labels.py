@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.labels import UNKNOWN, read_labels
+from datasets.labels import UNKNOWN, is_label, may_be_label, read_labels
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,29 @@ from datasets.labels import UNKNOWN, read_labels
 )
 def test_what_a_label_means(counts, meaning):
     assert read_labels(counts, "label")[0] == meaning
+
+
+@pytest.mark.parametrize(
+    ("names", "cells", "sure", "perhaps"),
+    [
+        ("anomaly isanomaly anomalylabel outlier", ["0", "1"], True, True),
+        ("anomaly anomalous", ["1", "-1"], True, True),
+        ("anomaly", ["0", "1", "2"], True, True),
+        ("anomaly hasanomaly", ["yes", "no"], True, True),
+        ("anomaly normalattack", ["Normal", "Attack"], True, True),
+        ("isfault isfaulty machinefailure groundtruth faultlabel", ["0.0", "1.0"], True, True),
+        ("anomaly", [], True, False),
+        ("anomaly outlier", ["0.5", "0.75"], False, True),  # a score
+        ("fault failure target class faultcode", ["0", "1"], False, True),
+        ("fault", ["none", "bearing"], False, True),
+        ("fault target error", ["0.5", "1.25"], False, False),
+        ("target", [str(i) for i in range(30)], False, False),
+        ("isolation flow faultcurrent anomalyscore", ["0", "1"], False, False),
+    ],
+)
+def test_which_names_mean_a_label(names, cells, sure, perhaps):
+    for name in names.split():
+        assert (is_label(name, cells), may_be_label(name, cells)) == (sure, perhaps), name
 
 
 def test_what_was_decided_is_said():

@@ -1,0 +1,96 @@
+"""Recognise tables that hold several machines or sensors without a column known to name them.
+
+In a long table a row is one value, and a column says which sensor's. Read as a wide table, its
+sensors would become one signal; so would the machines of a file that is taken for one asset.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from statistics import median
+from typing import Final
+
+from datasets.numbers import is_number
+from datasets.unreadable import ONE_OF
+
+#: Names, in lower case without punctuation, of columns that name the sensor in a long table.
+_SENSOR: Final = re.compile(
+    "(sensor|tag|variable|var|parameter|param|signal|channel|chan|kanal|metric|measurement|measure|"
+    "point|attribute|item|series|field|quantity|property|probe|characteristic|feature|messstelle|"
+    "messpunkt|messgroesse|messgröße|grandeur|kennzeichen)(id|name|no|nr|num|number|code|key|type)?|"
+    "name"
+)
+_VALUE: Final = re.compile(
+    "(avg|mean|min|max|num|numeric|float|double|raw|real|actual|measured|sensor|tag)?"
+    "(values?|val|reading|result|wert|messwert|valeur|valor|valore|waarde)(num|numeric)?"
+)
+_MACHINE: Final = re.compile(
+    "(machine|maschinen?|equipment|device|unit|asset|turbine|engine|pump|motor|compressor|robot|"
+    "vehicle|truck|wtg|anlagen?|aggregat|gerät|geraet|appareil|maquina|macchina)"
+    "(?P<suffix>id|no|nr|num|number|name|nummer|code|key|serial|sn|tag)?"
+)
+#: Most of the readings of one time, one in so many, that may occur twice in a long table.
+_TWICE: Final = 10
+_MOST_KINDS: Final = 1000
+
+
+def names_sensors(name: str) -> bool:
+    """Return whether a bare column name usually names the sensor in a long table."""
+    return _SENSOR.fullmatch(name) is not None
+
+
+def names_values(name: str) -> bool:
+    """Return whether a bare column name usually names the values of a long table."""
+    return _VALUE.fullmatch(name) is not None
+
+
+def names_machines(name: str, cells: Sequence[str]) -> bool:
+    """Return whether a column names machines, by its bare name and cells; 0 and 1 may be switches.
+
+    Parameters
+    ----------
+    name
+        The name in lower case without punctuation.
+    cells
+        Cells that are not missing.
+    """
+    match = _MACHINE.fullmatch(name)
+    if match is None or not 0 < len(set(cells)) <= _MOST_KINDS:
+        return False
+    if not all(re.fullmatch(r"\d+(\.0)?", cell) or not is_number(cell) for cell in cells):
+        return False
+    return bool(match["suffix"]) or not {float(c) for c in cells if is_number(c)} & {0.0, 1.0}
+
+
+def tells_apart(keys: Sequence[Hashable], cells: Sequence[str], number: bool) -> bool:
+    """Return whether a column tells readings of one time apart, as a sensor's name does.
+
+    Parameters
+    ----------
+    keys
+        Stream and time of each row.
+    cells
+        The column's cells in the same rows; empty ones do not count.
+    number
+        Its cells are numbers, which may differ by chance: most of them must occur at most times.
+    """
+    count = Counter(keys)
+    rows = [(key, cell) for key, cell in zip(keys, cells, strict=True) if count[key] > 1 and cell]
+    if _TWICE * len(rows) < len(keys):
+        return False
+    pairs = set(rows)
+    kinds = Counter(cell for _, cell in pairs)
+    if not 1 < len(kinds) <= len(rows) / 3:
+        return False
+    regular = 2 * median(kinds.values()) >= len({key for key, _ in pairs})
+    twice = len(rows) - len(pairs)
+    return (regular and _TWICE * twice <= len(rows)) or (not number and ONE_OF * twice <= len(rows))
+
+
+def several(streams: Sequence[Hashable], cells: Sequence[str]) -> bool:
+    """Return whether some stream has several different cells in a column."""
+    first: dict[Hashable, str] = {}
+    return any(cell and first.setdefault(key, cell) != cell
+               for key, cell in zip(streams, cells, strict=True))  # fmt: skip
