@@ -41,6 +41,7 @@ RESERVED_METADATA: Final = frozenset(
 REPEATED_HOUR_S: Final = 3600.0
 
 
+AMBIGUOUS_DATE: Final = "; this form of date is ambiguous: send year-month-day"
 #: 18.30 or 18:30.5 after a date, which fromisoformat takes for 18 h and 0.3 s.
 _FRACTION_OF_HOUR: Final = re.compile(r"\d[T ]\d\d(:?\d\d)?[.,]\d")
 
@@ -99,7 +100,7 @@ def _time_hint(value: object) -> str:
     if ":60" in value:
         return "; leap seconds are not supported: send second 59, or 00 of the next minute"
     if re.match(r"[A-Z][a-z]{2}[, ]|\d{1,2}[./]\d{1,2}[./]\d{2,4}", value):
-        return "; this form of date is ambiguous: send year-month-day"
+        return AMBIGUOUS_DATE
     if value.startswith("/Date("):
         return "; this is .NET's old date format: send ISO 8601"
     if re.search(r"[ T]\d\d:\d\d.* ?[A-Za-z]{2,5}\Z", value):

@@ -69,7 +69,14 @@ def far_times(times: Times, inside: Range, stream: npt.NDArray[np.intp] | None =
 
 
 def problem(row: int, time: np.datetime64, inside: Range) -> DatasetError:
-    """Return the error for a row whose time is far from the range of the others."""
+    """Return the error for a row whose time is far from the others.
+
+    Parameters
+    ----------
+    row : number of the row in the file.
+    time : its time.
+    inside : first and last time of the others.
+    """
     first, last = inside
     shown = str(time.astype("datetime64[s]")).replace("T", " ")
     years = int((first - time if time < first else time - last) / _YEAR)

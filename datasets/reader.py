@@ -13,7 +13,14 @@ from datasets.columns import Chunk, Texts, distinct
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
 from datasets.labels import read_labels
-from datasets.times import MADE_UP_START, MADE_UP_STEP, Flags, LocalTime, clocks_went_back
+from datasets.times import (
+    MADE_UP_START,
+    MADE_UP_STEP,
+    Flags,
+    LocalTime,
+    clocks_went_back,
+    half_day_clock,
+)
 from datasets.types import Dataset, Floats, Reading, Stream, StreamKey, Times, datetimes
 from errors import DatasetError
 
@@ -177,6 +184,8 @@ def _join(
             None, None, -1
         )  # newest first: clock changes can only be found in order of time
     times, local, rows, values = times[order], local[order], rows[order], values[order]
+    if local.all():
+        _check_clock(file, key, times, rows)
     if file.counted:
         times = MADE_UP_START + np.arange(len(times)) * MADE_UP_STEP
     elif zone is not None:
@@ -204,18 +213,33 @@ def _whole_times(
     chunk: Chunk, file: OpenFile, zone: LocalTime | None, counts: dict[StreamKey, int]
 ) -> Times:
     """Return a chunk's times (n,) in UTC, converted from counts or local times by stream."""
-    if not file.counted and zone is None:
-        return chunk.times
     times = chunk.times.copy()
     for key, rows in _by_stream(chunk):
         if file.counted:
             begin = counts.get(key, 0)
             counts[key] = begin + len(rows)
             times[rows] = MADE_UP_START + np.arange(begin, begin + len(rows)) * MADE_UP_STEP
-        elif zone is not None:
+            continue
+        if chunk.local[rows].all():
+            _check_clock(file, key, times[rows], chunk.rows[rows])
+        if zone is not None:
             rows = rows[chunk.local[rows]]
             times[rows] = zone.utc(key, times[rows])
     return times
+
+
+def _check_clock(file: OpenFile, key: StreamKey, times: Times, rows: npt.NDArray[np.int64]) -> None:
+    """Refuse local times (n,) of a stream that a 12-hour clock wrote without AM and PM."""
+    at = half_day_clock(times)
+    if at is None:
+        return
+    before, after = (str(times[i].astype("datetime64[s]")).replace("T", " ") for i in (at - 1, at))
+    raise DatasetError(
+        f"{file.path.name}: row {rows[at]}: timestamp {after} of {key[0]} follows {before}, and no"
+        " hour is above 12. A 12-hour clock without AM or PM does not tell morning from evening:"
+        " write the times with AM and PM (--time-format ... %I:%M %p) or by 24 hours",
+        field="timestamp",
+    )
 
 
 def _repeated(values: Floats) -> Flags:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Final
 
 from errors import InputError
@@ -17,14 +17,14 @@ _ORDERS: Final = (
 )  # fmt: skip
 _DAYS: Final = (
     # wherever people separate by points, the day comes first
-    *(order.replace(" ", ".") for order in _ORDERS[:-3]),
+    *(order.replace(" ", ".") for order in _ORDERS[:-3]), "%y.%m.%d",  # or, in Korea, the year
     *(order.replace(" ", sign) for sign in "-/ " for order in _ORDERS),
     "%Y%m%d", "%d%b%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
 )  # fmt: skip
 _HOURS: Final = (
     "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H.%M.%S", "%H.%M", "%H%M%S", "%H%M", "%H",
     "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S.%f %p", "%I:%M:%S%p", "%I:%M%p", "%H:%M:%S:%f",
-    "%I.%M.%S %p", "%I.%M.%S.%f %p", "%I.%M %p",
+    "%I.%M.%S %p", "%I.%M.%S.%f %p", "%I.%M %p", "%Hh%M", "%Hh%M:%S", "%Hh%Mm%Ss",
 )  # fmt: skip
 _BETWEEN: Final = (" ", "T", ", ", "_", "-", ":")
 _WHOLE: Final = ("%b %d %H:%M:%S %Y",)
@@ -33,6 +33,9 @@ _COMPACT: Final = re.compile(r"(19|20)\d{12}")
 #: A weekday before a date, and a zone after a time, as in RFC 2822 and C's ctime.
 _WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
 ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
+#: Blanks that do not break a line, as spreadsheets write before AM, and AM and PM with points.
+ODD_BLANKS: Final = "\u00a0\u202f"
+POINTED_HALF: Final = r" ?([aApP])\. ?[mM]\.?$"
 #: What follows a date in texts of dates at midnight.
 AT_MIDNIGHT: Final = r"[ T]0?0:00(:00(\.0+)?)?(Z|[+-]00:?00)?$"
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
@@ -42,12 +45,32 @@ _FIELDS: Final = "YymdHIMSfj"
 
 
 def formats_of(cells: Sequence[str]) -> list[str]:
-    """Return the strptime formats that read at least nine tenths of the texts."""
+    """Return the strptime formats that read at least nine tenths of the texts, the best first."""
+    cells = [tidy(cell) for cell in cells]
     found = list(dict.fromkeys(form for cell in cells[:3] for form in _formats(cell)))
-    found = [form for form in found if _mostly(cells, partial(reads, form))]
+    read = {form: sum(reads_somehow(form, cell) for cell in cells) for form in found}
+    found = [form for form in found if read[form] >= len(cells) - len(cells) // 10]
+    found.sort(key=lambda form: -read[form])
     # a four-digit year rules out formats with a two-digit year in the same order
     return [f for f in found if not ("%y" in f and any(day_order(f) == day_order(g) for g in found
                                                        if "%Y" in g))]  # fmt: skip
+
+
+def tidy(text: str) -> str:
+    """Return a text with plain blanks, and with AM and PM without points (5:00 p. m.)."""
+    return re.sub(POINTED_HALF, r" \1m", re.sub(f"[{ODD_BLANKS}]", " ", text))
+
+
+def lesser(form: str) -> list[str]:
+    """Return shorter formats, which programs write if the fraction or time of day is zero."""
+    parts = (r"[.,]%f", r"[:.]%S", r"[ T,_:-]+%[HI].*")
+    less = [re.sub(part, "", form) for part in parts] + [form.replace("%S", "%S.%f")]
+    return [each for each in less if each != form and "%f.%f" not in each]
+
+
+def reads_somehow(form: str, text: str) -> bool:
+    """Return whether a format, or a shorter one, reads a text."""
+    return any(reads(each, text) for each in (form, *lesser(form)))
 
 
 def _formats(text: str) -> list[str]:
@@ -99,8 +122,8 @@ def is_time(cells: Sequence[str]) -> bool:
 
 def is_time_of_day(cells: Sequence[str]) -> bool:
     """Return whether texts are times without a date, such as 18.00.00."""
-    form = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
-    return bool(cells) and _mostly(cells, lambda cell: form.fullmatch(cell) is not None)
+    form = re.compile(r"\d{1,2}[:.h]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
+    return bool(cells) and _mostly(cells, lambda cell: form.fullmatch(tidy(cell)) is not None)
 
 
 def is_date(cells: Sequence[str]) -> bool:

@@ -15,10 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.format import ROW, TIME_UNITS, FileFormat
-from datasets.time_formats import SAMPLE, ZONE, all_iso, day_order, fixed_digits, formats_of, reads
+from datasets.time_formats import (
+    ODD_BLANKS,
+    POINTED_HALF,
+    SAMPLE,
+    ZONE,
+    all_iso,
+    day_order,
+    fixed_digits,
+    formats_of,
+    lesser,
+    reads_somehow,
+    tidy,
+)
 from datasets.types import Times
 from errors import DatasetError, InputError
-from schemas import parse_timestamp
+from schemas import AMBIGUOUS_DATE, parse_timestamp
 
 Flags = npt.NDArray[np.bool_]
 
@@ -30,6 +42,13 @@ _MAX_COUNTED_US: Final = 250 * 365 * 86400 * 10**6
 _HOUR: Final = np.timedelta64(3600, "s")
 _NO_TIME: Final = np.timedelta64(0, "us")
 
+#: Share of the rows that may be mistyped, and the rows that decide on the order of day and month.
+_FEW_ODD: Final = 0.01
+_SHOWN: Final = 200_000
+#: The time of day behind or before a date.
+_OF_DAY: Final = re.compile(
+    r"[ T,_:-]+\d{1,2}[:.h]\d\d.*$|^\d{1,2}:\d\d\S*( [AaPp][Mm])?\s+|[ T]\d{4}(\d\d)?$"
+)
 #: What ends an ISO 8601 time that is not local.
 _OFFSET: Final = re.compile(r"(Z|z|[+-]\d\d(:?\d\d)?)\s*$")
 #: The times that Python knows, less a day for time zones.
@@ -77,6 +96,8 @@ class Clock:
                 " numbers since 1970, --time-unit row a count of readings",
                 field="timestamp",
             )
+        column = pc.replace_substring_regex(column, f"[{ODD_BLANKS}]", " ")
+        column = pc.replace_substring_regex(column, POINTED_HALF, r" \1m")
         late = pc.fill_null(pc.match_substring_regex(column, _MIDNIGHT), False)
         if pc.any(late).as_py():
             column = pc.replace_substring_regex(column, _MIDNIGHT, r"\100\2")
@@ -148,7 +169,7 @@ def clock_of(
     if form.time_format is not None:
         return Clock("format", (form.time_format,), form.time_zone)
     cells = [" ".join(cells).strip() for cells in zip(*parts, strict=True)] if text else []
-    cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", cell) for cell in cells if cell]
+    cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", tidy(cell)) for cell in cells if cell]
     cells = cells[:: max(1, len(cells) // SAMPLE)]
     if not cells or all_iso(cells):
         return Clock("iso", (), form.time_zone)
@@ -292,6 +313,40 @@ def clocks_went_back(times: Times, repeated: Flags | None = None) -> list[int]:
     return [int(at) for at in found] if len(np.unique(years)) == len(found) else []
 
 
+def half_day_clock(times: Times) -> int | None:
+    """Return the index of a reading that shows a 12-hour clock without AM and PM.
+
+    Parameters
+    ----------
+    times : (n,)
+        Local times of one stream, in the order of the readings.
+
+    Returns
+    -------
+    int or None
+        None unless all hours are 1 to 12 (or 0 to 11), and the clock steps back by twelve hours
+        less one usual interval on several occasions, or once from 12 to 1; or, if the times are
+        sorted, unless most times of two days or more occur twice.
+    """
+    hours = ((times - times.astype("datetime64[D]")) // _HOUR).astype(np.int64)
+    if len(times) < 4 or not (hours.max() <= 11 or (hours.min() >= 1 and hours.max() <= 12)):
+        return None
+    steps = np.diff(times)
+    if not (steps > _NO_TIME).any():
+        return None
+    usual = np.median(steps[steps > _NO_TIME].astype(np.int64)).astype("timedelta64[us]")
+    back = (steps < _NO_TIME) & (np.abs(steps + 12 * _HOUR - usual) <= usual)
+    found = np.flatnonzero(back) + 1
+    if len(found) > 1 or (len(found) and hours[found[0] - 1] == 12):
+        return int(found[0])
+    known, first, counts = np.unique(times, return_index=True, return_counts=True)
+    twice = counts == 2
+    days = len(np.unique(known.astype("datetime64[D]")))
+    if days > 1 and len(np.unique(hours)) == 12 and twice.mean() > 0.6:
+        return int(first[twice][0]) + 1
+    return None
+
+
 def _is_text(column: Any) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
@@ -305,35 +360,90 @@ def _shown(column: Any) -> str:
 
 
 def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
-    """Choose the formats, by order of day and month, that give plausible times without jumps."""
-    left = list(formats)
-    shown: list[str] = []
-    for column in columns:
-        cells = {c.strip() for c in pc.unique(column).to_pylist() if c is not None and c.strip()}
-        days = {re.split(r"[ T,_]", c)[0]: c for c in cells}  # one cell per day is enough
-        for cell in days.values():
-            left = [f for f in left if reads(f, cell)] or left
-        if len(shown) < 20_000:
-            shown += [c for c in column.to_pylist() if c is not None and c.strip()]
-        if len({day_order(f) for f in left}) == 1:
-            return left
+    """Choose the formats by all rows: those that read nearly all, with times that run on.
+
+    A format is out if it fails on more than a hundredth of the rows that another one reads: a few
+    mistyped cells decide nothing. Of the others, one is chosen if it leads to clearly fewer leaps
+    and steps back, or to much shorter ones.
+    """
+    shown, unread, rows = _unread(formats, columns)
+    fewest = min(unread.values())
+    few = max(_FEW_ODD * rows, 1 if rows >= 10 else 0)
+    left = [form for form in formats if unread[form] - fewest <= few]
+    if len({day_order(form) for form in left}) == 1:
+        return left
     import pandas as pd  # imported late: it takes 40 MB, and most files do not need it
 
-    smooth = []
-    read = [pd.to_datetime(pd.Series(shown).str.strip(), format=f, errors="coerce") for f in left]
+    text = pd.Series(shown)
+    read = {form: pd.to_datetime(text, format=form, errors="coerce") for form in left}
+    for form, times in read.items():
+        for each in lesser(form):
+            times = times.fillna(pd.to_datetime(text, format=each, errors="coerce"))
+        read[form] = times
     soon = datetime.now(UTC).year + 1
-    past = [not (times.dt.year > soon).any() for times in read]
-    if any(past):  # formats with dates in the future misplace a two-digit year
-        left = [form for form, fits in zip(left, past, strict=True) if fits]
-        read = [times for times, fits in zip(read, past, strict=True) if fits]
-    if all(times.equals(read[0]) for times in read):  # the formats agree, as on 01/01
+    past = [form for form in left if (read[form].dt.year > soon).mean() <= _FEW_ODD]
+    left = past or left  # formats with dates in the future misplace a two-digit year
+    if all(read[form].equals(read[left[0]]) for form in left):  # they agree, as on 01/01
         return left[:1]
-    for form, times in zip(left, read, strict=True):
-        steps = times.dropna().diff().dropna().dt.total_seconds().to_numpy()
-        usual = np.median(steps[steps > 0]) if (steps > 0).any() else 0.0
-        if len(steps) and 0 < usual < 86400 and steps.min() >= 0 and steps.max() <= 10 * usual:
-            smooth.append(form)
-    return smooth if smooth else left
+    orders = {day_order(form): form for form in reversed(left)}
+    runs = {order: _Run.of(read[form].to_numpy()) for order, form in orders.items()}
+    best = min(runs, key=lambda order: (runs[order].breaks, runs[order].path_s))
+    clear = all(runs[best].beats(run) for order, run in runs.items() if order != best)
+    return [form for form in left if day_order(form) == best] if clear else left
+
+
+def _unread(
+    formats: Sequence[str], columns: Iterable[Any]
+) -> tuple[list[str], dict[str, int], int]:
+    """Return the first texts, the number that each format does not read, and that of all rows."""
+    shown: list[str] = []
+    unread = dict.fromkeys(formats, 0)
+    rows = 0
+    for column in columns:
+        cells = [tidy(cell.strip()) for cell in column.to_pylist() if cell and cell.strip()]
+        cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", cell) for cell in cells]
+        rows += len(cells)
+        shown += cells[: _SHOWN - len(shown)]
+        days: dict[str, tuple[str, int]] = {}  # one cell per day is enough
+        for cell in cells:
+            day = _OF_DAY.sub("", cell)
+            days[day] = cell, days.get(day, ("", 0))[1] + 1
+        for cell, n in days.values():
+            for form in formats:
+                unread[form] += 0 if reads_somehow(form, cell) else n
+        good = [form for form in formats if unread[form] - min(unread.values()) <= _FEW_ODD * rows]
+        if rows >= _SHOWN and len({day_order(form) for form in good}) == 1:
+            break
+    return shown, unread, rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """How times run on: steps back, leaps and unread ones; usual step and sum of steps (s)."""
+
+    breaks: int
+    usual_s: float
+    path_s: float
+
+    @classmethod
+    def of(cls, times: Times) -> _Run:
+        known = times[~np.isnat(times)].astype("datetime64[us]")
+        steps = np.diff(known).astype(np.int64) / 1e6
+        if 2 * (steps < 0).sum() > len(steps):  # newest first
+            steps = -steps
+        usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
+        breaks = int(((steps < 0) | (steps > 10 * usual)).sum()) + len(times) - len(known)
+        return cls(breaks, usual, float(np.abs(steps).sum()))
+
+    def beats(self, other: _Run) -> bool:
+        """Return whether this run is clearly the better one."""
+        if 0 < self.usual_s < 86400 and (
+            other.breaks > 2 * self.breaks
+            or (other.breaks >= self.breaks and other.path_s > 10 * self.path_s)
+        ):
+            return True
+        # days in a row, or the same day in one year after another
+        return 0 < 100 * self.usual_s <= other.usual_s and self.breaks <= other.breaks
 
 
 def _iso(column: Any, first: int) -> tuple[Times, Flags]:
@@ -351,14 +461,13 @@ def _iso(column: Any, first: int) -> tuple[Times, Flags]:
             if text is None or not text.strip():
                 message = f"row {first + row}: timestamp is empty"
                 raise DatasetError(message, field="timestamp") from None
-            hint = "" if ";" in error.message else "; --time-format gives its format"
+            message = error.message.removesuffix(AMBIGUOUS_DATE)
+            hint = "; --time-format gives its format, such as %d/%m/%Y %H:%M"
             if text.strip().replace(".", "", 1).isdigit():
                 hint = ": --time-unit s, ms, us or ns reads numbers since 1970"
                 if 20_000 < float(text) < 80_000:
                     hint = ": a spreadsheet's day number? save that column as date and time"
-            raise DatasetError(
-                f"row {first + row}: {error.message}{hint}", field="timestamp"
-            ) from None
+            raise DatasetError(f"row {first + row}: {message}{hint}", field="timestamp") from None
         local.append(not _OFFSET.search(text))
     return _whole(pa.array(parsed, pa.timestamp("us", "UTC")), first), np.array(local, bool)
 
@@ -369,7 +478,7 @@ def _formatted(column: Any, form: str, first: int) -> tuple[Times, Flags]:
     text = pd.Series(pc.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False))
     found = pd.Series(np.full(len(text), "NaT", "datetime64[us]"))
     local = np.zeros(len(text), bool)
-    for each in (form, *_lesser(form)):
+    for each in (form, *lesser(form)):
         left = found.isna() & text.notna()
         if not left.any():
             break
@@ -386,13 +495,6 @@ def _formatted(column: Any, form: str, first: int) -> tuple[Times, Flags]:
             problem = "is empty"
         raise DatasetError(f"row {first + row}: timestamp {problem}", field="timestamp")
     return found.to_numpy(), local
-
-
-def _lesser(form: str) -> list[str]:
-    """Return shorter formats, which programs write if the fraction or time of day is zero."""
-    parts = (r"[.,]%f", r"[:.]%S", r"[ T,_:-]+%[HI].*")
-    less = [re.sub(part, "", form) for part in parts] + [form.replace("%S", "%S.%f")]
-    return [each for each in less if each != form and "%f.%f" not in each]
 
 
 def _refuse_empty(empty: Any, first: int) -> None:

@@ -153,3 +153,15 @@ def test_a_group_is_one_for_all_of_a_stream(write: Write) -> None:
 def test_a_file_of_names_alone_is_refused(write: Write) -> None:
     with pytest.raises(DatasetError, match=r"plant\.csv: holds no rows"):
         load(write("asset_id,timestamp,rms\n"), ["rms"])
+
+
+def test_a_clock_of_twelve_hours_is_refused_with_the_row(write: Write) -> None:
+    hours = [f"2024-03-{15 + day}T{(hour - 1) % 12 + 1:02}:00" for day in range(3)
+             for hour in range(24)]  # fmt: skip
+    path = write(
+        "asset_id,timestamp,rms\n" + "".join(f"A,{at},{i}\n" for i, at in enumerate(hours))
+    )
+    with pytest.raises(DatasetError, match=r"plant.csv: row 2: .* 12-hour clock .*--time-format"):
+        load(path)
+    with pytest.raises(DatasetError, match="12-hour clock"):
+        list(readings(path))

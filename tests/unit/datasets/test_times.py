@@ -11,7 +11,7 @@ import pytest
 
 from datasets.format import FileFormat
 from datasets.time_formats import formats_of, is_time
-from datasets.times import LocalTime, clock_of, clocks_went_back
+from datasets.times import LocalTime, clock_of, clocks_went_back, half_day_clock
 from errors import DatasetError
 
 
@@ -181,3 +181,87 @@ def test_a_time_without_an_offset_is_local_among_others() -> None:
     column = pa.array(["2024-07-01T12:00:00+02:00", "2024-07-01T12:10:00", "2024-07-01 10:20Z"])
     clock = clock_of(FileFormat(), [column.to_pylist()], True, [column])
     assert clock.parse(column, 1)[1].tolist() == [False, True, False]
+
+
+def stamps(form: str, start: str, n: int, minutes: int) -> list[str]:
+    at = pd.date_range(start, periods=n, freq=f"{minutes}min")
+    return [str(text) for text in at.strftime(form)]
+
+
+@pytest.mark.parametrize("form", ["%y.%m.%d %H:%M", "%d.%m.%y %H:%M", "%y/%m/%d %H:%M"])
+def test_a_year_of_two_digits_is_found_by_days_in_a_row(form: str) -> None:
+    for start, n, minutes in (("2021-10-09", 300, 10), ("2024-03-15", 900, 60)):
+        assert str(parsed(stamps(form, start, n, minutes))[-1])[:10] == str(
+            pd.Timestamp(start) + pd.Timedelta(minutes=(n - 1) * minutes)
+        )[:10]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["%y.%m.%d", "%d.%m.%y"])
+def test_daily_dates_of_two_digits_are_days_in_a_row(form: str) -> None:
+    found = parsed(stamps(form, "2021-10-09", 16, 1440))
+    assert [str(found[0])[:10], str(found[-1])[:10]] == ["2021-10-09", "2021-10-24"]
+
+
+def test_one_day_of_two_digits_is_asked_about() -> None:
+    with pytest.raises(DatasetError, match=r"%d.%m.%y.*%y.%m.%d.*--time-format"):
+        parsed(stamps("%y.%m.%d %H:%M", "2021-10-09", 100, 10))
+
+
+@pytest.mark.parametrize("at", [0, 7, 1500, 2999])
+@pytest.mark.parametrize(("form", "odd"), [("%d/%m/%Y %H:%M", "05/13/2024 10:00"),
+                                           ("%m/%d/%Y %H:%M", "13/05/2024 10:00")])  # fmt: skip
+def test_one_mistyped_date_decides_nothing(form: str, odd: str, at: int) -> None:
+    cells = stamps(form, "2024-05-01", 3000, 1)
+    cells[at] = odd
+    column = pa.array(cells, pa.string())
+    clock = clock_of(FileFormat(), [cells[:300]], True, [column])
+    assert clock.formats == (form,)
+    with pytest.raises(DatasetError, match=rf"row {at + 1}: timestamp '{odd}'"):
+        clock.parse(column, 1)
+
+
+def test_times_of_one_day_do_not_tell_day_and_month_apart() -> None:
+    with pytest.raises(DatasetError, match="--time-format chooses one"):
+        parsed(stamps("%d/%m/%Y %H:%M", "2024-05-01", 1000, 1))
+
+
+@pytest.mark.parametrize("form", ["%I", "%I:%M"])
+@pytest.mark.parametrize("order", ["rows", "sorted"])
+def test_a_clock_of_twelve_hours_without_am_and_pm_is_noticed(form: str, order: str) -> None:
+    at = pd.date_range("2024-03-15", periods=500, freq="10min" if "M" in form else "1h")
+    times = np.array([np.datetime64(t) for t in at.strftime(f"%Y-%m-%dT{form}")], "datetime64[us]")
+    if order == "sorted":
+        times = np.sort(times)
+    found = half_day_clock(times)
+    assert found is not None
+    whole = at.to_numpy().astype("datetime64[us]")
+    assert half_day_clock(whole) is None
+    assert half_day_clock(whole[(at.hour < 12)]) is None
+    assert half_day_clock(np.tile(whole[:60], 3)) is None
+    hours = [*range(8, 13), *range(1, 6)]  # a shift
+    shift = np.array([f"2024-03-15T{hour:02}:00" for hour in hours], "datetime64[us]")
+    assert half_day_clock(shift) == 5
+
+
+@pytest.mark.parametrize(
+    ("cell", "utc"),
+    [("1/3/2024 5:00 a. m.", "2024-03-01T05:00"), ("15/3/2024 5:00 p.m.", "2024-03-15T17:00"),
+     ("15/03/2024 0h00", "2024-03-15T00:00"), ("3/15/2024 5:00\u202fPM", "2024-03-15T17:00"),
+     ("15/03/2024 5:00\u00a0p.\u00a0m.", "2024-03-15T17:00")],
+)  # fmt: skip
+def test_further_forms_of_times_of_day_are_read(cell: str, utc: str) -> None:
+    cells = [cell, *([cell.replace("1/3", "15/3")] if cell[:3] == "1/3" else [])]
+    assert str(parsed(cells)[0])[:16] == utc
+
+
+def test_midnights_without_a_time_of_day_may_be_many() -> None:
+    cells = stamps("%d/%m/%Y %H:%M", "2024-03-10", 100, 360)
+    found = parsed([cell.replace(" 00:00", "") for cell in cells])
+    assert (np.diff(found) == np.timedelta64(6, "h")).all()
+
+
+@pytest.mark.parametrize("cell", ["13/3/2024 13:00 PM", "1/3/2024 5 o'clock", "15/03/2024 0 Uhr"])
+def test_a_date_that_is_not_read_names_the_option(cell: str) -> None:
+    with pytest.raises(DatasetError, match=r"row 1: .*; --time-format gives its format") as caught:
+        parsed([cell])
+    assert "send" not in caught.value.message
