@@ -6,6 +6,7 @@ Figures are made without pyplot, so nothing global changes and no window opens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from models.arrays import Floats, Indices, Times
 from training.evaluation.measures import Scored, runs
@@ -45,6 +47,28 @@ def drawable(times: Times) -> Times:
     out = times.astype("datetime64[us]")
     out[(out < _FIRST_DRAWN) | (out > _LAST_DRAWN)] = np.datetime64("NaT")
     return out
+
+
+@lru_cache
+def _glyphs() -> frozenset[int]:
+    """Return the characters that the pictures' font has."""
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
+
+
+def in_font(text: str, instead: str | None = None) -> str:
+    """Return a name as it can be drawn.
+
+    Parameters
+    ----------
+    text
+        The name, which is no formula whatever signs it has.
+    instead
+        Returned if the font lacks one of its characters; None: each of them becomes "?".
+    """
+    drawn = "".join(c if ord(c) in _glyphs() or c == "\n" else "?" for c in text)
+    if drawn != text and instead is not None:
+        return instead
+    return drawn.replace("$", r"\$")
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -132,13 +156,13 @@ def timeline(scored: Sequence[Scored], title: str) -> Figure:
     figure = new_figure(10, 0.8 + 1.5 * max(1, len(chosen)))
     panels = figure.subplots(max(1, len(chosen)), 1, squeeze=False)[:, 0]
     for axes, one in zip(panels, chosen, strict=False):
-        _panel(axes, one)
+        _panel(axes, one, order[id(one)] + 1)
     hidden = len(scored) - len(chosen)
-    figure.suptitle(title + (f" ({hidden} quieter streams not shown)" if hidden else ""))
+    figure.suptitle(in_font(title) + (f" ({hidden} quieter streams not shown)" if hidden else ""))
     return figure
 
 
-def _panel(axes: Any, one: Scored) -> None:
+def _panel(axes: Any, one: Scored, number: int) -> None:
     times = drawable(one.timestamps)
     kept = _kept(one.final_score)
     if one.labels is not None:
@@ -150,7 +174,7 @@ def _panel(axes: Any, one: Scored) -> None:
     axes.plot(times[alarms], one.final_score[alarms], ".", color=COLOURS["alarm"], markersize=3)
     axes.set(ylim=(0, 1.02))
     name = one.asset_id + (f" / {one.sensor_id}" if one.sensor_id else "")
-    axes.set_ylabel(name, fontsize=8)
+    axes.set_ylabel(in_font(name, f"stream {number}"), fontsize=8)
     axes.tick_params(labelsize=7)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from training.cli.common import listed, new_table
 from training.data.checks import HIGH, LOW, MEDIUM, Finding
 from training.data.quality import Quality, StreamQuality
 from training.data.sources import TrainingData
-from training.evaluation.plots import MAX_POINTS, drawable, new_figure
+from training.evaluation.plots import MAX_POINTS, drawable, in_font, new_figure
 
 _MAX_STREAMS = 30
 _MAX_FINDINGS = 60
@@ -87,13 +88,20 @@ def write_page(path: Path, quality: Quality, data: TrainingData) -> None:
     parts += [f"<li>{escape(line)}" for line in sentences(quality)]
     parts += [f"<li>note: {escape(note)}" for note in quality.notes]
     parts.append("</ul>")
+    numbered = _numbered(data.feature_names[:_MAX_DRAWN])
     for number, stream in enumerate(quality.streams[:_MAX_PICTURES]):
         picture = base64.b64encode(_picture(data, number)).decode()
         parts.append(
-            f"<h2>{escape(stream.name)}</h2>"
+            f"<h2>{escape(stream.name)}</h2>{numbered}"
             f'<img alt="{escape(stream.name)} over time" src="data:image/png;base64,{picture}">'
         )
     path.write_text("\n".join(parts) + "</html>\n", encoding="utf-8")
+
+
+def _numbered(names: Sequence[str]) -> str:
+    """Return the features that a picture shows by number, since its font lacks their characters."""
+    shown = [f"#{i + 1} {name}" for i, name in enumerate(names) if in_font(name[:20], "") == ""]
+    return f"<p>{escape(', '.join(shown))}</p>" if shown else ""
 
 
 def _picture(data: TrainingData, number: int) -> bytes:
@@ -107,7 +115,7 @@ def _picture(data: TrainingData, number: int) -> bytes:
         values = stream.values[::step, column]
         shown = np.where(np.abs(values) < 1e30, values, np.nan)
         axes.plot(drawable(stream.timestamps[::step]), shown, ".", color="#346", markersize=1.5)
-        axes.set_ylabel(name[:20].replace("$", r"\$"), fontsize=7, rotation=0, ha="right")
+        axes.set_ylabel(in_font(name[:20], f"#{column + 1}"), fontsize=7, rotation=0, ha="right")
         axes.tick_params(labelsize=7)
     out = io.BytesIO()
     figure.savefig(out, format="png")

@@ -32,3 +32,23 @@ def test_a_page_and_a_timeline_are_drawn_whatever_the_times(tmp_path: Path, end:
         )  # fmt: skip
         plots.save(plots.timeline([scored], "x"), tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_that_the_font_cannot_draw_are_numbered(tmp_path: Path) -> None:
+    times = np.datetime64("2026-03-15", "us") + np.arange(100) * np.timedelta64(1, "m")
+    values = np.random.default_rng(0).normal(size=(100, 3))
+    labels = np.ones(100, np.int8)
+    data = TrainingData(
+        ["振动", "flow $x", "流量"], [Stream("泵一", None, times, values, labels)], "x"
+    )
+    write_page(tmp_path / "page.html", assess(data), data)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h2>泵一</h2><p>#1 振动, #3 流量</p><img" in page
+    scored = Scored(
+        "泵一", None, times, np.zeros(100), np.ones(100), np.ones(100), np.zeros(100, bool), {},
+        labels,
+    )  # fmt: skip
+    plots.save(plots.timeline([scored], "组 1"), tmp_path / "x.png")
+    assert plots.in_font("振 $1") == r"? \$1"
+    assert plots.in_font("Öl °C [m³/h]", "#1") == "Öl °C [m³/h]"
