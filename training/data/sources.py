@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from datasets import FileFormat, Stream, StreamKey, files_of, load_files, names_in
-from errors import DatasetError, TrainingError
+from errors import DatasetError, InputError, TrainingError
 from models.arrays import Bools
 from models.fitting.options import FitOptions
-from schemas import LookAlikes
+from schemas import LookAlikes, check_name
 
 log = logging.getLogger(__name__)
 
 SIMULATED = "simulated"
 POSTGRESQL = "postgresql"
+#: Files that a folder may hold beside those that are read as one set of streams.
+_NOT_JOINED: Final = {
+    ".npz": "a matrix is read alone (--data FILE.npz)",
+    ".xls": "save the sheet as CSV",
+    ".xlsx": "save the sheet as CSV",
+    ".xlsm": "save the sheet as CSV",
+}
 #: Asset id of a bare matrix: one stream in row order, one reading per minute.
 MATRIX_ASSET = "matrix"
 
@@ -147,14 +156,20 @@ def from_files(
     paths = files_of(spec)
     if not paths:
         raise DatasetError(f"no file matches {spec!r}; expected simulated, postgresql or a file")
-    if len(paths) == 1 and paths[0].suffix == ".npz":
-        return from_matrix(paths[0])
+    if len(paths) == 1 and paths[0].suffix.lower() == ".npz":
+        data = from_matrix(paths[0])
+        return data if features is None else select(data, features)
+    folder = Path(spec)
+    left = [name for name in sorted(folder.iterdir()) if name.suffix.lower() in _NOT_JOINED
+            ] if folder.is_dir() else []  # fmt: skip
     other = group_column if group_column not in (None, "asset_id", "sensor_id") else None
     found = load_files(paths, features, form, group=other)
     shown = str(paths[0]) if len(paths) == 1 else f"{spec} ({len(paths)} files)"
+    notes = [f"left out: {name.name}: {_NOT_JOINED[name.suffix.lower()]}" for name in left]
     return TrainingData(
-        found.feature_names, found.streams, shown, column=found.groups, notes=tuple(found.notes)
-    )
+        found.feature_names, found.streams, shown, column=found.groups,
+        notes=(*notes, *found.notes),
+    )  # fmt: skip
 
 
 def from_matrix(path: Path) -> TrainingData:
@@ -167,14 +182,21 @@ def from_matrix(path: Path) -> TrainingData:
     DatasetError
         The file is not such an archive, or the numbers of names and columns differ.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            values = np.asarray(archive["values"], np.float64)
-            names = [str(name) for name in archive["names"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise DatasetError(f"{path.name}: no matrix with 'values' and 'names': {error}") from None
+    found, names = _arrays(path)
+    if found.dtype.kind not in "biuf":
+        raise DatasetError(f"{path.name}: values are {found.dtype}, not real numbers")
+    values = found.astype(np.float64)
     if values.ndim != 2 or values.shape[1] != len(names) or not len(names):
         raise DatasetError(f"{path.name}: values {values.shape} do not fit {len(names)} names")
+    if not len(values):
+        raise DatasetError(f"{path.name}: holds no rows")
+    for name in names:
+        try:
+            check_name(name, "names")
+        except InputError as error:
+            raise DatasetError(f"{path.name}: {error.message}", field="names") from None
+        if names.count(name) > 1:
+            raise DatasetError(f"{path.name}: the name {name!r} appears twice", field=name)
     if np.isinf(values).any():
         row, at = (int(i) for i in np.argwhere(np.isinf(values))[0])
         raise DatasetError(f"{path.name}: row {row + 1}: {names[at]} is not finite")
@@ -182,6 +204,24 @@ def from_matrix(path: Path) -> TrainingData:
     times = start + np.arange(len(values)) * np.timedelta64(60, "s")
     stream = Stream(MATRIX_ASSET, None, times, values)
     return TrainingData(names, [stream], f"matrix {values.shape[0]} x {len(names)}", timed=False)
+
+
+def _arrays(path: Path) -> tuple[Any, list[str]]:
+    """Return the arrays ``values`` and ``names`` of an archive."""
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is a single array, not an .npz")
+            values, names = archive["values"], archive["names"]
+        if names.ndim != 1:
+            raise ValueError(f"names have the shape {names.shape}")
+        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+        return values, texts
+    except (
+        OSError, ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        raise DatasetError(f"{path.name}: no matrix with 'values' and 'names': {error}") from None
 
 
 def from_simulation(*, seed: int = 0, quick: bool = False) -> TrainingData:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -187,3 +189,49 @@ def test_the_zone_of_a_files_times_is_the_clock_of_its_seasons() -> None:
     assert with_clock(FitOptions(), None).seasonality == "auto"
     for asked in ("none", "Asia/Tokyo"):
         assert with_clock(FitOptions(seasonality=asked), "Europe/Berlin").seasonality == asked
+
+
+def archive(**arrays: Any) -> bytes:
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    return out.getvalue()
+
+
+V, AB = np.ones((50, 2)), np.array(["a", "b"])
+NO_MATRIX = {
+    "cut short": (archive(values=V, names=AB)[:300], "no matrix"),
+    "of no bytes": (b"", "no matrix"),
+    "damaged": (archive(values=V, names=AB).replace(V[:9].tobytes(), bytes(144)), "no matrix"),
+    "one name": (archive(values=V, names=np.array("a")), "no matrix .* shape"),
+    "no rows": (archive(values=V[:0], names=AB), "holds no rows"),
+    "a name twice": (archive(values=V, names=AB[[0, 0]]), "'a' appears twice"),
+    "complex": (archive(values=V * 1j, names=AB), "complex128, not real numbers"),
+    "no name": (archive(values=V, names=np.array(["a", ""])), "names: '' is not text"),
+    "three names": (archive(values=V, names=np.array(list("abc"))), "do not fit 3 names"),
+    "infinite": (archive(values=np.full((50, 2), np.inf), names=AB), "row 1: a is not finite"),
+}
+
+
+@pytest.mark.parametrize(("content", "problem"), NO_MATRIX.values(), ids=NO_MATRIX)
+def test_what_is_no_matrix_is_refused_by_name(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "m.npz").write_bytes(content)
+    with pytest.raises(DatasetError, match=f"^m.npz: .*{problem}"):
+        load_data(str(tmp_path / "m.npz"))
+
+
+def test_names_of_a_matrix_may_be_bytes_and_features_are_chosen(tmp_path: Path) -> None:
+    (tmp_path / "m.npz").write_bytes(archive(values=V * [1, 2], names=AB.astype(bytes)))
+    assert load_data(str(tmp_path / "m.npz")).feature_names == ["a", "b"]
+    chosen = load_data(str(tmp_path / "m.npz"), features="b")
+    assert (chosen.feature_names, chosen.streams[0].values[0]) == (["b"], [2])
+    with pytest.raises(TrainingError, match="column 'c' is missing"):
+        load_data(str(tmp_path / "m.npz"), features="c")
+
+
+def test_what_a_folder_holds_besides_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "P,S,2026-01-01T00:00:00Z,1,2")
+    (tmp_path / "m.npz").write_bytes(archive(values=V, names=AB))
+    (tmp_path / "b.xlsx").write_bytes(b"")
+    notes = load_data(str(tmp_path)).notes
+    assert any("left out: m.npz: a matrix is read alone" in note for note in notes)
+    assert any("left out: b.xlsx: save the sheet as CSV" in note for note in notes)
