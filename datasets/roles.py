@@ -471,14 +471,19 @@ def _streams(columns: Columns, roles: Roles) -> list[tuple[str, ...]]:
     return [tuple(columns.cells[p][row] for p in keys) for row in range(len(columns.cells[0]))]
 
 
-def _repeated(columns: Columns, roles: Roles, day: int) -> bool:
-    """Return whether many sampled readings of a stream have the same cell in a column."""
-    keys = list(zip(_streams(columns, roles), columns.cells[day], strict=True))
+def _repeated(columns: Columns, roles: Roles, *times: int) -> bool:
+    """Return whether many sampled readings of a stream have the same cells in some columns."""
+    cells = (columns.cells[p] for p in times)
+    keys = list(zip(_streams(columns, roles), *cells, strict=True))
     return many_share(keys, list(zip(*columns.cells, strict=True)))
 
 
 def _check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
     """Refuse dates without a time of day that many readings share, unless the caller chose them."""
+    if len(roles.times) == 2 and _repeated(columns, roles, *roles.times):
+        names = " and ".join(repr(columns.names[p]) for p in roles.times)
+        roles.notes.append(f"columns {names} do not tell all readings of a stream apart: is a part"
+                           " of the time of day in another column?")  # fmt: skip
     if len(roles.times) != 1 or form.time_unit is not None:
         return
     day = roles.times[0]
@@ -496,6 +501,13 @@ def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
     """Return the error for a column of dates that many readings share."""
     day = roles.times[0]
     others = [p for p, name in enumerate(columns.names) if p != day and may_be_time(name)]
+    if len(others) > 1 and all(_repeated(columns, roles, day, p) for p in others):
+        names = " and ".join(repr(columns.names[p]) for p in others[:4])
+        return DatasetError(
+            f"column {columns.names[day]!r} holds dates only, and the time of day is in {names}"
+            " together: write it in one column, as HH:MM:SS",
+            field="timestamp",
+        )
     return _dates_only(columns, day, others)
 
 

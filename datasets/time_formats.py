@@ -28,8 +28,8 @@ _HOURS: Final = (
 )  # fmt: skip
 _BETWEEN: Final = (" ", "T", ", ", "_", "-", ":")
 _WHOLE: Final = ("%b %d %H:%M:%S %Y",)
-#: 14 digits, more than any count of seconds or milliseconds since 1970 has today.
-_COMPACT: Final = re.compile(r"(19|20)\d{12}")
+#: 14 or 12 digits, which no count of seconds or milliseconds since 1970 has in our days.
+_COMPACT: Final = re.compile(r"(19|20)\d{10}(\d\d)?")
 #: A weekday before a date, and a zone after a time, as in RFC 2822 and C's ctime.
 _WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
 ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
@@ -91,7 +91,8 @@ def _formats(text: str) -> list[str]:
 
 def _dates_and_times(text: str) -> list[str]:
     if _COMPACT.fullmatch(text):
-        return ["%Y%m%d%H%M%S"]
+        compact = "%Y%m%d%H%M%S" if len(text) == 14 else "%Y%m%d%H%M"
+        return [compact] if reads(compact, text) else []
     found = [form for form in (*_DAYS, *_WHOLE) if reads(form, text)]
     for gap in _BETWEEN:
         for at in (match.start() for match in re.finditer(re.escape(gap), text)):

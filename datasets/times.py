@@ -45,6 +45,8 @@ _NO_TIME: Final = np.timedelta64(0, "us")
 #: Share of the rows that may be mistyped, and the rows that decide on the order of day and month.
 _FEW_ODD: Final = 0.01
 _SHOWN: Final = 200_000
+#: A time of day of digits only, behind a date.
+_COMPACT_END: Final = re.compile(r"(?<=[ T,_])%H%M(%S)?$")
 #: The time of day behind or before a date.
 _OF_DAY: Final = re.compile(
     r"[ T,_:-]+\d{1,2}[:.h]\d\d.*$|^\d{1,2}:\d\d\S*( [AaPp][Mm])?\s+|[ T]\d{4}(\d\d)?$"
@@ -261,6 +263,10 @@ def second_hour(times: Times, twice: Flags, second: np.datetime64 | None = None)
         back = np.where(steps >= -2 * _HOUR, np.minimum(steps, _NO_TIME), _NO_TIME)
         turn = int(back.argmin())
         if back[turn] == _NO_TIME:
+            pairs = _in_pairs(times[visit])
+            if pairs is not None:  # sorted by the local clock
+                again[visit[pairs]] = True
+                continue
             equal = [i for i in range(len(visit)) if steps[i] == _NO_TIME
                      and _alone_in_its_hour(times, int(visit[i]))]  # fmt: skip
             turn = equal[0] if equal else len(visit)
@@ -269,6 +275,12 @@ def second_hour(times: Times, twice: Flags, second: np.datetime64 | None = None)
                 turn = 0 if leave - came == _HOUR else turn  # as far from both in UTC
         again[visit[turn:]] = True
     return again
+
+
+def _in_pairs(times: Times) -> Flags | None:
+    """Return the second of each two equal times (n,); None unless all occur exactly twice."""
+    same = np.append(False, np.diff(times) == _NO_TIME)
+    return same if len(times) > 2 and np.array_equal(same, np.arange(len(times)) % 2 == 1) else None
 
 
 def _alone_in_its_hour(times: Times, at: int) -> bool:
@@ -478,6 +490,10 @@ def _formatted(column: Any, form: str, first: int) -> tuple[Times, Flags]:
     text = pd.Series(pc.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False))
     found = pd.Series(np.full(len(text), "NaT", "datetime64[us]"))
     local = np.zeros(len(text), bool)
+    if compact := _COMPACT_END.search(form):  # 930 is 0930, not 93:0
+        width = 2 * compact[0].count("%")
+        short = rf"(?<=[ T,_])\d{{1,{width - 1}}}$"
+        text = text.str.replace(short, lambda digits: digits[0].zfill(width), regex=True)
     for each in (form, *lesser(form)):
         left = found.isna() & text.notna()
         if not left.any():

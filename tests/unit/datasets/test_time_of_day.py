@@ -181,3 +181,22 @@ def test_one_mistyped_hour_is_left_out_and_changes_no_other(load: Load, row: int
     data = load(apart(frame, "Hour", hours))
     same(data, frame.drop([row, row + 1, row + 2]))
     assert any(f"row {row + 1}: timestamp" in note for note in data.notes)
+
+
+def test_hours_and_minutes_in_two_columns_are_refused(load: Load) -> None:
+    frame = plant()
+    three = apart(frame, "Hour", frame.timestamp.dt.hour).assign(Minute=frame.timestamp.dt.minute)
+    with pytest.raises(DatasetError, match="in 'Hour' and 'Minute' together: write it in one"):
+        load(three)
+    data = load(three, columns={"timestamp": "Date+Hour"})
+    assert any("do not tell all readings of a stream apart" in note for note in data.notes)
+
+
+def test_digits_may_lack_their_leading_zeros_where_the_format_is_named(load: Load) -> None:
+    frame = plant()
+    digits = (frame.timestamp.dt.hour * 100 + frame.timestamp.dt.minute).astype(str)
+    bare = frame.assign(timestamp=frame.timestamp.dt.strftime("%d.%m.%Y ") + digits)
+    same(load(bare, time_format="%d.%m.%Y %H%M"), frame)
+    with pytest.raises(DatasetError, match="--time-format gives its format"):
+        load(bare)
+    same(load(frame.assign(timestamp=frame.timestamp.dt.strftime("%Y%m%d%H%M"))), frame)

@@ -161,6 +161,12 @@ def test_local_times_become_utc_however_they_are_cut(minutes: int, size: int) ->
     np.testing.assert_array_equal(np.concatenate(parts), utc)
 
 
+def test_readings_sorted_by_the_local_clock_have_the_second_hour_in_pairs() -> None:
+    utc, local = berlin("2024-10-26T00:00", 288, 10)
+    found = LocalTime("Europe/Berlin").utc("A", np.sort(local))
+    np.testing.assert_array_equal(np.sort(found), utc)
+
+
 def test_overlapping_exports_pass_the_second_hour_twice() -> None:
     utc, local = berlin("2024-10-26T00:00", 288, 10)
     both = LocalTime("Europe/Berlin").utc("A", np.concatenate([local, local]))
