@@ -175,7 +175,6 @@ def open_file(
         )
         roles = find_roles(source.columns, form, wanted, group, asset)
         _settle_times(source, roles)
-        _settle_times(source, roles)
         cells = [pa.array(source.columns.cells[index], pa.string()) for index in roles.times]
         if len(cells) > 1:
             cells = [joined(cells, roles.time_kind)]

@@ -25,7 +25,7 @@ _DELIMITERS: Final = (";", "\t", "|", ",", BLANKS)
 #: Characters that never occur in text, but do in bytes decoded by mistake.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\ufeff\ufffe\uffff]")
 #: A block of zeros within a file, left by a logger that lost power while it wrote.
-_LOST_BLOCK: Final = re.compile(r"\x00{16,}")
+_LOST_BLOCK: Final = re.compile(r"\x00{4,}")
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _MAX_PREAMBLE: Final = 30
 #: Rows whose cells are compared with a line of names, which may be a reading instead.
@@ -88,7 +88,8 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     names = [_one_line(name) for name in names]
     if trim or delimiter == BLANKS:
         rows = [[cell.strip() for cell in row] for row in rows]
-    _check_names(path, names, rows, form)
+    above = table[top - 1] if top and len(table[top - 1]) > 1 else []
+    _check_names(path, names, rows, form, above)
     if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows):
         names.append("")  # every row ends with a separator, but the line of names does not
     if form.header and len(rows) > 1 and _units(rows[0]) and not _units(rows[1]):
@@ -103,6 +104,8 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
 def _lines(path: Path, form: FileFormat) -> tuple[list[str], str]:
     """Return the first lines of a text file, and its encoding."""
     start, whole = sample(path)
+    if start.startswith(bytes(4)):
+        start = start.lstrip(b"\0")
     encoding = form.encoding or encoding_of(start)
     try:
         text = start.decode(encoding, errors="strict" if whole else "ignore").lstrip("\ufeff")
@@ -179,9 +182,27 @@ def _first_row(table: Sequence[Sequence[str]]) -> int:
 
 
 def _check_names(
-    path: Path, names: Sequence[str], rows: Sequence[Sequence[str]], form: FileFormat
+    path: Path,
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    form: FileFormat,
+    above: Sequence[str],
 ) -> None:
-    """Reject a line of names that is a reading: all numbers, or of the same kinds as the rows."""
+    """Reject a line of names that is a reading: all numbers, or of the same kinds as the rows.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    names
+        Cells of the line of names.
+    rows
+        The rows below it.
+    form
+        Format options given by the caller.
+    above
+        Cells of the line above it, which has another number of fields.
+    """
     given = {*form.columns.values(), form.label}
     named = any(is_known_name(name) or name in given for name in names)
     if not form.header or len(names) < 2 or named:
@@ -192,10 +213,14 @@ def _check_names(
         what = f"a reading ({', '.join(names)[:80]})"
     else:
         return
+    hint = "--no-header calls the columns 1, 2, ..."
+    if above:
+        hint = (
+            f"the line above it ({', '.join(above)[:80]}) has {len(above)} fields instead of"
+            f" {len(names)}: correct it, or {hint}"
+        )
     raise DatasetError(
-        f"{path.name}: its first line holds {what}, not column names: --no-header calls the"
-        " columns 1, 2, ...",
-        field="header",
+        f"{path.name}: its first line holds {what}, not column names: {hint}", field="header"
     )
 
 

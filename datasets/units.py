@@ -62,7 +62,7 @@ def mixed_scales(cells: Collection[str]) -> tuple[str, str] | None:
         if ONE_OF * len(alone) > len(filled):
             return shown[unit], alone[0]
     for unit, other in combinations(shown, 2):
-        if _base(unit) == _base(other):
+        if _bases(unit) & _bases(other):
             return shown[unit], shown[other]
     return None
 
@@ -97,11 +97,10 @@ def _is_bare(cell: str) -> bool:
     return any(is_number(cell, sign) for sign in ".,")
 
 
-def _base(unit: str) -> str:
-    """Return what a unit measures, without its scale."""
-    if match := _PREFIXED.fullmatch(unit):
-        return match["base"]
-    return "" if _ALONE.fullmatch(unit) else unit
+def _bases(unit: str) -> set[str]:
+    """Return what a unit may measure without its scale: m may be metres, or thousandths."""
+    match = _PREFIXED.fullmatch(unit)
+    return {unit, *([match["base"]] if match else []), *([""] if _ALONE.fullmatch(unit) else [])}
 
 
 def _unit(cell: str) -> str:

@@ -315,7 +315,7 @@ def test_what_a_power_cut_leaves_at_the_end_is_no_reading(tmp_path: Path) -> Non
     assert len(datasets.load(path).streams[0].values) == 200
 
 
-@pytest.mark.parametrize("zeros", [512, 4096])
+@pytest.mark.parametrize("zeros", [8, 512, 4096])
 def test_a_block_of_zeros_within_a_file_costs_one_line(tmp_path: Path, zeros: int) -> None:
     rows = "".join(f"A,2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z,{i}.5\n" for i in range(900))
     content = bytearray(f"asset_id,timestamp,f\n{rows}".encode())
@@ -1006,7 +1006,7 @@ def test_numbers_are_read_without_the_unit_in_their_cells(
 @pytest.mark.parametrize(
     ("one", "other"),
     [("1.205 K", "998"), ("50.1%", "0.503"), ("122 °F", "51"), ("122 °F", "51 °C"),
-     ("1.2 K", "1 M"), ("0.9 kW", "870 W"), ("122 °F", "0")],
+     ("1.2 K", "1 M"), ("1.2 Mil", "9 K"), ("5 mm", "0.1 m"), ("0.9 kW", "870 W"), ("122 °F", "0")],
 )  # fmt: skip
 def test_numbers_that_are_scaled_differently_are_refused(load: Load, one: str, other: str) -> None:
     cells = [one if i % 3 else other for i in range(900)]

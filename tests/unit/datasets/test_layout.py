@@ -101,6 +101,13 @@ def test_a_first_line_that_is_a_reading_names_no_columns(read: Read, first: str)
     assert read(f"asset_id;2;3\n{rows}").names == ["asset_id", "2", "3"]
 
 
+def test_a_line_of_names_with_a_field_too_many_is_pointed_at(read: Read) -> None:
+    with pytest.raises(
+        DatasetError, match=r"the line above it \(a, b, c\) has 3 fields instead of 2"
+    ):
+        read("a;b;c\n2026-01-01;1.5\n2026-01-02;2.5\n2026-01-03;2.5\n")
+
+
 def test_names_that_are_numbers_are_names_above_other_kinds_of_cells(read: Read) -> None:
     spectrum = "Unit;When;0.5;1.0\n" + "P1;2026-01-01;7.5;8\n" * 3
     assert read(spectrum).names == ["Unit", "When", "0.5", "1.0"]
