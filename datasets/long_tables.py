@@ -13,7 +13,6 @@ from statistics import median
 from typing import Final
 
 from datasets.numbers import is_number
-from datasets.unreadable import ONE_OF
 
 #: Names, in lower case without punctuation, of columns that name the sensor in a long table.
 _SENSOR: Final = re.compile(
@@ -31,8 +30,12 @@ _MACHINE: Final = re.compile(
     "vehicle|truck|wtg|anlagen?|aggregat|gerät|geraet|appareil|maquina|macchina)"
     "(?P<suffix>id|no|nr|num|number|name|nummer|code|key|serial|sn|tag)?"
 )
-#: Most of the readings of one time, one in so many, that may occur twice in a long table.
-_TWICE: Final = 10
+#: Share of the readings, one in so many, that must have their time in common with others.
+_SHARED: Final = 10
+#: Readings of one time have equal cells so many times more rarely than by chance.
+_RARER: Final = 4
+#: And are that rare by chance in one of some 20,000 files, exp(-20 / 2).
+_SURE: Final = 20
 _MOST_KINDS: Final = 1000
 
 
@@ -78,15 +81,25 @@ def tells_apart(keys: Sequence[Hashable], cells: Sequence[str], number: bool) ->
     """
     count = Counter(keys)
     rows = [(key, cell) for key, cell in zip(keys, cells, strict=True) if count[key] > 1 and cell]
-    if _TWICE * len(rows) < len(keys):
+    if _SHARED * len(rows) < len(keys):
         return False
-    pairs = set(rows)
-    kinds = Counter(cell for _, cell in pairs)
+    pairs = Counter(rows)
+    kinds = Counter(cell for _, cell in rows)
     if not 1 < len(kinds) <= len(rows) / 3:
         return False
-    regular = 2 * median(kinds.values()) >= len({key for key, _ in pairs})
-    twice = len(rows) - len(pairs)
-    return (regular and _TWICE * twice <= len(rows)) or (not number and ONE_OF * twice <= len(rows))
+    equal = sum(map(_pairs, pairs.values()))
+    if not number and not equal:
+        return True
+    chance = sum((n / len(rows)) ** 2 for n in kinds.values())
+    expected = chance * sum(_pairs(n) for n in Counter(key for key, _ in rows).values())
+    rare = (expected - equal) ** 2 > _SURE * expected  # Chernoff's bound on a count of Poisson
+    times = Counter(cell for _, cell in pairs)
+    regular = 2 * median(times.values()) >= len({key for key, _ in pairs})
+    return _RARER * equal <= expected and rare and (regular or not number)
+
+
+def _pairs(n: int) -> int:
+    return n * (n - 1) // 2
 
 
 def several(streams: Sequence[Hashable], cells: Sequence[str]) -> bool:

@@ -153,6 +153,9 @@ def test_a_number_must_occur_at_most_times_to_tell_readings_apart() -> None:
     assert tells_apart(times, some, number=False)
     assert not tells_apart(times, some, number=True)
     assert not tells_apart(times, ["1", "1"] * 100, number=False)
+    # three states that differ at 17 of 20 times do so by chance; at 195 of 200 they do not
+    assert not tells_apart(times[:40], ["a", "b"] * 14 + ["a", "c"] * 3 + ["b"] * 6, number=False)
+    assert tells_apart(times, ["a", "b"] * 95 + ["b"] * 10, number=False)
     assert not tells_apart(list(range(200)), ["1", "2"] * 100, number=False)
 
 
