@@ -58,8 +58,12 @@ def _pointed(x: Floats) -> Floats:
     return _digits(np.round(x * 100, 6))
 
 
+def _days(x: Floats) -> Floats:
+    return np.where(x <= 1, np.round(x * _DAY_S), np.nan)
+
+
 def _hours(x: Floats) -> Floats:
-    return np.where(x <= 24, np.round(x * 3600, 3), np.nan)
+    return np.where(x <= 24, np.round(x * 3600), np.nan)
 
 
 def _minutes(x: Floats) -> Floats:
@@ -72,12 +76,12 @@ def _seconds(x: Floats) -> Floats:
 
 #: What a number may mean -> how it becomes seconds of the day.
 KINDS: Final[dict[str, Callable[[Floats], Floats]]] = {
-    "hours": _hours, "HH.MM": _pointed, "HHMM": _digits, "HHMMSS": _six_digits,
-    "minutes of the day": _minutes, "seconds of the day": _seconds,
+    "fractions of the day": _days, "hours": _hours, "HH.MM": _pointed, "HHMM": _digits,
+    "HHMMSS": _six_digits, "minutes of the day": _minutes, "seconds of the day": _seconds,
 }  # fmt: skip
 _BY_NAME: Final = (
     (_HOUR, ("hours", "HHMM", "HHMMSS", "HH.MM")),
-    (_TIME, ("hours", "HH.MM", "HHMM", "HHMMSS", "minutes of the day", "seconds of the day")),
+    (_TIME, tuple(KINDS)),
     (_MINUTE, ("minutes of the day",)),
     (_SECOND, ("seconds of the day",)),
 )
@@ -148,8 +152,10 @@ def kinds_of(
 
 def _fits(kind: str, values: Floats) -> bool:
     fractions = np.round(values % 1, 6)
-    if kind == "hours" and 0 < fractions.max() < 0.6:
-        return False  # 5.30 may be half past five
+    if kind == "hours" and (0 < fractions.max() < 0.6 or (fractions.any() and values.max() <= 1)):
+        return False  # 5.30 may be half past five, and 0.25 a quarter of the day
+    if kind == "fractions of the day" and not fractions.any():
+        return False
     return bool(np.isnan(KINDS[kind](values)).mean() <= _ODD)
 
 

@@ -48,9 +48,7 @@ _SHOWN: Final = 200_000
 #: A time of day of digits only, behind a date.
 _COMPACT_END: Final = re.compile(r"(?<=[ T,_])%H%M(%S)?$")
 #: The time of day behind or before a date.
-_OF_DAY: Final = re.compile(
-    r"[ T,_:-]+\d{1,2}[:.h]\d\d.*$|^\d{1,2}:\d\d\S*( [AaPp][Mm])?\s+|[ T]\d{4}(\d\d)?$"
-)
+_OF_DAY: Final = r"[ T,_:-]+\d{1,2}[:.h]\d\d.*$|^\d{1,2}:\d\d\S*( [AaPp][Mm])?\s+|[ T]\d{4}(\d\d)?$"
 #: What ends an ISO 8601 time that is not local.
 _OFFSET: Final = re.compile(r"(Z|z|[+-]\d\d(:?\d\d)?)\s*$")
 #: The times that Python knows, less a day for time zones.
@@ -98,8 +96,7 @@ class Clock:
                 " numbers since 1970, --time-unit row a count of readings",
                 field="timestamp",
             )
-        column = pc.replace_substring_regex(column, f"[{ODD_BLANKS}]", " ")
-        column = pc.replace_substring_regex(column, POINTED_HALF, r" \1m")
+        column = _tidied(column)
         late = pc.fill_null(pc.match_substring_regex(column, _MIDNIGHT), False)
         if pc.any(late).as_py():
             column = pc.replace_substring_regex(column, _MIDNIGHT, r"\100\2")
@@ -359,6 +356,12 @@ def half_day_clock(times: Times) -> int | None:
     return None
 
 
+def _tidied(column: Any) -> Any:
+    """Return texts with plain blanks, and with AM and PM without points, as `tidy` does."""
+    column = pc.replace_substring_regex(column, f"[{ODD_BLANKS}]", " ")
+    return pc.replace_substring_regex(column, POINTED_HALF, r" \1m")
+
+
 def _is_text(column: Any) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
@@ -389,7 +392,7 @@ def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
     text = pd.Series(shown)
     read = {form: pd.to_datetime(text, format=form, errors="coerce") for form in left}
     for form, times in read.items():
-        for each in lesser(form):
+        for each in lesser(form) if times.isna().any() else ():
             times = times.fillna(pd.to_datetime(text, format=each, errors="coerce"))
         read[form] = times
     soon = datetime.now(UTC).year + 1
@@ -412,15 +415,15 @@ def _unread(
     unread = dict.fromkeys(formats, 0)
     rows = 0
     for column in columns:
-        cells = [tidy(cell.strip()) for cell in column.to_pylist() if cell and cell.strip()]
-        cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", cell) for cell in cells]
-        rows += len(cells)
-        shown += cells[: _SHOWN - len(shown)]
-        days: dict[str, tuple[str, int]] = {}  # one cell per day is enough
-        for cell in cells:
-            day = _OF_DAY.sub("", cell)
-            days[day] = cell, days.get(day, ("", 0))[1] + 1
-        for cell, n in days.values():
+        text = pc.utf8_trim_whitespace(_tidied(column.drop_null()))
+        text = pc.replace_substring_regex(text, _MIDNIGHT, r"\100\2")
+        text = text.filter(pc.not_equal(text, ""))
+        rows += len(text)
+        shown += text.slice(0, _SHOWN - len(shown)).to_pylist()
+        days = pc.replace_substring_regex(text, _OF_DAY, "").dictionary_encode().indices
+        # one cell per day is enough
+        _, first, counts = np.unique(days.to_numpy(), return_index=True, return_counts=True)
+        for cell, n in zip(text.take(pa.array(first)).to_pylist(), counts.tolist(), strict=True):
             for form in formats:
                 unread[form] += 0 if reads_somehow(form, cell) else n
         good = [form for form in formats if unread[form] - min(unread.values()) <= _FEW_ODD * rows]

@@ -81,6 +81,8 @@ NUMBERS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "HH.MM": ("10min", "Time", lambda at: (at.hour + at.minute / 100).round(2)),
     "seconds": ("10min", "Seconds", lambda at: at.hour * 3600 + at.minute * 60),
     "seconds of another name": ("10min", "time", lambda at: at.hour * 3600 + at.minute * 60),
+    "fractions of the day": ("10min", "Time", lambda at: ((at.hour * 60 + at.minute) / 1440)
+                             .round(6)),
     "minutes": ("10min", "Minute", lambda at: at.hour * 60 + at.minute),
 }  # fmt: skip
 
