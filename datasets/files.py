@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,10 @@ def bare_name(path: Path) -> str:
 
 @dataclass(slots=True)
 class OpenFile:
-    """A file with known column roles; ``notes`` is complete once ``chunks`` is consumed."""
+    """A file with known column roles; ``notes`` is complete once ``chunks`` is consumed.
+
+    ``labels`` counts the labels of some rows, spread over the file.
+    """
 
     path: Path
     names: list[str]
@@ -80,6 +84,7 @@ class OpenFile:
     _reader: ChunkReader
     _lines: Unreadable
     _notes: list[str] = field(default_factory=list)
+    labels: Mapping[str, int] = field(default_factory=dict)
 
     def without_far(self) -> Iterator[Chunk]:
         """Yield the chunks without implausible times that are years from the rows before."""
@@ -188,10 +193,11 @@ def open_file(
         nulls = Nulls(form.null, decimals.usual)
         reader = ChunkReader(roles, clock, decimals, nulls, source.trim)
         notes = [*source.notes, *roles.notes]
+        labels = [] if roles.label is None else source.columns.seen.spread.get(roles.label, [])
     counted = not roles.times
     return OpenFile(
         path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, source.lines,
-        notes,
+        notes, Counter(labels),
     )  # fmt: skip
 
 

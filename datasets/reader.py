@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from datasets.columns import Chunk, Texts, distinct
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
-from datasets.labels import read_labels
+from datasets.labels import UNKNOWN, read_labels
 from datasets.times import (
     MADE_UP_START,
     MADE_UP_STEP,
@@ -111,16 +112,19 @@ def readings(
     file = open_file(Path(path), form, feature_names)
     zone = LocalTime(file.zone) if file.zone else None
     counts: dict[StreamKey, int] = {}
-    seen: dict[str, int] = {}
+    expected = Counter(file.labels)
+    counted: Counter[str] = Counter()
     notes: list[str] = []
     for chunk in file.without_far():
         times = datetimes(_whole_times(chunk, file, zone, counts))
         labels: list[int | None] = [None] * len(times)
         if chunk.labels is not None:
-            for code in chunk.labels.values:
-                seen[code] = seen.get(code, 0) + 1
-            meaning, notes = read_labels(seen, "label")
-            known = [meaning[value] for value in chunk.labels.values]
+            counted += _counts(chunk.labels)
+            # the whole file shows whether 1 is normal, the rows so far do not
+            missed = {text: count for text, count in counted.items() if text not in expected}
+            meaning, _ = read_labels({**expected, **missed}, "label")
+            _, notes = read_labels(counted, "label")
+            known = [meaning.get(value, UNKNOWN) for value in chunk.labels.values]
             labels = [_known(known, code) for code in chunk.labels.codes.tolist()]
         for row, values in enumerate(chunk.values.tolist()):
             features = {
@@ -266,6 +270,11 @@ def _labels(
         return None, notes
     table = np.array([*(meaning[value] for value in values), -1], np.int8)
     return np.split(table[codes], np.cumsum([len(p.codes) for p in parts])[:-1]), notes
+
+
+def _counts(labels: Texts) -> Counter[str]:
+    numbers = np.bincount(labels.codes + 1, minlength=len(labels.values) + 1)[1:]
+    return Counter(dict(zip(labels.values, numbers.tolist(), strict=True)))
 
 
 def _known(meaning: Sequence[int], code: int) -> int | None:

@@ -636,6 +636,21 @@ def test_no_broken_file_stops_a_folder(
     assert any(name in note and "left out" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("normal", [1, -1])
+def test_labels_row_by_row_are_those_of_the_whole_file(tmp_path: Path, normal: int) -> None:
+    labels = [normal] * 30_000 + [-normal] * 1000
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "asset_id,timestamp,f,anomaly\n"
+        + "".join(f"A,{1_767_225_600 + i},{i / 8},{label}\n" for i, label in enumerate(labels))
+    )
+    form = FileFormat(time_unit="s")
+    whole = datasets.load(path, None, form).streams[0].labels
+    assert whole is not None
+    assert (whole.sum(), whole[-1]) == (1000, 1)
+    assert [row.label for row in datasets.readings(path, form=form)] == whole.tolist()
+
+
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst", "zip"])
 def test_compressed_text(tmp_path: Path, suffix: str) -> None:
     values = readings()
