@@ -42,7 +42,7 @@ _PIECES: Final = 5  # pieces of a stream (or streams) half of which must visit a
 _MANY: Final = 10  # ... or at least this many
 _TELLS: Final = 0.05  # least share of the others' variance that a further indicator must explain
 _EXPLAINED: Final = 0.8  # least share of a feature's variance between conditions ...
-_FOLLOW: Final = 0.25  # ... for at least this share of the features
+FOLLOW: Final = 0.25  # ... for at least this share of the features
 _CONSTANT: Final = 0.01  # spread of a feature constant in each condition, as a share of the overall
 _PRIOR: Final = 20  # weight of the pooled spread, in readings
 _ROWS: Final = 5_000  # most readings used to compare candidate indicators
@@ -305,7 +305,7 @@ def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed
         total = np.maximum(winsorised_std(fresh)[others], 1e-300)
         left.append((winsorised_std(rest)[others] / total) ** 2)
     explained = 1.0 - np.mean(left, axis=0)
-    if not others or np.mean(explained >= _EXPLAINED) < _FOLLOW:
+    if not others or np.mean(explained >= _EXPLAINED) < FOLLOW:
         return Found()
     unit = made.spread[made.usual]
     kept: list[Fold] = [

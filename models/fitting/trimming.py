@@ -6,7 +6,8 @@ readings so that heavy tails of single readings do not count. It judges *events*
 the 80 % quantile. The height distribution of normal events is a generalised Pareto tail fitted to
 their lower three quarters, with a shape of at least 0, shrunk towards 0. An event is left out if it
 is higher than the highest event in all but one of a hundred clean training sets. Events at equal
-intervals are a cycle, not faults. A stream that always stands apart from the others, or always
+intervals are a cycle, not faults; events that reach the same level each time are an operating mode
+(:mod:`models.fitting.recurrence`). A stream that always stands apart from the others, or always
 scatters more, is of a kind of its own. A feature that hardly varies apart from the events is
 ignored here: bursts are its normal operation.
 
@@ -19,15 +20,16 @@ share, the highest events first: events that take up more are a way to operate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from models.arrays import Bools, Floats
+from models.arrays import Bools, Floats, Indices
 from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
-from models.fitting.distance import Scoring, fit_distance
+from models.fitting.distance import Scoring, distance, fit_rows
+from models.fitting.recurrence import MOVED, Event, recurring
 from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
@@ -45,6 +47,43 @@ _STEADY: Final = 0.25  # least share of a feature's deviation that must remain w
 #: If all events take up too much, only their parts above this share of the threshold are left out.
 _CORE: Final = 0.25
 _ROUNDS: Final = 8
+_DEVIATION: Final = 0.68  # quantile of a magnitude that is one standard deviation, robustly
+_NAMED: Final = 5  # most features of a mode in a note
+
+
+@dataclass(slots=True)
+class Unlabelled:
+    """Result of the search.
+
+    Parameters
+    ----------
+    faults : list of (n_i,)
+        Which readings of each stream belong to unlabelled faults.
+    modes : the events of each operating mode that recurs, which are no faults.
+    """
+
+    faults: list[Bools]
+    modes: list[list[Event]]
+
+
+@dataclass(slots=True)
+class _Search:
+    """Candidates for faults.
+
+    Parameters
+    ----------
+    faults : list of (n_i,)
+        Which readings lie in them, up to the allowed share.
+    events : stream, first reading, end and highest reading of all, whatever they take up.
+    height : threshold of the events' height.
+    rows : what decorrelates readings of the features ``use`` (d,).
+    """
+
+    faults: list[Bools]
+    events: list[tuple[int, int, int, int]]
+    height: float
+    use: Bools
+    rows: Scoring | None
 
 
 def without_faulty(
@@ -65,13 +104,17 @@ def without_faulty(
     kept = fit_scales(seen, data.names).kept
     if not max_share or not kept or drift_is_fault(data.streams):
         return data
-    masks = faulty([s[:, kept] for s in seen], max_share)
+    clock = None if data.timestamps is None else [t.astype(np.float64) for t in data.timestamps]
+    as_received = [s[:, kept] for s in data.streams]
+    found = find_faults([s[:, kept] for s in seen], max_share, clock, as_received)
+    notes = [_described(mode, data, kept) for mode in found.modes]
+    masks = found.faults
     gone = sum(int(mask.sum()) for mask in masks)
     if not gone:
-        return data
+        return replace(data, notes=[*data.notes, *notes])
     total = sum(map(len, masks))
     rows = row_ranges(np.flatnonzero(np.concatenate(masks)) + 1)
-    note = (
+    notes.append(
         f"{gone:,} of {total:,} readings lie in events far beyond all others and were left out as"
         f" faults that nobody labelled (rows {rows} of the readings fitted on; --trim 0 keeps them)"
     )
@@ -81,38 +124,149 @@ def without_faulty(
         data,
         streams=[data.streams[i][~masks[i]] for i in left],
         timestamps=None if times is None else [times[i][~masks[i]] for i in left],
-        notes=[*data.notes, note],
+        notes=[*data.notes, *notes],
     )
 
 
-def faulty(streams: Sequence[Floats], max_share: float) -> list[Bools]:
-    """Return which readings (n_i,) of each stream belong to unlabelled faults.
+def _described(mode: list[Event], data: Cleaned, kept: Sequence[int]) -> str:
+    """Return the note on a mode: where it is, at which level, and what to do if it is a fault."""
+    before = np.cumsum([0, *map(len, data.streams)])
+    rows = row_ranges(np.concatenate([before[e.stream] + e.rows for e in mode]) + 1)
+    values = np.concatenate([data.streams[e.stream][e.middle] for e in mode])
+    moved = np.mean([event.moved for event in mode], axis=0) > 0.5
+    named = [kept[j] for j in np.flatnonzero(moved).tolist()]
+    level = [f"{data.names[j]} {np.median(values[:, j]):.4g}" for j in named[:_NAMED]]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    note = (
+        f"{len(mode)} events far beyond all others reach the same level ({', '.join(level)}{more};"
+        f" rows {rows} of the readings fitted on): taken for a mode of normal operation and"
+        " kept; if it is a fault, label it; a feature named by --condition gives it normal values"
+        " of its own"
+    )
+    still = np.array([event.still for event in mode])
+    if (still == still[0]).all(axis=0).any():
+        note += (
+            "; it stands still there, as a machine that is off: an off condition"
+            " (/api/v1/off-conditions) leaves such readings unjudged"
+        )
+    return note
+
+
+def find_faults(
+    streams: Sequence[Floats],
+    max_share: float,
+    clock: Sequence[Floats] | None = None,
+    received: Sequence[Floats] | None = None,
+) -> Unlabelled:
+    """Find unlabelled faults, and the modes that recur and are none.
+
+    Readings of a mode are set aside, and the search is repeated on the others.
 
     Parameters
     ----------
     streams : list of (n_i, d)
         Readings in own units, varying features only.
-    max_share : largest share of all readings.
+    max_share : largest share of all readings that faults take up.
+    clock : list of (n_i,)
+        Times of the readings; None: rows of the same number are simultaneous.
+    received : list of (n_i, d)
+        The readings as received, if ``streams`` are restated: a machine that is off stands still.
     """
+    received = streams if received is None else received
+    left = [np.arange(len(s)) for s in streams]
+    clock = [rows.astype(np.float64) for rows in left] if clock is None else clock
+    most = max_share * sum(map(len, streams))
+    modes: list[list[Event]] = []
+    while True:
+        there = [i for i, rows in enumerate(left) if len(rows)]
+        rest = [streams[i][left[i]] for i in there]
+        search = _search(rest, most / max(sum(map(len, rest)), 1))
+        mode = _mode(
+            search, rest, [received[i][left[i]] for i in there],
+            [left[i] for i in there], [clock[i][left[i]] for i in there],
+        )  # fmt: skip
+        if not mode:
+            break
+        for event in mode:
+            event.stream = there[event.stream]
+            left[event.stream] = np.setdiff1d(left[event.stream], event.rows)
+        modes.append(mode)
+    faults = [np.zeros(len(s), bool) for s in streams]
+    for i, mask in zip(there, search.faults, strict=True):
+        faults[i][left[i][mask]] = True
+    return Unlabelled(faults, modes)
+
+
+def _mode(
+    search: _Search,
+    streams: Sequence[Floats],
+    received: Sequence[Floats],
+    rows: Sequence[Indices],
+    clock: Sequence[Floats],
+) -> list[Event]:
+    """Return the candidates that are a recurring mode, if any.
+
+    Parameters
+    ----------
+    streams, received : list of (n_i, d)
+        The readings searched, and the same as received.
+    rows, clock : list of (n_i,)
+        Their numbers within the whole streams, and times.
+    """
+    if search.rows is None:
+        return []
+    known = [s[~mask] for s, mask in zip(streams, search.faults, strict=True)]
+    centre = np.median(np.concatenate(known), axis=0)
+    spread = winsorised_std(np.concatenate(known))
+    events = []
+    for i, a, b, top in search.events:
+        middle = slice(max(top - _WIDTH // 2, 0), top + _WIDTH // 2 + 1)
+        there, as_received = streams[i][middle], received[i][middle]
+        level = np.median(there, axis=0)
+        moved = np.abs(level - centre) > MOVED * spread
+        events.append(Event(
+            i, rows[i][a:b], rows[i][middle], (float(clock[i][a]), float(clock[i][b - 1])),
+            np.median(search.rows(there[:, search.use]), axis=0), moved,
+            np.where(moved & (np.ptp(as_received, axis=0) == 0.0), as_received[0], np.nan),
+        ))  # fmt: skip
+    usual = np.concatenate([_levels(search.rows(s[:, search.use])) for s in known])
+    scatter = float(np.quantile(np.linalg.norm(usual, axis=1), _DEVIATION))
+    least = float(np.sqrt(search.use.sum() * np.expm1(search.height)))
+    return recurring(events, scatter, least)
+
+
+def _levels(rows: Floats) -> Floats:
+    """Return the medians (m, d) of consecutive rows (n, d), as many as are averaged."""
+    count = len(rows) // _WIDTH
+    out: Floats = np.median(rows[: count * _WIDTH].reshape(count, _WIDTH, -1), axis=1)
+    return out
+
+
+def _search(streams: Sequence[Floats], max_share: float) -> _Search:
+    """Search for events that are candidates for faults; leave out ``max_share`` of the readings."""
     found = [np.zeros(len(s), bool) for s in streams]
     whole = np.concatenate(streams).std(axis=0)
     use = np.ones(len(whole), bool)
+    nothing = _Search(found, [], np.inf, use, None)
+    search = nothing
     line: float | None = -np.inf  # at first, the highest events are left out, however low
     for _ in range(_ROUNDS if max_share > 0 else 0):
+        found = search.faults
         known = [s[~mask] for s, mask in zip(streams, found, strict=True) if not mask.all()]
-        use &= winsorised_std(np.concatenate(known)) >= _STEADY * whole
+        use = use & (winsorised_std(np.concatenate(known)) >= _STEADY * whole)
         if not use.any():  # the highest events are still those of the first round: unjudged
-            return [np.zeros(len(s), bool) for s in streams]
-        score, _spread = fit_distance([s[:, use] for s in known], 0, SHRINKAGE)
+            return nothing
+        rows = fit_rows([s[:, use] for s in known])[0](0, SHRINKAGE)
+        score = distance(rows)
         heights = [_averaged(score(s[:, use])) for s in streams]
         if len(streams) > 1:
             centre = np.median(np.concatenate(known)[:, use], axis=0)
             heights = _by_own_kind(score, [s[:, use] for s in streams], heights, centre)
-        again = _beyond(heights, found, line, max_share)
-        if line is None and all(np.array_equal(a, b) for a, b in zip(again, found, strict=True)):
+        search = _Search(*_beyond(heights, found, line, max_share), use, rows)
+        if line is None and all(map(np.array_equal, search.faults, found)):
             break
-        found, line = again, None
-    return found
+        line = None
+    return search
 
 
 def _by_own_kind(
@@ -135,10 +289,11 @@ def _by_own_kind(
 
 def _beyond(
     heights: list[Floats], found: list[Bools], line: float | None, max_share: float
-) -> list[Bools]:
+) -> tuple[list[Bools], list[tuple[int, int, int, int]], float]:
     """Return the readings in events higher than the threshold ``line``, up to ``max_share``.
 
-    If ``line`` is None, the threshold is estimated from the events that are not in ``found``.
+    Also return all these events, and their threshold's height. If ``line`` is None, the threshold
+    is estimated from the events that are not in ``found``.
     """
     start = float(np.quantile(np.concatenate(heights), _ABOVE))
     events = [(i, a, b) for i, h in enumerate(heights) for a, b in _events(h > start)]
@@ -146,7 +301,7 @@ def _beyond(
     peaks = np.array([heights[i][a:b].max() - start for i, a, b in events])
     usual = np.array([found[i][a:b].mean() < 0.5 for i, a, b in events], bool)
     if len(events) < _LEAST or usual.sum() < _LEAST // 2:
-        return out
+        return out, [], np.inf
     if line is None:
         line = _furthest(peaks[usual])
     left = max_share * sum(map(len, heights))
@@ -154,6 +309,7 @@ def _beyond(
     regular = {i for i in range(len(heights)) if _cycle([events[at][1] for at in high
                                                          if events[at][0] == i])}  # fmt: skip
     chosen = [events[at] for at in high if events[at][0] not in regular]
+    whole = [(i, a, b, a + int(heights[i][a:b].argmax())) for i, a, b in chosen]
     if np.isfinite(line) and sum(b - a for _, a, b in chosen) > left:  # without their surroundings
         inner = [a + np.flatnonzero(heights[i][a:b] > start + _CORE * line) for i, a, b in chosen]
         chosen = [(e[0], w[0], w[-1] + 1) for e, w in zip(chosen, inner, strict=True)]
@@ -161,7 +317,7 @@ def _beyond(
         if b - a <= left:
             left -= b - a
             out[i][a:b] = True
-    return out
+    return out, whole, start + line
 
 
 def _cycle(starts: list[int]) -> bool:

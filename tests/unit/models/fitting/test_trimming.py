@@ -9,7 +9,7 @@ from benchmarks.plants import dirty
 from models.fitting.cleaning import clean
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
-from models.fitting.trimming import faulty, without_faulty
+from models.fitting.trimming import find_faults, without_faulty
 from models.scoring.ensemble import StreamWork, score
 from training.fitting.stream_scores import readings_of
 from training.simulate import simulate
@@ -17,6 +17,10 @@ from training.simulate import simulate
 pytestmark = pytest.mark.slow  # fits models
 
 SVM = FitOptions(models=("one_class_svm",), folds=3)
+
+
+def faulty(streams, max_share):
+    return find_faults(streams, max_share).faults
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
