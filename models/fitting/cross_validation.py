@@ -2,12 +2,18 @@
 
 Neighbouring readings are alike. Folds therefore hold out blocks of time (or, for a fleet of short
 runs, whole runs), never single rows.
+
+A fold's magnitudes stand for those of the detectors fitted on all data, but their levels differ a
+little. Where most normal readings are alike (a sensor of a few values beside a switch), that is
+more than these differ by, and all of them would seem rarer than nearly every reading of a fold. A
+fold's magnitudes are then shifted to the level of the detectors fitted on all data
+(:func:`aligned`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -22,6 +28,8 @@ from models.scoring.preprocessing import Preprocessing
 #: set rather than how future streams differ.
 FEWEST_STREAMS: Final = 5
 _STREAM_FOLDS: Final = 3
+#: Readings that the levels of magnitudes are compared on.
+_KNOWN: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +41,31 @@ class Part:
     end: int
 
 
-#: Result of a fold: each held-out part with its magnitudes by detector, and those of its stream's
-#: first readings scored without a baseline.
-FoldResult = list[tuple[Part, dict[str, Floats], dict[str, Floats]]]
+#: Stretches of readings in own units: (stream, (n, d)).
+Stretches = Sequence[tuple[int, Floats]]
 
-#: Fits preprocessing and detectors on stretches of readings in own units.
-Fit = Callable[[Sequence[tuple[int, Floats]]], tuple[Preprocessing, dict[str, Detector]]]
+#: Fits preprocessing and detectors.
+Fit = Callable[[Stretches], tuple[Preprocessing, dict[str, Detector]]]
+
+#: Turns readings (n, d) of a stream, given by its number, into the detectors' rows.
+Rows = Callable[[Preprocessing, int, Floats], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldResult:
+    """Result of one fold.
+
+    Attributes
+    ----------
+    parts : each held-out part with its magnitudes by detector, and those of its stream's first
+        readings scored without a baseline.
+    known : some of the readings that the fold was fitted on.
+    levels : their magnitudes (n,) by detector.
+    """
+
+    parts: list[tuple[Part, dict[str, Floats], dict[str, Floats]]]
+    known: Stretches
+    levels: dict[str, Floats]
 
 
 def make_folds(lengths: Sequence[int], folds: int, by_stream: bool) -> list[list[Part]]:
@@ -131,7 +158,7 @@ def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOf
     """Join the folds: take each reading's magnitude from the fold that held it out."""
     raw: list[dict[str, Floats]] = [{} for _ in streams]
     warm: list[dict[str, Floats]] = [{} for _ in streams]
-    for part, magnitudes, first in (one for fold in found for one in fold):
+    for part, magnitudes, first in (one for fold in found for one in fold.parts):
         if first:
             warm[part.stream] = first
         for name, values in magnitudes.items():
@@ -140,7 +167,7 @@ def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOf
     return OutOfFold(raw, [w for w in warm if w])
 
 
-def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit) -> FoldResult:
+def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit, rows: Rows) -> FoldResult:
     """Run one fold: fit on all but ``held``, then score ``held``.
 
     Parameters
@@ -150,23 +177,67 @@ def held_out(streams: Sequence[Floats], held: Sequence[Part], fit: Fit) -> FoldR
         Parts to hold out and score.
     fit
         Fits on parts; returns preprocessing and detectors.
+    rows
+        Makes the detectors' rows of readings that were fitted on.
     """
     lengths = [len(s) for s in streams]
     training = [
         (p.stream, streams[p.stream][p.start : p.end]) for p in training_parts(lengths, held)
     ]
     pre, detectors = fit(training)
-    out: FoldResult = []
+    out = []
     for part in held:
-        rows = pre.scaled(streams[part.stream])
+        scaled = pre.scaled(streams[part.stream])
         warm: dict[str, Floats] = {}
         if pre.baseline:
             if part.start == 0:
-                warm = raw_magnitudes(detectors, rows, 0, min(pre.baseline, len(rows)))
-            rows = rows - pre.scaled(first_level(streams[part.stream], pre)[None])
-        found = raw_magnitudes(detectors, rows, part.start, part.end)
+                warm = raw_magnitudes(detectors, scaled, 0, min(pre.baseline, len(scaled)))
+            scaled = scaled - pre.scaled(first_level(streams[part.stream], pre)[None])
+        found = raw_magnitudes(detectors, scaled, part.start, part.end)
         if pre.baseline and part.start == 0:
             for magnitudes in found.values():
                 magnitudes[: pre.baseline] = np.nan
         out.append((part, found, warm))
-    return out
+    every = -(-sum(len(values) for _, values in training) // _KNOWN)
+    known = [(i, values[::every]) for i, values in training]
+    return FoldResult(out, known, point_magnitudes(pre, detectors, known, rows))
+
+
+def point_magnitudes(
+    pre: Preprocessing, detectors: Mapping[str, Detector], known: Stretches, rows: Rows
+) -> dict[str, Floats]:
+    """Return the magnitudes (n,) of readings by detector; window detectors are left out.
+
+    A network's errors on readings that it was trained on say little about others.
+    """
+    scaled = np.concatenate([rows(pre, i, values) for i, values in known])
+    return {name: one.score(scaled) for name, one in detectors.items() if one.window == 1}
+
+
+def aligned(fold: FoldResult, levels: Mapping[str, Floats]) -> FoldResult:
+    """Shift a fold's magnitudes to the level of the detectors fitted on all data.
+
+    The levels differ by the median difference on readings that both were fitted on. Magnitudes are
+    shifted by all of it if the middle half of them differ by less, else by a part in proportion.
+
+    Parameters
+    ----------
+    fold
+        Result of the fold.
+    levels
+        Magnitudes (n,) of ``fold.known`` by the detectors fitted on all data.
+    """
+    shift = {name: _shift(own, levels[name]) for name, own in fold.levels.items()}
+
+    def shifted(magnitudes: dict[str, Floats]) -> dict[str, Floats]:
+        return {name: values + shift.get(name, 0.0) for name, values in magnitudes.items()}
+
+    parts = [(part, shifted(found), shifted(warm)) for part, found, warm in fold.parts]
+    return replace(fold, parts=parts)
+
+
+def _shift(own: Floats, levels: Floats) -> float:
+    """Return how far a fold's magnitudes are shifted; ``own`` and ``levels`` are (n,)."""
+    apart = float(np.median(levels - own))
+    low, high = np.quantile(own, (0.25, 0.75))
+    return apart * min(1.0, abs(apart) / max(float(high - low), 1e-300))

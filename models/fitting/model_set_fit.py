@@ -40,8 +40,10 @@ from models.fitting.cross_validation import (
     FoldResult,
     OutOfFold,
     Part,
+    aligned,
     held_out,
     out_of_fold,
+    point_magnitudes,
     stream_folds,
 )
 from models.fitting.options import FitOptions
@@ -301,7 +303,7 @@ def _side_by_side(
 
     def fold(plan: FitPlan, held: list[Part]) -> FoldResult:
         nonlocal done
-        found = held_out(plan.varied, held, lambda parts: plan.fit(parts, None))
+        found = held_out(plan.varied, held, lambda parts: plan.fit(parts, None), plan.rows)
         with counting:
             done += 1
             tell("calibration", done, len(folds), {})
@@ -315,10 +317,12 @@ def _side_by_side(
         whole = pool.submit(plan.fit, list(enumerate(plan.varied)), progress)
         waiting = [pool.submit(fold, *one) for one in folds]
         try:
-            return whole.result(), [one.result() for one in waiting]
+            (pre, detectors), results = whole.result(), [one.result() for one in waiting]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    levels = (point_magnitudes(pre, detectors, one.known, plan.rows) for one in results)
+    return (pre, detectors), [aligned(*one) for one in zip(results, levels, strict=True)]
 
 
 def _import_libraries(names: Sequence[str]) -> None:

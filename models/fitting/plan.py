@@ -366,12 +366,7 @@ class FitPlan:
     ) -> tuple[Preprocessing, dict[str, Detector]]:
         """Fit preprocessing and detectors on stretches (stream, (n, d) of the kept features)."""
         pre = self.preprocess(parts)
-        rows: list[Array] = []
-        for i, values in parts:
-            scaled = pre.scaled(values)
-            if self.baseline:
-                scaled = scaled - pre.scaled(self.first[i][None])
-            rows.append(scaled)
+        rows: list[Array] = [self.rows(pre, i, values) for i, values in parts]
         detectors = {}
         for name in MODEL_NAMES:
             if name in self.options.models:
@@ -379,6 +374,11 @@ class FitPlan:
                 detector = self.options.detector(name, decided)
                 detectors[name] = detector.fit(rows, progress=progress)
         return pre, detectors
+
+    def rows(self, pre: Preprocessing, stream: int, values: Floats) -> Floats:
+        """Return the detectors' rows of a stream's training readings (n, d), by its number."""
+        scaled = pre.scaled(values)
+        return scaled - pre.scaled(self.first[stream][None]) if self.baseline else scaled
 
     def preprocess(self, parts: Sequence[tuple[int, Floats]]) -> Preprocessing:
         """Fit scales and decorrelation on stretches (stream, (n, d) of the kept features)."""
