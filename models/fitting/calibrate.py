@@ -145,7 +145,7 @@ def fit_fixed(
         for s in series
     ]
     fast = fit_tail(mixed)
-    f = [fast.decades(values) + more for values, more in zip(mixed, beside, strict=True)]
+    f = [np.maximum(fast.decades(values), more) for values, more in zip(mixed, beside, strict=True)]
     lift = swift_lift(f, swiftness, sum(map(len, f)))
     swift = [swift_magnitudes(values, swiftness, lift) for values in f]
     median, shift, gain, smooth = smoothing(f, swift)
@@ -372,7 +372,7 @@ def fast_magnitudes(cal: Calibration, found: OutOfFold) -> list[Floats]:
     """Return the combined out-of-fold magnitudes, (n_i,) per stream."""
     beside = _series(cal.detectors, found.raw, found.moved)[1]
     named = zip(_by_name(cal, found), beside, strict=True)
-    return [cal.combined(cal.decades(s)) + more for s, more in named]
+    return [np.maximum(cal.combined(cal.decades(s)), more) for s, more in named]
 
 
 def _by_name(cal: Calibration, found: OutOfFold) -> list[dict[str, Floats]]:

@@ -17,6 +17,7 @@ from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.following import Following, a_little, judge_following
 from models.fitting.options import FitOptions
 from models.fitting.quickness import Basis, Way, choose_pace
+from models.fitting.resting import RESTS, Resting, judge_resting
 from models.fitting.scaling import (
     SHRINKAGE,
     Scales,
@@ -76,6 +77,7 @@ class FitPlan:
         self.lengths = [len(s) for s in streams]
         fate = "any other value is rare" if options.watch_still else "not used"
         self.scales: Scales = fit_scales(streams, self.names, fate, least)
+        self.resting = self._resting(streams)
         self.standing = self._standing(streams)
         self.varied = varied = [s[:, self.scales.kept] for s in streams]
         self.together = step_correlation(varied) if self.scales.kept else np.zeros((0, 0))
@@ -162,6 +164,21 @@ class FitPlan:
             return int(self.options.horizon), []
         return choose_horizon(varied, self.options.seed)
 
+    def _resting(self, streams: list[Floats]) -> Resting | None:
+        """Score features that nearly always rest by frequency, where that shows more of others.
+
+        Only where readings are scored as received: a frequency is that of values in own units.
+        """
+        restated = self.conditions is not None or self.seasonality is not None
+        if not self.options.watch_still or restated or self.options.drift == "fault":
+            return None
+        kept = self.scales.kept
+        found = judge_resting([s[:, kept] for s in streams], self.options.seed)
+        self.resting_names = [self.names[kept[j]] for j in found.columns] if found else []
+        if found is not None and found.counted:
+            self.scales = self.scales.without(found.columns)
+        return found
+
     def _standing(self, streams: list[Floats]) -> Standing | None:
         """Return how often features without a scale moved; None if they are not watched.
 
@@ -205,9 +222,22 @@ class FitPlan:
         else:
             note = f"slow drift is not taken for normal: {note}"
         return [
+            *self._rests(),
             note,
             *self._tails(),
             f"correlations of features are weakened by {self.shrinkage:.0%}, against overfitting",
+        ]
+
+    def _rests(self) -> list[str]:
+        if self.resting is None:
+            return []
+        names = self.resting_names
+        how = "how often they move" if self.resting.counted else "how far they move"
+        return [
+            f"{', '.join(names)}: usually at one value (in {RESTS:.0%} of the readings or more) and"
+            f" scored by {how}: trials detected {self.resting.by_distance:.0%} of steps injected"
+            f" into the other features beside their distance, {self.resting.by_frequency:.0%}"
+            " without"
         ]
 
     def _tails(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,6 +33,14 @@ class Scales:
     spread: Floats
     drift: Floats
     notes: list[str] = field(default_factory=list)
+
+    def without(self, columns: Collection[int]) -> Scales:
+        """Return the scales with some of the kept features dropped, by their place among these."""
+        left = np.array([j for j in range(len(self.kept)) if j not in columns], np.intp)
+        kept = [self.kept[j] for j in left]
+        dropped = sorted({*self.dropped, *(self.kept[j] for j in columns)})
+        arrays = self.center[left], self.spread[left], self.drift[left]
+        return Scales(kept, dropped, *arrays, self.notes)
 
 
 def check_training(values: Sequence[Array], names: Sequence[str], least: int) -> list[Floats]:

@@ -132,8 +132,9 @@ class StreamScorer:
     def _one(self, reading: PreparedReading, at: int, row: int, window: int) -> dict[str, Any]:
         cal = self.scored.by[at]
         fast = self.scored.fast[at]
-        if reading.moved:
-            fast += max(reading.moved.values())
+        standing = self.model_set.preprocessing.standing
+        if reading.moved and standing is not None:
+            fast = standing.together(fast, reading.moved)
         m, log10_p = self._magnitude(reading, cal, fast)
         score = score_of(log10_p)
         # if detectors exist but none could score this reading, it is neither normal nor anomalous
@@ -229,8 +230,8 @@ class StreamScorer:
             metadata["unknown_condition"] = reading.unfit
         if reading.outside:
             metadata["outside_limits"] = reading.outside
-        if reading.moved:
-            metadata["stood_still"] = sorted(reading.moved)
+        if rare := sorted(n for n, rarity in reading.moved.items() if rarity >= -GATE):
+            metadata["stood_still"] = rare
 
     def _event(
         self, metadata: dict[str, Any], reading: PreparedReading, anomalous: bool, m: float

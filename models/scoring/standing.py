@@ -4,7 +4,9 @@ A feature that did not vary in training has no scale, so a distance cannot show 
 value is. The frequency of its movements can: in training, ``k`` of ``n`` readings lay at least as
 far from the usual value as this one. The probability of another such reading is estimated as
 ``(k + 1/2) / (n + 1)`` (Jeffreys' prior; with k = 0 close to Laplace's rule of succession). Its
-``-log10``, in decades, is added to the detectors' combined magnitude.
+``-log10``, in decades, counts beside the detectors' combined magnitude: the larger of the two is
+the reading's. So do the movements of features that rest in nearly all readings, where their
+distance would hide the others (:mod:`models.fitting.resting`).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ _KEPT: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Standing(Stored):
-    """Features that hardly ever moved in training; made by :func:`fit_standing`.
+    """Features that hardly ever moved in training, or are scored as such; by :func:`fit_standing`.
 
     Parameters
     ----------
@@ -36,15 +38,17 @@ class Standing(Stored):
     moves : k ascending sequences of distances from the median, of the readings that differed.
     counts : (k,) number of readings that differed; ``moves`` may hold only a sample of them.
     readings : number of training readings.
+    added : the rarity is added to the detectors' magnitude, as in model sets of early releases.
     """
 
-    KEYS: ClassVar = ("names", "usual", "moves", "counts", "readings")
+    KEYS: ClassVar = ("names", "usual", "moves", "counts", "readings", "added")
 
     names: tuple[str, ...]
     usual: tuple[float, ...]
     moves: tuple[tuple[float, ...], ...]
     counts: tuple[int, ...]
     readings: int
+    added: bool = True
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
     _still: Any = field(init=False, repr=False, compare=False)
 
@@ -68,6 +72,13 @@ class Standing(Stored):
                 if rarity > 0.0:
                     out[name] = rarity
         return out
+
+    def together(self, fast: float, moved: Mapping[str, float]) -> float:
+        """Return a reading's magnitude: the detectors', and the rarity of what moved."""
+        rarity = max(moved.values())
+        if self.added:
+            return fast + rarity
+        return fast if fast > rarity else rarity
 
     def decades(self, values: Floats) -> Floats:
         """Return the largest rarity (n,) in each reading of (n, k); 0 where nothing moved."""
@@ -96,7 +107,9 @@ def fit_standing(values: Floats, names: Sequence[str]) -> Standing | None:
         counts.append(len(away))
         kept = np.unique(np.linspace(0, len(away) - 1, min(len(away), _KEPT)).astype(int))
         moves.append(tuple(away[kept].tolist()))
-    return Standing(tuple(names), tuple(usual.tolist()), tuple(moves), tuple(counts), len(values))
+    return Standing(
+        tuple(names), tuple(usual.tolist()), tuple(moves), tuple(counts), len(values), added=False
+    )
 
 
 def _rounding(usual: float) -> float:
