@@ -29,7 +29,7 @@ from models.fitting.scaling import (
 )
 from models.fitting.steadiness import forecast_surplus, judge_steadiness
 from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
-from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
+from models.fitting.tolerance import APART, Trial, choose_horizon, choose_shrinkage
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import skipped_mean
 from models.scoring.clock import LIKE
@@ -225,7 +225,7 @@ class FitPlan:
             *self._rests(),
             note,
             *self._tails(),
-            f"correlations of features are weakened by {self.shrinkage:.0%}, against overfitting",
+            self._correlated(),
         ]
 
     def _rests(self) -> list[str]:
@@ -239,6 +239,11 @@ class FitPlan:
             f" into the other features beside their distance, {self.resting.by_frequency:.0%}"
             " without"
         ]
+
+    def _correlated(self) -> str:
+        if self.shrinkage == APART:
+            return "correlations of features are not used: those of training do not hold later"
+        return f"correlations of features are weakened by {self.shrinkage:.0%}, against overfitting"
 
     def _tails(self) -> list[str]:
         found = self.steadiness

@@ -160,7 +160,8 @@ def decorrelation(
     """Return the symmetric transform (d, d) that decorrelates scaled rows.
 
     The correlation is shrunk, so the transform amplifies no direction by more than
-    ``shrinkage ** -0.5``. None if there are too few readings or too many features to estimate it.
+    ``shrinkage ** -0.5``. None if there are too few readings or too many features to estimate it,
+    or the correlation is shrunk to none.
 
     Parameters
     ----------
@@ -174,7 +175,7 @@ def decorrelation(
         Share of the identity in the correlation, in [0, 1].
     """
     n, d = rows.shape
-    if d < 2 or d > _WIDEST_MIX or n < 10 * d:
+    if d < 2 or d > _WIDEST_MIX or n < 10 * d or shrinkage >= 1.0:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):  # a constant feature correlates with none
         correlation = np.corrcoef(np.clip(rows, -_OUTLYING, _OUTLYING), rowvar=False)

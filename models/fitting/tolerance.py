@@ -12,7 +12,10 @@ than HOLDS. A cycle that the first blocks contain does not count as drift here, 
 that is quiet only because it is blind has too little power to be chosen.
 
 The shrinkage of the correlation is chosen in the same way, on smaller steps. Less shrinkage detects
-faults that break a strong correlation, provided that the correlation persists.
+faults that break a strong correlation, provided that the correlation persists. A correlation of
+many features that hardly belong together is mostly chance: if no decorrelation at all holds the
+budget on later blocks and the shrinkage chosen does not, and no fewer steps are detected, there is
+none.
 
 The score is the distance of :mod:`models.fitting.distance`, smoothed over a few readings.
 """
@@ -44,6 +47,8 @@ from models.fitting.trials import (
 LADDER: Final = (0, 50, 100, 200, 400, 800)
 #: Candidate shares of the identity in the correlation, the largest first.
 SHRINKAGES: Final = (0.1, 0.03, 0.01)
+#: The shrinkage that leaves no correlation.
+APART: Final = 1.0
 _LARGE: Final = Steps((3.0, 6.0), (WITHIN,), count=20, streams=5)
 SMALL: Final = Steps((0.5, 1.0, 2.0), (WITHIN,), count=20, streams=5)
 _WEIGHT: Final = 1.0 - 0.5 ** (1.0 / 5.0)
@@ -88,7 +93,7 @@ def choose_horizon(streams: Sequence[Floats], seed: int = 0) -> tuple[int, list[
 def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> float:
     """Return the largest shrinkage of the correlation that misses no more faults.
 
-    The largest of all if there is too little data.
+    SHRINKAGES[0] if there is too little data, APART if decorrelating harms.
 
     Parameters
     ----------
@@ -101,11 +106,12 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
     folds = later_blocks(streams)
     if not folds:
         return SHRINKAGES[0]
-    trials = _trials(folds, [(horizon, s) for s in SHRINKAGES], SMALL, seed)
-    best = max(trial.power for trial in trials)
-    return next(
-        s for s, t in zip(SHRINKAGES, trials, strict=True) if t.power >= best - BEHIND / 2.0
-    )
+    apart, *trials = _trials(folds, [(horizon, s) for s in (APART, *SHRINKAGES)], SMALL, seed)
+    least = max(trial.power for trial in trials) - BEHIND / 2.0
+    ways = zip(SHRINKAGES, trials, strict=True)
+    shrinkage, chosen = next((s, trial) for s, trial in ways if trial.power >= least)
+    harms = chosen.surplus > HOLDS >= apart.surplus
+    return APART if harms and apart.power >= least else shrinkage
 
 
 def _chosen(trials: Sequence[Trial]) -> Trial:
