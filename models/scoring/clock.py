@@ -34,6 +34,8 @@ IN_A_ROW: Final = 10
 #: Newest intervals kept to estimate a stream's sampling interval, and the fewest needed.
 _PACE: Final = 9
 _PACE_KNOWN: Final = 3
+#: Factor from which on a stream's interval is unlike that of training.
+_UNLIKE: Final = 2.0
 #: Share by which an interval may differ from the usual one and count as like it.
 LIKE: Final = 0.25
 #: A longer step (seconds) is a leap, unless the stream's own gap is shorter.
@@ -81,6 +83,18 @@ class StreamClock:
         if gap_s is None or factor is None or len(self.steps) < _PACE_KNOWN:
             return gap_s
         return factor * sorted(self.steps)[-2]
+
+    def unlike(self, usual: float) -> float | None:
+        """Return the median of the newest intervals if it differs from the usual one by a factor.
+
+        Scores average over readings: at another pace they average over another time. None if the
+        stream keeps to the usual interval, or its own is not known yet.
+        """
+        steps = self.steps
+        if len(steps) < _PACE or usual / _UNLIKE <= steps[-1] <= usual * _UNLIKE:
+            return None
+        own = sorted(steps)[_PACE // 2]
+        return None if usual / _UNLIKE <= own <= usual * _UNLIKE else own
 
     def take(
         self,

@@ -230,6 +230,11 @@ class StreamScorer:
             metadata["unknown_condition"] = reading.unfit
         if reading.outside:
             metadata["outside_limits"] = reading.outside
+        if reading.interval is not None:
+            step = self.model_set.preprocessing.step
+            metadata["interval_unlike_training"] = {
+                "seconds": round(reading.interval, 3), "trained_at": step,
+            }  # fmt: skip
         if rare := sorted(n for n, rarity in reading.moved.items() if rarity >= -GATE):
             metadata["stood_still"] = rare
 

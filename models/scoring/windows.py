@@ -93,6 +93,7 @@ class PreparedReading:
     suppressed: dict[str, Any] | None = None  # why its alarm is suppressed
     ended: Sequence[dict[str, Any]] = ()  # entries of events that a reset or a person ended
     resumed = False  # first reading after suppressed ones
+    interval: float | None = None  # the stream's own in seconds, if unlike that of training
     late = False  # older than the stream's newest reading
     behind_s = 0.0  # seconds by which a late reading is older than the newest
     warm = False  # scored before the stream's baseline was known
@@ -205,6 +206,8 @@ def prepare(
     gap_s = None if pre.interval is None else gap_factor * pre.interval
     for reading in usable:
         _step(state, reading, (gap_s, gap_factor), work.now)
+        if pre.step is not None:
+            reading.interval = state.clock.unlike(pre.step)
         if suppresses or state.off.suppressed:
             _suppress(suppressor, state, reading)
     if pre.counters is not None:

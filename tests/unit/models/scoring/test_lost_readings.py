@@ -133,3 +133,19 @@ def test_an_interval_is_regular_if_nearly_all_are_alike() -> None:
     odd = start + np.cumsum(np.random.default_rng(0).integers(1, 200, 100)).astype("timedelta64[s]")
     assert regular_interval([odd]) is None
     assert regular_interval(None) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(600.0, None), (400.0, None), (60.0, 60.0), (3600.0, 3600.0)]
+)
+def test_a_stream_at_another_pace_than_training_says_so(cyclic, seconds, said) -> None:
+    readings = [
+        Reading(START + i * timedelta(seconds=seconds), reading.features)
+        for i, reading in enumerate(sent()[:40])
+    ]
+    results = one(cyclic, readings).results
+    marks = [result["metadata"].get("interval_unlike_training") for result in results]
+    assert marks[:9] == [None] * 9  # its own interval is not known yet
+    assert marks[-1] == (said and {"seconds": said, "trained_at": 600.0})
+    pieces, _ = in_pieces(cyclic, readings, 7)
+    assert marks == [piece["metadata"].get("interval_unlike_training") for piece in pieces]
