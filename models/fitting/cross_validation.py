@@ -209,6 +209,15 @@ def point_magnitudes(
     """Return the magnitudes (n,) of readings by detector; window detectors are left out.
 
     A network's errors on readings that it was trained on say little about others.
+
+    Parameters
+    ----------
+    pre, detectors
+        Fitted on all of ``known``.
+    known
+        The readings.
+    rows
+        Makes the detectors' rows of them.
     """
     scaled = np.concatenate([rows(pre, i, values) for i, values in known])
     return {name: one.score(scaled) for name, one in detectors.items() if one.window == 1}

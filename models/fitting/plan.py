@@ -411,7 +411,17 @@ class FitPlan:
         return pre, detectors
 
     def rows(self, pre: Preprocessing, stream: int, values: Floats) -> Floats:
-        """Return the detectors' rows of a stream's training readings (n, d), by its number."""
+        """Return the detectors' rows (n, d) of a stream's training readings.
+
+        Parameters
+        ----------
+        pre
+            Fitted on the readings.
+        stream
+            The stream's number.
+        values : (n, d)
+            The readings, kept features only, in own units.
+        """
         scaled = pre.scaled(values)
         return scaled - pre.scaled(self.first[stream][None]) if self.baseline else scaled
 
