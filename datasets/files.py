@@ -20,9 +20,11 @@ from datasets.far_times import Flags, Range, far_times, implausible, main_range,
 from datasets.format import BLANKS, ROW, FileFormat
 from datasets.layout import Layout, read_layout
 from datasets.numbers import Nulls, is_number
-from datasets.roles import Columns, Roles, dates_shared, find_roles
+from datasets.roles import find_roles
+from datasets.sampled_columns import Columns, Roles
 from datasets.survey import survey
 from datasets.text import DAMAGED, undone, utf8
+from datasets.time_columns import dates_shared
 from datasets.time_of_day import joined, many_share, settled
 from datasets.times import clock_of
 from datasets.types import StreamKey

@@ -14,14 +14,8 @@ from datasets.columns import Chunk, Texts, distinct
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
 from datasets.labels import UNKNOWN, read_labels
-from datasets.times import (
-    MADE_UP_START,
-    MADE_UP_STEP,
-    Flags,
-    LocalTime,
-    clocks_went_back,
-    half_day_clock,
-)
+from datasets.local_clock import Flags, LocalTime, clocks_went_back, half_day_clock
+from datasets.times import MADE_UP_START, MADE_UP_STEP
 from datasets.types import Dataset, Floats, Reading, Stream, StreamKey, Times, datetimes
 from errors import DatasetError
 

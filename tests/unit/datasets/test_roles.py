@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from datasets.format import FileFormat
-from datasets.roles import Columns, Roles, find_roles
+from datasets.roles import find_roles
+from datasets.sampled_columns import Columns, Roles
 from errors import DatasetError
 
 TIMES = ["2026-01-01T00:00:00", "2026-01-01T00:01:00"]

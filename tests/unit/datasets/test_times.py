@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from datasets.format import FileFormat
+from datasets.local_clock import LocalTime, clocks_went_back, half_day_clock
 from datasets.time_formats import formats_of, is_time
-from datasets.times import LocalTime, clock_of, clocks_went_back, half_day_clock
+from datasets.times import clock_of
 from errors import DatasetError
 
 

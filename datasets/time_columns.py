@@ -1,0 +1,202 @@
+"""Find the columns that hold the times of a file's readings: one, or a date and a time of day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from datasets.format import ROW, FileFormat
+from datasets.sampled_columns import Columns, Roles
+from datasets.time_formats import dates_only, is_date, is_time
+from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
+from errors import DatasetError
+
+#: Names of columns of times, in lower case without punctuation.
+TIME_NAMES: Final = frozenset(
+    ("timestamp", "datetime", "dateandtime", "datetimeutc", "timestamputc", "time", "date", "ts",
+     "zeit", "zeitstempel", "datum", "datumzeit", "datumuhrzeit", "uhrzeit", "horodatage", "fecha",
+     "fechahora", "epoch", "unixtime")
+)  # fmt: skip
+
+
+def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
+    """Find the columns of times.
+
+    Parameters
+    ----------
+    columns, form
+        The file's columns, and the caller's format options.
+    roles
+        The roles found so far; receives the columns of times.
+
+    Raises
+    ------
+    DatasetError
+        There is none, or it is ambiguous; the message names the option that helps.
+    """
+    given = form.role("timestamp")
+    if given is not None:
+        parts = [given] if given in columns.names else given.split("+")
+        roles.times = tuple(columns.index(part.strip(), "columns timestamp") for part in parts)
+        if len(roles.times) > 2:
+            raise DatasetError("--columns timestamp: joins two columns at most", field="columns")
+        if len(roles.times) == 2:
+            day, time = roles.times
+            roles.time_kinds = kinds_of(
+                columns.names[time], columns.cells[time], _streams(columns, roles),
+                columns.cells[day], known=True,
+            )  # fmt: skip
+        return
+    free = [p for p in range(len(columns.names)) if p not in (roles.asset, roles.sensor)]
+    free = [p for p in free if p not in roles.excluded]
+    if "timestamp" in columns.names:
+        roles.times = (columns.index("timestamp"),)
+        if dates_only(columns.filled(roles.times[0])):
+            _join_time_of_day(columns, roles, free)
+        return
+    timed = [p for p in free if p in columns.timed or is_time(columns.filled(p)[:40])]
+    named = [p for p in columns.like(TIME_NAMES) if p in free]
+    dates = [p for p in free if p in {*timed, *named} and is_date(columns.filled(p))]
+    hours = _written_hours(columns, [p for p in free if p not in dates])
+    chosen = [p for p in named if p in timed and p not in dates]
+    if len(dates) == 1 and len(hours) == 1 and set(timed) <= {*dates, *hours}:
+        chosen = [dates[0], hours[0]]
+    elif not chosen and form.time_unit is not None and form.time_unit != ROW:
+        chosen = named
+    elif not chosen:
+        chosen = timed
+    if hours and len(dates) == 1 and chosen in ([], dates):
+        raise _dates_only(columns, dates[0], hours)
+    pair = len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1
+    if pair:
+        _read_as_pair(columns, roles, *chosen)
+    elif len(chosen) == 1 or (
+        not chosen and len(dates) == 1 and _repeated(columns, roles, dates[0])
+    ):
+        roles.times = (*(chosen or dates),)
+        if not (
+            dates_only(columns.filled(roles.times[0])) and _join_time_of_day(columns, roles, free)
+        ):
+            roles.notes.append(f"column {columns.names[roles.times[0]]!r} is read as timestamp")
+    elif form.time_unit != ROW:
+        _no_time(columns, chosen)
+
+
+def _read_as_pair(columns: Columns, roles: Roles, day: int, time: int) -> None:
+    roles.times = (day, time)
+    names = f"{columns.names[day]!r} and {columns.names[time]!r}"
+    roles.notes.append(f"columns {names} are read as timestamp")
+
+
+def _written_hours(columns: Columns, free: Sequence[int]) -> list[int]:
+    """Return the columns that hold times of day as texts; those whose name says so, if any do."""
+    found = [p for p in free if written(columns.names[p], columns.filled(p))]
+    return [p for p in found if says_time(columns.names[p])] or found
+
+
+def _join_time_of_day(columns: Columns, roles: Roles, free: Sequence[int]) -> bool:
+    """Join the one column of times of day to a column of dates that many readings share."""
+    day = roles.times[0]
+    if not _repeated(columns, roles, day):
+        return False
+    free = [p for p in free if p != day]
+    hours = _written_hours(columns, free)
+    if not hours:
+        streams = _streams(columns, roles)
+        kinds = {
+            p: kinds_of(
+                columns.names[p], columns.cells[p], streams, columns.cells[day], known=False
+            )
+            for p in free
+        }
+        hours = [p for p in free if kinds[p]]
+        if len(hours) == 1:
+            roles.time_kinds = kinds[hours[0]]
+    if len(hours) == 1:
+        _read_as_pair(columns, roles, day, hours[0])
+    return len(hours) == 1
+
+
+def _streams(columns: Columns, roles: Roles) -> list[tuple[str, ...]]:
+    """Return the asset and sensor of each sampled row."""
+    keys = [p for p in (roles.asset, roles.sensor) if p is not None]
+    return [tuple(columns.cells[p][row] for p in keys) for row in range(len(columns.cells[0]))]
+
+
+def _repeated(columns: Columns, roles: Roles, *times: int) -> bool:
+    """Return whether many sampled readings of a stream have the same cells in some columns."""
+    cells = (columns.cells[p] for p in times)
+    keys = list(zip(_streams(columns, roles), *cells, strict=True))
+    return many_share(keys, list(zip(*columns.cells, strict=True)))
+
+
+def check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
+    """Refuse dates without a time of day that many readings share, unless the caller chose them.
+
+    Parameters
+    ----------
+    columns, form
+        The file's columns, and the caller's format options.
+    roles
+        The roles found; receives ``dates_only`` and notes.
+    """
+    if len(roles.times) == 2 and _repeated(columns, roles, *roles.times):
+        names = " and ".join(repr(columns.names[p]) for p in roles.times)
+        roles.notes.append(f"columns {names} do not tell all readings of a stream apart: is a part"
+                           " of the time of day in another column?")  # fmt: skip
+    if len(roles.times) != 1 or form.time_unit is not None:
+        return
+    day = roles.times[0]
+    if not dates_only(columns.filled(day)):
+        return
+    roles.dates_only = form.role("timestamp") is None
+    if _repeated(columns, roles, day):
+        if roles.dates_only:
+            raise dates_shared(columns, roles)
+        roles.notes.append(f"column {columns.names[day]!r} holds dates only: readings of a day"
+                           " have the same time")  # fmt: skip
+
+
+def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
+    """Return the error for a column of dates that many readings share."""
+    day = roles.times[0]
+    others = [p for p, name in enumerate(columns.names) if p != day and may_be_time(name)]
+    if len(others) > 1 and all(_repeated(columns, roles, day, p) for p in others):
+        names = " and ".join(repr(columns.names[p]) for p in others[:4])
+        return DatasetError(
+            f"column {columns.names[day]!r} holds dates only, and the time of day is in {names}"
+            " together: write it in one column, as HH:MM:SS",
+            field="timestamp",
+        )
+    return _dates_only(columns, day, others)
+
+
+def _dates_only(columns: Columns, day: int, hours: Sequence[int]) -> DatasetError:
+    """Return the error for a column of dates beside columns that may hold the time of day."""
+    name = columns.names[day]
+    near = [columns.names[p] for p in hours][:3]
+    where = "many readings of a stream share one"
+    if near:
+        where = f"the time of day may be in {' or '.join(map(repr, near))}"
+    return DatasetError(
+        f"column {name!r} holds dates only, and {where}: --columns"
+        f" timestamp={name}+{near[0] if near else 'COLUMN'} joins the time of day, --columns"
+        f" timestamp={name} takes the dates alone",
+        field="timestamp",
+    )
+
+
+def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
+    if chosen:
+        names = ", ".join(repr(columns.names[p]) for p in chosen[:5])
+        raise DatasetError(
+            f"column 'timestamp' is missing, and each of {names} may be it: --columns"
+            " timestamp=COLUMN chooses one",
+            field="timestamp",
+        )
+    has = ", ".join(filter(None, columns.names))[:300]
+    raise DatasetError(
+        f"column 'timestamp' is missing; it has {has}: --columns timestamp=COLUMN (or Date+Time)"
+        " names it, --time-unit row counts the readings instead",
+        field="timestamp",
+    )
