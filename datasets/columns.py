@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.decimals import Decimals
-from datasets.local_clock import Flags
 from datasets.numbers import EXACT, Nulls, States, to_floats
 from datasets.sampled_columns import Roles
 from datasets.time_of_day import joined
 from datasets.times import MADE_UP_START, Clock
-from datasets.types import Floats, StreamKey, Times
+from datasets.types import Flags, Floats, StreamKey, Times
 from datasets.units import means_the_same, scales, without_unit
 from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError

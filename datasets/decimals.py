@@ -184,8 +184,8 @@ class Decimals:
         cell, other = min(column.either[sign]), _other(sign)
         cells = (c for col in self._columns for c in (*col.sure[other], *col.either[other]))
         beside = min(cells, default=None)
-        said = f"the {_NAMES[sign]} in {cell!r} may separate thousands or decimals"
-        return said if beside is None else f"{said} (another column holds {beside!r})"
+        doubt = f"the {_NAMES[sign]} in {cell!r} may separate thousands or decimals"
+        return doubt if beside is None else f"{doubt} (another column holds {beside!r})"
 
 
 def _size(cell: str) -> int:

@@ -15,10 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from datasets.types import Times
+from datasets.types import Flags, Times
 from errors import DatasetError
 
-Flags = npt.NDArray[np.bool_]
 #: The first and the last of some times.
 Range = tuple[np.datetime64, np.datetime64]
 _YEAR: Final = np.timedelta64(365 * 86_400, "s")

@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from datasets.columns import Chunk, ChunkReader, Rows, times_of
 from datasets.decimals import Decimals
-from datasets.far_times import Flags, Range, far_times, implausible, main_range, problem
+from datasets.far_times import Range, far_times, implausible, main_range, problem
 from datasets.format import BLANKS, ROW, FileFormat
 from datasets.layout import Layout, read_layout
 from datasets.numbers import Nulls, is_number
@@ -27,7 +27,7 @@ from datasets.text import DAMAGED, undone, utf8
 from datasets.time_columns import dates_shared
 from datasets.time_of_day import joined, many_share, settled
 from datasets.times import clock_of
-from datasets.types import StreamKey
+from datasets.types import Flags, StreamKey
 from datasets.units import bare
 from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
@@ -223,14 +223,13 @@ def _settle_times(source: Any, roles: Roles) -> None:
         name = source.columns.names[roles.times[1]]
         roles.time_kinds = [settled(name, roles.time_kinds, pairs)]
     elif roles.dates_only:
-        keys = [p for p in (roles.asset, roles.sensor, *roles.times) if p is not None]
-        at = [roles.used().index(p) for p in keys]
-        rows = [
+        at = [roles.used().index(p) for p in (*roles.keys(), *roles.times)]
+        rows = (
             row
             for batch in batches
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        ]
-        if many_share([str([row[p] for p in at]) for row in rows], [str(row) for row in rows]):
+        )
+        if many_share((str([row[p] for p in at]), str(row)) for row in rows):
             raise dates_shared(source.columns, roles)
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.types import Times
-
-Flags = npt.NDArray[np.bool_]
+from datasets.types import Flags, Times
 
 _HOUR: Final = np.timedelta64(3600, "s")
 _NO_TIME: Final = np.timedelta64(0, "us")

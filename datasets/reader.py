@@ -14,9 +14,9 @@ from datasets.columns import Chunk, Texts, distinct
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
 from datasets.labels import UNKNOWN, read_labels
-from datasets.local_clock import Flags, LocalTime, clocks_went_back, half_day_clock
+from datasets.local_clock import LocalTime, clocks_went_back, half_day_clock
 from datasets.times import MADE_UP_START, MADE_UP_STEP
-from datasets.types import Dataset, Floats, Reading, Stream, StreamKey, Times, datetimes
+from datasets.types import Dataset, Flags, Floats, Reading, Stream, StreamKey, Times, datetimes
 from errors import DatasetError
 
 Rows = npt.NDArray[np.intp]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from datasets.format import FileFormat, names_in, quoted
@@ -18,7 +18,7 @@ from datasets.long_tables import (
     tells_apart,
 )
 from datasets.numbers import is_number
-from datasets.sampled_columns import Columns, Roles, plain_name
+from datasets.sampled_columns import Columns, Roles, given, plain_name, rows_of
 from datasets.time_columns import TIME_NAMES, check_dates, find_times
 from datasets.time_of_day import may_be_time
 from datasets.units import mixed_scales, unit_of
@@ -71,7 +71,7 @@ def find_roles(
     find_times(columns, form, roles)
     if group is not None:
         roles.group = columns.index(group)
-    columns.look_through(_keys(roles), roles.times, {*roles.excluded, *_given(roles.group)})
+    columns.look_through(roles.keys(), roles.times, {*roles.excluded, *given(roles.group)})
     wished = [] if wanted is None else _wished(columns, wanted)
     _label(columns, form, roles, wished)
     if wanted is None:
@@ -140,15 +140,15 @@ def _signs(columns: Columns, roles: Roles) -> None:
 def _check_long(columns: Columns, roles: Roles, wished: Sequence[int]) -> None:
     """Reject a long table, which has one row per time and name instead of one column per name."""
     seen = columns.seen
-    rows = _rows(seen.at_first_times, [*_keys(roles), *roles.times])
-    streams = _rows(seen.spread, _keys(roles))
+    rows = rows_of(seen.at_first_times, [*roles.keys(), *roles.times])
+    streams = rows_of(seen.spread, roles.keys())
     values = any(names_values(plain_name(columns.names[index])) for index in roles.features)
     kept = {
         *wished,
         *roles.excluded,
-        *_keys(roles),
+        *roles.keys(),
         *roles.times,
-        *_given(roles.label, roles.group),
+        *given(roles.label, roles.group),
     }
     for index, name in enumerate(columns.names):
         if index in kept or index not in seen.spread or may_be_time(name):
@@ -160,12 +160,12 @@ def _check_long(columns: Columns, roles: Roles, wished: Sequence[int]) -> None:
         if named or apart:
             kinds = sorted(set(columns.filled(index, everywhere=True)))
             does = "distinguishes readings of one time" if apart else "names what each value is"
-            given = quoted(name)
-            asset = f", --columns asset_id={given} an asset" if roles.asset is None else ""
+            column = quoted(name)
+            asset = f", --columns asset_id={column} an asset" if roles.asset is None else ""
             raise DatasetError(
                 f"column {name!r} ({', '.join(kinds[:3])}) {does}, as in a long table: --columns"
-                f" sensor_id={given} makes each of them a sensor (then --group-by sensor_id)"
-                f"{asset}, --exclude {given} ignores the column",
+                f" sensor_id={column} makes each of them a sensor (then --group-by sensor_id)"
+                f"{asset}, --exclude {column} ignores the column",
                 field=name,
             )
 
@@ -176,7 +176,7 @@ def _check_machines(
     """Reject a file of several machines that is taken for one asset, as its name is."""
     if roles.asset is not None or form.asset_id is not None:
         return
-    kept = {*wished, *roles.excluded, *_given(roles.label)}
+    kept = {*wished, *roles.excluded, *given(roles.label)}
     for index, name in enumerate(columns.names):
         cells = columns.filled(index, everywhere=True)
         if (
@@ -196,33 +196,17 @@ def _check_machines(
         if index in roles.features:
             roles.features.remove(index)
             roles.names.remove(name)
-        said = f"column {name!r} holds no number ({kinds[0]}): left out"
-        roles.notes = [note for note in roles.notes if note != said]
+        other = f"column {name!r} holds no number ({kinds[0]}): left out"
+        roles.notes = [note for note in roles.notes if note != other]
         roles.notes.append(
             f"column {name!r} holds {kinds[0]} only: left out (--columns asset_id={quoted(name)}"
             " reads it as the asset)"
         )
 
 
-def _keys(roles: Roles) -> list[int]:
-    """Return the columns that name the stream."""
-    return _given(roles.asset, roles.sensor)
-
-
-def _given(*found: int | None) -> list[int]:
-    return [index for index in found if index is not None]
-
-
-def _rows(cells: Mapping[int, list[str]], keys: Sequence[int]) -> list[tuple[str, ...]]:
-    """Return the cells of some columns by row; empty rows if there are no such columns."""
-    if not keys:
-        return [()] * len(next(iter(cells.values()), ()))
-    return list(zip(*(cells.get(index, []) for index in keys), strict=True))
-
-
 def _wished(columns: Columns, wanted: str | Sequence[str]) -> list[int]:
-    given = names_in(wanted, columns.names, "features" if isinstance(wanted, str) else "")
-    return [columns.index(name) for name in given]
+    found = names_in(wanted, columns.names, "features" if isinstance(wanted, str) else "")
+    return [columns.index(name) for name in found]
 
 
 def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) -> None:
@@ -251,9 +235,9 @@ def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) 
 def _named(
     columns: Columns, form: FileFormat, role: str, known: frozenset[str], roles: Roles
 ) -> int | None:
-    given = form.role(role)
-    if given is not None:
-        return columns.index(given, f"columns {role}")
+    wanted = form.role(role)
+    if wanted is not None:
+        return columns.index(wanted, f"columns {role}")
     if role in columns.names:
         index = columns.names.index(role)
         return None if index in roles.excluded else columns.index(role)
@@ -265,18 +249,18 @@ def _named(
 
 
 def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[int]) -> None:
-    given = form.role("label")
+    named = form.role("label")
     exact = [i for i, name in enumerate(columns.names) if plain_name(name) in ("label", "labels")]
     if "label" in columns.names:
         exact = [columns.index("label")]
-    kept = {*roles.excluded, *columns.nested, *wished, *_keys(roles), *roles.times}
+    kept = {*roles.excluded, *columns.nested, *wished, *roles.keys(), *roles.times}
     known = [
         p for p, name in enumerate(columns.names)
         if p not in kept and is_label(plain_name(name), columns.filled(p, everywhere=True))
     ]  # fmt: skip
     found = [p for p in exact if p not in kept] or known
-    if given is not None:
-        roles.label = columns.index(given, "label")
+    if named is not None:
+        roles.label = columns.index(named, "label")
     elif len(found) == 1:
         roles.label = found[0]
         if columns.names[found[0]] != "label":
@@ -296,7 +280,7 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
             continue
         cells = columns.cells[index]
         filled = columns.filled(index) or columns.filled(index, everywhere=True)
-        if _ROW_NUMBER.fullmatch(name) and _counts_rows(cells):
+        if _ROW_NUMBER.fullmatch(name) and _countsrows_of(cells):
             notes.append(f"column {name or index + 1!r} numbers the rows: left out")
         elif not name and not filled:
             empty += 1
@@ -336,7 +320,7 @@ def _no_number(columns: Columns, index: int, filled: Sequence[str]) -> bool:
     return ONE_OF * numbers <= cells.total()
 
 
-def _counts_rows(cells: Sequence[str]) -> bool:
+def _countsrows_of(cells: Sequence[str]) -> bool:
     try:
         numbers = [int(float(cell)) for cell in cells if cell.strip()]
     except (ValueError, OverflowError):

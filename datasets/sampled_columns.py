@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,10 +47,13 @@ class Roles:
         """Return what the numbers of a column of times of day mean; empty for texts."""
         return self.time_kinds[0] if self.time_kinds else ""
 
+    def keys(self) -> list[int]:
+        """Return the indices of the columns that name the stream."""
+        return given(self.asset, self.sensor)
+
     def used(self) -> list[int]:
         """Return the indices of all columns to read, in the file's order."""
-        one = [p for p in (self.asset, self.sensor, self.label, self.group) if p is not None]
-        return sorted({*one, *self.times, *self.features})
+        return sorted({*self.keys(), *given(self.label, self.group), *self.times, *self.features})
 
 
 @dataclass(slots=True)
@@ -124,6 +127,18 @@ class Columns:
     def like(self, known: frozenset[str]) -> list[int]:
         """Return the columns whose names, in lower case without punctuation, are in ``known``."""
         return [i for i, name in enumerate(self.names) if plain_name(name) in known]
+
+
+def given(*found: int | None) -> list[int]:
+    """Return the indices that are not None."""
+    return [index for index in found if index is not None]
+
+
+def rows_of(cells: Mapping[int, list[str]], columns: Sequence[int]) -> list[tuple[str, ...]]:
+    """Return the cells of some columns by row; empty rows if there are no such columns."""
+    if not columns:
+        return [()] * len(next(iter(cells.values()), ()))
+    return list(zip(*(cells.get(index, []) for index in columns), strict=True))
 
 
 def plain_name(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from datasets.format import ROW, FileFormat
-from datasets.sampled_columns import Columns, Roles
+from datasets.sampled_columns import Columns, Roles, rows_of
 from datasets.time_formats import dates_only, is_date, is_time
 from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
 from errors import DatasetError
@@ -43,7 +43,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if len(roles.times) == 2:
             day, time = roles.times
             roles.time_kinds = kinds_of(
-                columns.names[time], columns.cells[time], _streams(columns, roles),
+                columns.names[time], columns.cells[time], _rows(columns, roles.keys()),
                 columns.cells[day], known=True,
             )  # fmt: skip
         return
@@ -51,8 +51,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     free = [p for p in free if p not in roles.excluded]
     if "timestamp" in columns.names:
         roles.times = (columns.index("timestamp"),)
-        if dates_only(columns.filled(roles.times[0])):
-            _join_time_of_day(columns, roles, free)
+        _join_time_of_day(columns, roles, free)
         return
     timed = [p for p in free if p in columns.timed or is_time(columns.filled(p)[:40])]
     named = [p for p in columns.like(TIME_NAMES) if p in free]
@@ -74,9 +73,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         not chosen and len(dates) == 1 and _repeated(columns, roles, dates[0])
     ):
         roles.times = (*(chosen or dates),)
-        if not (
-            dates_only(columns.filled(roles.times[0])) and _join_time_of_day(columns, roles, free)
-        ):
+        if not _join_time_of_day(columns, roles, free):
             roles.notes.append(f"column {columns.names[roles.times[0]]!r} is read as timestamp")
     elif form.time_unit != ROW:
         _no_time(columns, chosen)
@@ -97,12 +94,12 @@ def _written_hours(columns: Columns, free: Sequence[int]) -> list[int]:
 def _join_time_of_day(columns: Columns, roles: Roles, free: Sequence[int]) -> bool:
     """Join the one column of times of day to a column of dates that many readings share."""
     day = roles.times[0]
-    if not _repeated(columns, roles, day):
+    if not dates_only(columns.filled(day)) or not _repeated(columns, roles, day):
         return False
     free = [p for p in free if p != day]
     hours = _written_hours(columns, free)
     if not hours:
-        streams = _streams(columns, roles)
+        streams = _rows(columns, roles.keys())
         kinds = {
             p: kinds_of(
                 columns.names[p], columns.cells[p], streams, columns.cells[day], known=False
@@ -117,17 +114,15 @@ def _join_time_of_day(columns: Columns, roles: Roles, free: Sequence[int]) -> bo
     return len(hours) == 1
 
 
-def _streams(columns: Columns, roles: Roles) -> list[tuple[str, ...]]:
-    """Return the asset and sensor of each sampled row."""
-    keys = [p for p in (roles.asset, roles.sensor) if p is not None]
-    return [tuple(columns.cells[p][row] for p in keys) for row in range(len(columns.cells[0]))]
-
-
 def _repeated(columns: Columns, roles: Roles, *times: int) -> bool:
     """Return whether many sampled readings of a stream have the same cells in some columns."""
-    cells = (columns.cells[p] for p in times)
-    keys = list(zip(_streams(columns, roles), *cells, strict=True))
-    return many_share(keys, list(zip(*columns.cells, strict=True)))
+    keys = _rows(columns, [*roles.keys(), *times])
+    return many_share(zip(keys, zip(*columns.cells, strict=True), strict=True))
+
+
+def _rows(columns: Columns, which: Sequence[int]) -> list[tuple[str, ...]]:
+    """Return the sampled cells of some columns by row."""
+    return rows_of(dict(enumerate(columns.cells)), which)
 
 
 def check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.numbers import missing
+from datasets.sampled_columns import plain_name
 from datasets.time_formats import AT_MIDNIGHT, is_time_of_day
 from datasets.types import Floats
 from errors import DatasetError
@@ -89,21 +90,30 @@ _BY_NAME: Final = (
 
 def says_time(name: str) -> bool:
     """Return whether a column's name says that it holds the time of day, such as Uhrzeit."""
-    return _TIME.fullmatch(_bare(name)) is not None
+    return _TIME.fullmatch(plain_name(name)) is not None
 
 
 def may_be_time(name: str) -> bool:
     """Return whether a column's name has to do with the time of day."""
-    word = _bare(name)
+    word = plain_name(name)
     return any(known.fullmatch(word) for known, _ in _BY_NAME) or any(
         part in word for part in ("time", "hour", "minute", "uhrzeit")
     )
 
 
-def many_share(keys: Sequence[Any], rows: Sequence[Any]) -> bool:
-    """Return whether many different rows have the same key, such as asset and date."""
-    distinct = set(zip(keys, rows, strict=True))
-    return len(distinct) - len(set(keys)) > max(_FEW, len(distinct) / _SHARED)
+def many_share(pairs: Iterable[tuple[Hashable, Hashable]]) -> bool:
+    """Return whether many different rows have the same key, such as asset and date.
+
+    Parameters
+    ----------
+    pairs : key and row of each reading. Only hashes are kept, so a whole file may be streamed.
+    """
+    keys: set[int] = set()
+    distinct: set[int] = set()
+    for key, row in pairs:
+        keys.add(hash(key))
+        distinct.add(hash((key, row)))
+    return len(distinct) - len(keys) > max(_FEW, len(distinct) / _SHARED)
 
 
 def written(name: str, cells: Sequence[str]) -> bool:
@@ -135,7 +145,7 @@ def kinds_of(
     list of str
         Keys of KINDS; empty if the column holds no such numbers.
     """
-    word = _bare(name)
+    word = plain_name(name)
     kinds = next((kinds for names, kinds in _BY_NAME if names.fullmatch(word)), ())
     filled = [i for i, cell in enumerate(cells) if not missing(cell)]
     values = _numbers([cells[i] for i in filled])
@@ -253,7 +263,3 @@ def _numbers(cells: Sequence[str]) -> Floats | None:
     if not cells or not all(_NUMBER.fullmatch(cell) for cell in cells):
         return None
     return np.array([float(cell.replace(",", ".")) for cell in cells])
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).casefold()

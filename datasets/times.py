@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.format import ROW, TIME_UNITS, FileFormat
-from datasets.local_clock import Flags
 from datasets.time_formats import (
     ODD_BLANKS,
     POINTED_HALF,
@@ -28,7 +27,7 @@ from datasets.time_formats import (
     reads_somehow,
     tidy,
 )
-from datasets.types import Times
+from datasets.types import Flags, Times
 from errors import DatasetError, InputError
 from schemas import AMBIGUOUS_DATE, parse_timestamp
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.datetime64]
+Flags = npt.NDArray[np.bool_]
 StreamKey = tuple[str, str | None]
 
 #: Columns that are not features.
