@@ -17,7 +17,7 @@ from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.following import Following, a_little, judge_following
 from models.fitting.options import FitOptions
 from models.fitting.quickness import Basis, Way, choose_pace
-from models.fitting.resting import RESTS, Resting, judge_resting
+from models.fitting.resting import RESTS, judge_resting
 from models.fitting.scaling import (
     SHRINKAGE,
     Scales,
@@ -164,20 +164,28 @@ class FitPlan:
             return int(self.options.horizon), []
         return choose_horizon(varied, self.options.seed)
 
-    def _resting(self, streams: list[Floats]) -> Resting | None:
+    def _resting(self, streams: list[Floats]) -> list[str]:
         """Score features that nearly always rest by frequency, where that shows more of others.
 
         Only where readings are scored as received: a frequency is that of values in own units.
+        Returns a note on it.
         """
         restated = self.conditions is not None or self.seasonality is not None
         if not self.options.watch_still or restated or self.options.drift == "fault":
-            return None
+            return []
         kept = self.scales.kept
         found = judge_resting([s[:, kept] for s in streams], self.options.seed)
-        self.resting_names = [self.names[kept[j]] for j in found.columns] if found else []
-        if found is not None and found.counted:
+        if found is None:
+            return []
+        if found.counted:
             self.scales = self.scales.without(found.columns)
-        return found
+        names = ", ".join(self.names[kept[j]] for j in found.columns)
+        return [
+            f"{names}: usually at one value (in {RESTS:.0%} of the readings or more) and scored by"
+            f" how {'often' if found.counted else 'far'} they move: trials detected"
+            f" {found.by_distance:.0%} of steps injected into the other features beside their"
+            f" distance, {found.by_frequency:.0%} without"
+        ]
 
     def _standing(self, streams: list[Floats]) -> Standing | None:
         """Return how often features without a scale moved; None if they are not watched.
@@ -222,22 +230,10 @@ class FitPlan:
         else:
             note = f"slow drift is not taken for normal: {note}"
         return [
-            *self._rests(),
+            *self.resting,
             note,
             *self._tails(),
             self._correlated(),
-        ]
-
-    def _rests(self) -> list[str]:
-        if self.resting is None:
-            return []
-        names = self.resting_names
-        how = "how often they move" if self.resting.counted else "how far they move"
-        return [
-            f"{', '.join(names)}: usually at one value (in {RESTS:.0%} of the readings or more) and"
-            f" scored by {how}: trials detected {self.resting.by_distance:.0%} of steps injected"
-            f" into the other features beside their distance, {self.resting.by_frequency:.0%}"
-            " without"
         ]
 
     def _correlated(self) -> str:

@@ -113,8 +113,8 @@ def _close(levels: Floats, level: Floats, scatter: float) -> Bools:
     way = level / max(size, 1e-300)
     along = levels @ way
     aside = np.linalg.norm(levels - np.outer(along, way), axis=1)
-    most = np.sqrt(8.0) * scatter
-    out: Bools = (aside <= most) & (np.abs(along - size) <= most / np.sqrt(len(level)))
+    reach = np.sqrt(8.0) * scatter
+    out: Bools = (aside <= reach) & (np.abs(along - size) <= reach / np.sqrt(len(level)))
     return out
 
 

@@ -175,12 +175,12 @@ def find_faults(
     received = streams if received is None else received
     left = [np.arange(len(s)) for s in streams]
     clock = [rows.astype(np.float64) for rows in left] if clock is None else clock
-    most = max_share * sum(map(len, streams))
+    limit = max_share * sum(map(len, streams))  # readings that faults may take up
     modes: list[list[Event]] = []
     while True:
         there = [i for i, rows in enumerate(left) if len(rows)]
         rest = [streams[i][left[i]] for i in there]
-        search = _search(rest, most / max(sum(map(len, rest)), 1))
+        search = _search(rest, limit / max(sum(map(len, rest)), 1))
         mode = _mode(
             search, rest, [received[i][left[i]] for i in there],
             [left[i] for i in there], [clock[i][left[i]] for i in there],

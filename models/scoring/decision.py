@@ -132,8 +132,7 @@ class StreamScorer:
     def _one(self, reading: PreparedReading, at: int, row: int, window: int) -> dict[str, Any]:
         cal = self.scored.by[at]
         fast = self.scored.fast[at]
-        standing = self.model_set.preprocessing.standing
-        if reading.moved and standing is not None:
+        if reading.moved and (standing := self.model_set.preprocessing.standing) is not None:
             fast = standing.together(fast, reading.moved)
         m, log10_p = self._magnitude(reading, cal, fast)
         score = score_of(log10_p)
@@ -235,8 +234,10 @@ class StreamScorer:
             metadata["interval_unlike_training"] = {
                 "seconds": round(reading.interval, 3), "trained_at": step,
             }  # fmt: skip
-        if rare := sorted(n for n, rarity in reading.moved.items() if rarity >= -GATE):
-            metadata["stood_still"] = rare
+        if reading.moved:
+            rare = sorted(n for n, rarity in reading.moved.items() if rarity >= -GATE)
+            if rare:
+                metadata["stood_still"] = rare
 
     def _event(
         self, metadata: dict[str, Any], reading: PreparedReading, anomalous: bool, m: float
