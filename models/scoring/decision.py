@@ -11,15 +11,16 @@ import numpy as np
 from errors import AnomalyError
 from models.arrays import Bools
 from models.detectors.base import LSTM_AUTOENCODER, Array
-from models.scoring.adaptation import GATE, AdaptationParams
+from models.scoring.adaptation import GATE, AdaptationParams, AdaptiveTail
 from models.scoring.bursts import Burst, OpeningRule
 from models.scoring.calibration import Calibration
 from models.scoring.clock import Step
+from models.scoring.departures import Range
 from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
 from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.settling import PARTS, Level32
+from models.scoring.settling import MAX_LEVELS, PARTS, Level32
 from models.scoring.stream_state import StreamState
 from models.scoring.tail import FLOOR, criticality_of, score_of
 from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
@@ -99,10 +100,13 @@ class StreamScorer:
         self.how = model_set.adaptation if policy.adaptation else None
         if self.how is not None and self.how.rate == 0.0:
             self.how = None
-        if self.how is not None and stream.state.settling.levels:
+        if self.how is not None and stream.state.settling.shifted:
             self.how = AT_A_LEVEL
         settles = self.how is not None and model_set.preprocessing.drift_mode == "normal"
-        self.part = -(-policy.persistent_after // PARTS) if settles else 0
+        self.settles_after = policy.persistent_after if settles else 0
+        self.part = -(-self.settles_after // PARTS)
+        standing = model_set.preprocessing.standing
+        self.numbers = {} if standing is None else {n: at for at, n in enumerate(standing.names)}
 
     def judge(self, at: int) -> list[dict[str, Any]]:
         """Return results of the stream's readings; their scored rows start at ``at``.
@@ -132,8 +136,11 @@ class StreamScorer:
     def _one(self, reading: PreparedReading, at: int, row: int, window: int) -> dict[str, Any]:
         cal = self.scored.by[at]
         fast = self.scored.fast[at]
+        away: dict[int, float] = {}
         if reading.moved and (standing := self.model_set.preprocessing.standing) is not None:
-            fast = standing.together(fast, reading.moved)
+            away = self._away(reading)
+            if reading.moved:
+                fast = standing.together(fast, reading.moved)
         m, log10_p = self._magnitude(reading, cal, fast)
         score = score_of(log10_p)
         # if detectors exist but none could score this reading, it is neither normal nor anomalous
@@ -155,8 +162,14 @@ class StreamScorer:
         elif anomalous or state.events:
             self._event(metadata, reading, anomalous, m)
             self._incident(metadata, reading, cal, anomalous, log10_p)
-        if log10_p < GATE or state.settling.stretch.balance or self.stream.near is not None:
-            self._levels(metadata, reading, row, m, beyond=judged and log10_p < GATE)
+        settling = state.settling
+        if (
+            log10_p < GATE
+            or settling.stretch.balance
+            or settling.levels
+            or settling.departures.known
+        ):
+            self._levels(metadata, reading, row, m, away, beyond=judged and log10_p < GATE)
         if reading.ended:
             _name(metadata, list(reading.ended))
         scores = self._votes(cal, at)
@@ -229,6 +242,8 @@ class StreamScorer:
             metadata["unknown_condition"] = reading.unfit
         if reading.outside:
             metadata["outside_limits"] = reading.outside
+        if reading.elsewhere:
+            metadata["stands_elsewhere"] = reading.elsewhere
         if reading.interval is not None:
             step = self.model_set.preprocessing.step
             metadata["interval_unlike_training"] = {
@@ -269,7 +284,7 @@ class StreamScorer:
 
     def _placing(self, state: StreamState) -> bool:
         """Return whether the tail is still adapting to a newly settled level."""
-        young = state.follower.quantiles.age < AT_A_LEVEL.start
+        young = state.follower.quantiles.age < AT_A_LEVEL.start and state.settling.shifted
         return young and bool(state.settling.entries())
 
     def _levels(
@@ -278,31 +293,73 @@ class StreamScorer:
         reading: PreparedReading,
         row: int,
         m: float,
+        away: dict[int, float],
         *,
         beyond: bool,
     ) -> None:
-        """Settle at a new level, or leave one; add the persistent events to the metadata."""
+        """Settle at a new level, or leave one; add the persistent events to the metadata.
+
+        ``away`` are the values, by number, of standing features away from their usual ones.
+        """
         state, at = self.stream.state, reading.point.timestamp
         settling, near = state.settling, -1 if self.stream.near is None else self.stream.near[row]
         if at is None:
             return
         left = None
         if self._in_order(reading):
+            stands = self._depart(reading, away)
+            level: Level32 | None = None
             if beyond or settling.stretch.balance:
                 scaled = self.stream.scaled[len(self.stream.scaled) - len(self.stream.rows) + row]
                 level = settling.take(scaled, near, beyond, self.part)
-                if level is not None:
-                    self._settle(metadata, level, at, m)
-                    return
+            if level is None and stands and self._placing(state):
+                settling.levels[-1].stands.update(stands)
+                settling.departures.forget(stands)
+            elif level is not None or (stands and len(settling.levels) < MAX_LEVELS):
+                former = None if near < 0 else settling.levels[near].at
+                self._settle(metadata, former if level is None else level, stands, at, m)
+                self.moved = level is not None
+                return
             if settling.levels and not beyond:
-                left = settling.left(near, at.timestamp(), self.policy.event_silence_s)
+                left = settling.left(near, at.timestamp(), self.policy.event_silence_s, away)
         entries = settling.entries()
         if left is not None:
-            self.moved = True
+            self.moved = left.at is not None
             entries.insert(0, left.entry("cleared"))
         _name(metadata, entries)
 
-    def _settle(self, metadata: dict[str, Any], level: Level32, at: datetime, m: float) -> None:
+    def _away(self, reading: PreparedReading) -> dict[int, float]:
+        """Return the values of standing features away from their usual ones, by number.
+
+        Those at values that the stream has settled at no longer count as moved.
+        """
+        features = reading.point.features
+        away = {self.numbers[name]: features[name] for name in reading.moved}
+        if self.stream.state.settling.levels:
+            unknown = self.stream.state.settling.unknown(away)
+            reading.elsewhere = sorted(n for n in reading.moved if self.numbers[n] not in unknown)
+            reading.moved = {n: r for n, r in reading.moved.items() if self.numbers[n] in unknown}
+        return away
+
+    def _depart(self, reading: PreparedReading, away: dict[int, float]) -> dict[int, Range]:
+        """Follow the features that alarm by standing elsewhere; return those that have settled."""
+        departures = self.stream.state.settling.departures
+        rare = {self.numbers[n] for n, rarity in reading.moved.items() if rarity >= -GATE}
+        if not self.settles_after or not (rare or departures.known):
+            return {}
+        features = reading.point.features
+        present = [at for n, at in self.numbers.items() if features.get(n) is not None]
+        departures.take({at: away[at] for at in rare}, present)
+        return departures.steady(self.settles_after)
+
+    def _settle(
+        self,
+        metadata: dict[str, Any],
+        level: Level32 | None,
+        stands: dict[int, Range],
+        at: datetime,
+        m: float,
+    ) -> None:
         """Make the event persistent; a shift that has not alarmed gets an event now."""
         state, work = self.stream.state, self.stream.work
         event, others = state.events.get(ANOMALY), state.settling.entries()
@@ -313,11 +370,12 @@ class StreamScorer:
             )
             assert event is not None  # noqa: S101
         alarm = metadata.pop("event", None) or event.entry("opened")
-        settled = state.settle(level, at, self.model_set.median, event)
+        usual = level is None  # rows that have not shifted need no tail of their own
+        tail = self.model_set.new_tail() if usual else AdaptiveTail(self.model_set.median)
+        settled = state.settle(level, at, tail, event, stands)
         entry = settled.entry(alarm["state"])
         entry["incident"] = {**alarm.get("incident", {}), **entry["incident"]}
         _name(metadata, [entry, *others])
-        self.moved = True
 
     def _incident(
         self,

@@ -15,12 +15,16 @@ recedes very slowly still settles. The standard deviation is the stretch's own. 
 growing, or that only raises the noise, has no level and keeps alarming; so does a shift beyond
 MAX_LEVELS. Distances are between scaled, decorrelated rows. Nothing here depends on the budget, so
 the score does not either.
+
+Features that stood still in training are not in these rows. They settle at the values that
+:mod:`models.scoring.departures` finds: together with a shift, or as a level of their own whose rows
+are those of the level before. Such an event ends when all of them are back at their usual values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -29,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
+from models.scoring.departures import MOST, Departures, Range, read_ranges
 from models.scoring.events import LEAST_QUIET, QUIET, Event
 from models.scoring.state_values import TIMES, check, pack, unpack
 
@@ -160,19 +165,21 @@ class Level:
 
     Attributes
     ----------
-    at : (d,) the level, scaled.
+    at : (d,) the level, scaled; None: that of training.
     since : when the stream settled (ISO 8601).
     event : its persistent event; None: a person closed the incident, so the level is normal now.
     opened : when the event's incident opened; None if it has not.
     away : readings at a former level since ``left`` (epoch seconds) minus readings at this one.
+    stands : values known of features that stood still in training, by their number among those.
     """
 
-    at: Level32
+    at: Level32 | None
     since: str
     event: Event | None = None
     opened: str | None = None
     away: int = 0
     left: float = 0.0
+    stands: dict[int, Range] = field(default_factory=dict)
 
     def entry(self, state: str = "ongoing") -> dict[str, Any]:
         """Return the level's event for a result's metadata."""
@@ -206,7 +213,9 @@ class Level:
     def to_list(self) -> list[Any]:
         """Return the level ready for JSON, exactly."""
         event = None if self.event is None else self.event.to_list()
-        return [pack(self.at, "<f4"), self.since, event, self.opened, self.away, self.left]
+        known = [pack(self.at, "<f4"), self.since, event, self.opened, self.away, self.left]
+        stands = [[at, *values] for at, values in self.stands.items()]
+        return [*known, stands] if stands else known
 
     @classmethod
     def from_list(cls, data: Any, width: int) -> Level:
@@ -217,23 +226,44 @@ class Level:
         ValueError, TypeError
             ``data`` is not a stored level.
         """
-        packed, since, event, opened, away, left = list(data)[:6]
-        if packed is None:
+        packed, since, event, opened, away, left, stands = [*data, None][:7]
+        if packed is None and not stands:
             raise ValueError("levels: a level is missing")
-        at = unpack(packed, "<f4", width)
+        at = None if packed is None else unpack(packed, "<f4", width)
         for text in (since, opened or since):
             datetime.fromisoformat(text)
         check("levels", (away, left), TIMES)
         kept = None if event is None else Event.from_list(event)
-        return cls(at, since, kept, opened, int(away), float(left))
+        ranges = read_ranges(stands)
+        return cls(at, since, kept, opened, int(away), float(left), ranges)
 
 
 @dataclass(slots=True)
 class Settling:
-    """Settled levels of one stream, oldest first, and the stretch that may become the next."""
+    """Settled levels of one stream, oldest first, and what may become the next."""
 
     levels: list[Level] = field(default_factory=list)
     stretch: Stretch = field(default_factory=Stretch)
+    departures: Departures = field(default_factory=Departures)
+
+    @property
+    def shifted(self) -> bool:
+        """Whether a level other than training's is known."""
+        return any(level.at is not None for level in self.levels)
+
+    @property
+    def active(self) -> bool:
+        """Whether a level is known or may become so."""
+        return bool(self.levels or self.stretch.balance or self.departures.known)
+
+    def unknown(self, away: Mapping[int, float]) -> dict[int, float]:
+        """Return the values, by feature, that no settled level explains."""
+        ranges = [level.stands for level in self.levels if level.stands]
+        return {
+            at: value
+            for at, value in away.items()
+            if not any(at in r and r[at][0] <= value <= r[at][1] for r in ranges)
+        }
 
     def entries(self, state: str = "ongoing") -> list[dict[str, Any]]:
         """Return the persistent events for a result's metadata, newest first."""
@@ -247,7 +277,7 @@ class Settling:
         """
         if not self.levels:
             return rows, None
-        known = [level.at.astype(np.float64) for level in self.levels]
+        known = [_vector(level.at, rows.shape[1]) for level in self.levels]
         first = 0 if self.levels[0].event is None else -1
         if first < 0:
             known.insert(0, np.zeros(rows.shape[1]))
@@ -270,10 +300,12 @@ class Settling:
         """
         if len(self.levels) >= MAX_LEVELS or len(row) > WIDEST or not part:
             return None
-        former = np.zeros(len(row)) if near < 0 else self.levels[near].at.astype(np.float64)
+        former = _vector(None if near < 0 else self.levels[near].at, len(row))
         return self.stretch.take(row, beyond, part, former)
 
-    def left(self, near: int, at: float, silence_s: float) -> Level | None:
+    def left(
+        self, near: int, at: float, silence_s: float, away: Collection[int] = ()
+    ) -> Level | None:
         """Count a reading within the gate; remove and return a level that the stream has left.
 
         Parameters
@@ -284,12 +316,18 @@ class Settling:
             Time of the reading, in seconds since 1970.
         silence_s
             Seconds away from a level that end it.
+        away
+            Features that are away from the value they stood at in training.
         """
         over = [
             level
             for index, level in enumerate(self.levels)
-            if level.event is not None and level.over(index <= near, at, silence_s)
-        ]
+            if level.event is not None
+            and level.over(
+                (index <= near and level.at is not None) or any(a in level.stands for a in away),
+                at, silence_s,
+            )
+        ]  # fmt: skip
         if not over:
             return None
         self.levels.remove(over[-1])
@@ -308,17 +346,20 @@ class Settling:
                 later = self.levels[index + 1 :]
                 self.levels = self.levels[: index + 1]
                 ended = self.entries("cleared")
+                stands = {at: r for one in self.levels for at, r in one.stands.items()}
                 self.levels = [self.levels[index], *later]
                 self.levels[0].event = None
+                self.levels[0].stands = dict([*stands.items()][-MOST:])
                 return ended
         return []
 
     def to_list(self) -> list[Any] | None:
-        """Return levels and stretch ready for JSON; None if there are none."""
-        stretch = self.stretch.to_list()
-        if not self.levels and stretch is None:
+        """Return levels, stretch and departures ready for JSON; None if there are none."""
+        stretch, departures = self.stretch.to_list(), self.departures.to_list()
+        if not self.levels and stretch is None and not departures:
             return None
-        return [stretch, [level.to_list() for level in self.levels]]
+        known = [stretch, [level.to_list() for level in self.levels]]
+        return [*known, departures] if departures else known
 
     @classmethod
     def from_list(cls, data: Any, width: int) -> Settling:
@@ -331,6 +372,11 @@ class Settling:
         """
         if data is None:
             return cls()
-        stretch, levels = list(data)[:2]
+        stretch, levels, departures = [*data, None][:3]
         known = [Level.from_list(one, width) for one in levels][:MAX_LEVELS]
-        return cls(known, Stretch.from_list(stretch, width))
+        return cls(known, Stretch.from_list(stretch, width), Departures.from_list(departures))
+
+
+def _vector(at: Level32 | None, width: int) -> Floats:
+    """Return a level (d,), scaled; that of training is 0."""
+    return np.zeros(width) if at is None else at.astype(np.float64)

@@ -20,6 +20,7 @@ from models.scoring.adaptation import ALPHA, AdaptiveTail
 from models.scoring.baseline import FirstReadings, group_size, units
 from models.scoring.bursts import Burst
 from models.scoring.clock import StreamClock
+from models.scoring.departures import Range
 from models.scoring.events import Event
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.settling import Level, Level32, Settling, Stretch
@@ -137,25 +138,35 @@ class StreamState:
         self.settling = Settling()
         return ended
 
-    def settle(self, at: Level32, time: datetime, median: float, event: Event) -> Level:
+    def settle(
+        self,
+        at: Level32 | None,
+        time: datetime,
+        tail: AdaptiveTail,
+        event: Event,
+        stands: dict[int, Range],
+    ) -> Level:
         """Settle at a level: its event becomes persistent, and the tail restarts.
 
         Parameters
         ----------
         at : (d,)
-            The level, in scaled units.
+            The level, in scaled units; None: that of training.
         time
             Time of the reading at which the stream settles.
-        median
-            Magnitude from which the tail restarts.
+        tail
+            Tail that the stream starts the level with.
         event
             The event that becomes persistent.
+        stands
+            Known values of features that stood still in training, by their number among those.
         """
         opened = self.burst.opened if self.burst and self.burst.event == event.id else None
-        level = Level(at, time.isoformat(), event, opened)
+        level = Level(at, time.isoformat(), event, opened, stands=stands)
         self.settling.levels.append(level)
         self.settling.stretch = Stretch()
-        self.follower, self.burst = AdaptiveTail(median), None
+        self.settling.departures.forget(stands)
+        self.follower, self.burst = tail, None
         self.events.clear()
         return level
 

@@ -105,6 +105,7 @@ class PreparedReading:
     unfit: Sequence[str] = ()  # indicator features outside the ranges of every condition
     outside: Sequence[str] = ()
     moved: Mapping[str, float] = MappingProxyType({})  # rarity of features constant in training
+    elsewhere: Sequence[str] = ()  # those of them at values that the stream has settled at
 
     def __init__(self, point: Reading, criticality: str, arrived: datetime | None = None) -> None:
         self.point = point
@@ -397,7 +398,7 @@ def _assemble(
 ) -> PreparedStream:
     scaled = pre.scaled(values[0])
     raw, received = (part[held:] for part in values)
-    if state.settling.levels:
+    if state.settling.shifted:
         stream = PreparedStream(work, readings, scaled, raw, received, None, state, scaled, track)
         return stream.rest(0)
     windows, rows = track.cut(scaled), scaled[held:]

@@ -68,7 +68,8 @@ def replayed(
     **given: Any,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Results, and the state at the end, as the bridge carries it from batch to batch."""
-    names = model_set.feature_names
+    standing = model_set.preprocessing.standing
+    names = [*model_set.feature_names, *(standing.names if standing else ())]
     points = [
         Reading(START + (begin + i) * timedelta(minutes=1), dict(zip(names, row, strict=True)))
         for i, row in enumerate(rows.tolist())
