@@ -16,11 +16,15 @@ import numpy as np
 from models.arrays import Floats
 from models.detectors.kernels import I64, compiled
 
-#: Ridge penalty: acts like this many readings of unit-variance noise (Hoerl, Kennard 1970).
-_RIDGE = 30.0
+#: Ridge penalty: acts like this many readings of noise as large as the readings (Hoerl, Kennard
+#: 1970). Theirs, not that of a unit: an allowance for drift leaves rows with far less variance.
+RIDGE = 30.0
+_LEAST = 1e-12  # mean square of a feature that does not vary
 
 
-def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> Floats:
+def fit_forecast(
+    streams: Sequence[Floats], lags: int, clip: float, penalty: float = RIDGE
+) -> Floats:
     """Fit weights (lags, d, d) that forecast a reading from the ``lags`` before it, newest first.
 
     Parameters
@@ -31,10 +35,13 @@ def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> Floats:
         Number of past readings.
     clip : float
         Values are clipped to ``[-clip, clip]``, so that a few extreme ones do not dominate.
+    penalty : float
+        Ridge penalty, in readings of noise as large as the readings.
     """
     d = streams[0].shape[1]
-    gram = _RIDGE * np.eye(lags * d)
+    gram = np.zeros((lags * d, lags * d))
     moment = np.zeros((lags * d, d))
+    readings = 0
     for stream in streams:
         if len(stream) <= lags:
             continue
@@ -42,6 +49,9 @@ def fit_forecast(streams: Sequence[Floats], lags: int, clip: float) -> Floats:
         past = np.hstack([rows[lags - 1 - k : len(rows) - 1 - k] for k in range(lags)])
         gram += past.T @ past
         moment += past.T @ rows[lags:]
+        readings += len(past)
+    mean_squares = np.diag(gram) / max(readings, 1)
+    gram += np.diag(penalty * np.maximum(mean_squares, _LEAST))
     return np.ascontiguousarray(np.linalg.solve(gram, moment).reshape(lags, d, d))
 
 

@@ -21,7 +21,7 @@ from models.detectors.base import (
     whole_number,
 )
 from models.detectors.covariance import RobustCovariance, missing_variance
-from models.detectors.forecast import fit_forecast, forecast
+from models.detectors.forecast import RIDGE, fit_forecast, forecast
 from models.detectors.lstm_kernel import reconstruct_last, whitened_error
 from models.detectors.lstm_training import Ends, split, thin
 
@@ -84,6 +84,8 @@ class LSTMAutoencoder(Detector):
     lags : int
         Past readings that the forecast uses, fewer than ``window``; 0: no forecast, and the
         magnitude is ``sqrt(t_network)``, as in model sets of early releases.
+    penalty : float
+        Ridge penalty of the forecast, in readings of noise as large as the readings.
     device : str
         Where to train: "auto" (CUDA if available), "cpu" or "cuda". Scoring is on the CPU.
     seed : int
@@ -108,7 +110,7 @@ class LSTMAutoencoder(Detector):
     """
 
     name = LSTM_AUTOENCODER
-    ONCE: ClassVar = {"lags": 0}
+    ONCE: ClassVar = {"lags": 0, "penalty": RIDGE}
 
     def __init__(
         self,
@@ -125,6 +127,7 @@ class LSTMAutoencoder(Detector):
         clip: float = 10.0,
         max_windows: int = 10_000,
         lags: int = 5,
+        penalty: float = RIDGE,
         device: str = "auto",
         seed: int = 0,
     ) -> None:
@@ -142,6 +145,7 @@ class LSTMAutoencoder(Detector):
         self.clip = number("clip", clip, 1.0, 1e6)
         self.max_windows = whole_number("max_windows", max_windows, 1, 10_000_000)
         self.lags = min(whole_number("lags", lags, 0, 999), self.window - 1)
+        self.penalty = number("penalty", penalty, 1e-6, 1e6)
         if device != "auto" and not str(device).startswith(("cpu", "cuda")):
             raise ValueError(f'device must be "auto", "cpu" or "cuda", got {device!r}')
         self.device = device
@@ -184,7 +188,7 @@ class LSTMAutoencoder(Detector):
         self._weights_ahead: Floats | None = None
         if not self.lags:
             return
-        self._weights_ahead = fit_forecast(streams, self.lags, self.clip)
+        self._weights_ahead = fit_forecast(streams, self.lags, self.clip, self.penalty)
         errors = rows[ends] - forecast(rows, ends, self._weights_ahead)
         self._forecast_errors = RobustCovariance.of(errors, np.zeros(rows.shape[1]), centred=True)
 

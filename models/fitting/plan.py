@@ -15,6 +15,7 @@ from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.following import Following, a_little, judge_following
+from models.fitting.forecasting import Forecast, choose_forecast
 from models.fitting.options import FitOptions
 from models.fitting.quickness import Basis, Way, choose_pace
 from models.fitting.resting import RESTS, judge_resting
@@ -27,7 +28,7 @@ from models.fitting.scaling import (
     fit_scales,
     step_correlation,
 )
-from models.fitting.steadiness import forecast_surplus, judge_steadiness
+from models.fitting.steadiness import judge_steadiness
 from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
 from models.fitting.tolerance import APART, Trial, choose_horizon, choose_shrinkage
 from models.scoring.adaptation import AdaptationParams
@@ -43,9 +44,6 @@ _MANY_ROWS = 3_000
 _REGULAR: Final = 0.9  # least share of intervals like the median one, where they are regular
 #: Past readings that a forecast uses.
 LAGS: Final = 5
-#: The forecast is used if its errors alarm at most at this multiple of the budget on later
-#: readings. Larger than HOLDS, since the threshold comes from the readings it was fitted on.
-FORECAST_HOLDS: Final = 5.0
 
 
 class FitPlan:
@@ -91,7 +89,7 @@ class FitPlan:
         self.shrinkage = self._shrinkage(self.horizon)
         self.baseline = self._baseline(varied)
         self.steadiness = None
-        self.forecast: float | None = None
+        self.forecast: Forecast | None = None
         swiftness = 1.0
         self.swift_power: tuple[float, ...] = ()
         if self.drift_mode == "normal" and self.scales.kept:
@@ -144,8 +142,8 @@ class FitPlan:
         lags = min(LAGS, self.options.window - 1)
         if self.steadiness is None or LSTM_AUTOENCODER not in self.options.models or not lags:
             return 0
-        self.forecast = forecast_surplus(varied, self.shrinkage, lags)
-        return lags if self.forecast is not None and self.forecast <= FORECAST_HOLDS else 0
+        self.forecast = choose_forecast(varied, self.shrinkage, lags)
+        return lags if self.forecast is not None and self.forecast.holds else 0
 
     def _first(self, values: Floats) -> Floats:
         """Return a stream's robust initial level, (d,) of the kept features."""
@@ -323,7 +321,7 @@ class FitPlan:
             return []
         return [
             f"the forecast of the next reading is {'used' if self.lags else 'not used'}: trials on"
-            f" later readings with fixed limits gave {_alarms(self.forecast)}"
+            f" later readings with fixed limits gave {_alarms(self.forecast.surplus)}"
         ]
 
     def moved(self, streams: list[Floats]) -> list[Floats]:
@@ -401,10 +399,16 @@ class FitPlan:
         detectors = {}
         for name in MODEL_NAMES:
             if name in self.options.models:
-                decided = {"lags": self.lags} if name == LSTM_AUTOENCODER else {}
-                detector = self.options.detector(name, decided)
+                detector = self.options.detector(name, self._ahead(name))
                 detectors[name] = detector.fit(rows, progress=progress)
         return pre, detectors
+
+    def _ahead(self, name: str) -> dict[str, float]:
+        """Return the decided parameters of a detector: those of the forecast."""
+        if name != LSTM_AUTOENCODER:
+            return {}
+        found = self.forecast if self.lags else None
+        return {"lags": self.lags, **({"penalty": found.penalty} if found else {})}
 
     def rows(self, pre: Preprocessing, stream: int, values: Floats) -> Floats:
         """Return the detectors' rows (n, d) of a stream's training readings.

@@ -18,11 +18,9 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats
-from models.detectors.covariance import RobustCovariance
-from models.detectors.forecast import fit_forecast, forecast
 from models.fitting.calibrate import ewma, smoothing
-from models.fitting.distance import fit_distance, fit_rows
-from models.fitting.trials import BEHIND, BUDGET, HOLDS, Fold, Steps, later_blocks, try_smoothings
+from models.fitting.distance import fit_distance
+from models.fitting.trials import BEHIND, HOLDS, Fold, Steps, later_blocks, try_smoothings
 from models.scoring.adaptation import CLIP
 from models.scoring.tail import fit_tail
 
@@ -30,7 +28,6 @@ _LENGTH: Final = 100  # readings that a weak fault lasts, and that the slow magn
 #: Small steps only: either choice detects large ones.
 _FAULTS: Final = Steps((0.5, 1.0, 2.0), (_LENGTH,), count=20, streams=5)
 _SWIFTNESS: Final = 0.4  # the slow magnitude must beat a swift average with a half-life of 1.4
-_CLIP: Final = 10.0  # equals the detector's
 _UNITS: Final = 3  # fewest streams for holding some out
 _LEAST: Final = 100  # fewest readings of a held-out stream
 
@@ -84,43 +81,6 @@ def judge_steadiness(
         chosen == 1, bool(surplus[chosen] <= HOLDS),
         (float(power[0]), float(power[1])), (float(surplus[0]), float(surplus[1])),
     )  # fmt: skip
-
-
-def forecast_surplus(streams: Sequence[Floats], shrinkage: float, lags: int) -> float | None:
-    """Return the alarm rate, in budgets, of a forecast's errors on later blocks.
-
-    A rate far above 1 means that the forecast does not generalise beyond its training readings.
-    None if there is too little data.
-
-    Parameters
-    ----------
-    streams : list of (n_i, d)
-    shrinkage
-        Shrinkage of the correlation, see :func:`models.fitting.distance.fit_rows`.
-    lags
-        Past readings that a forecast uses.
-    """
-    folds = later_blocks(streams)
-    if not folds:
-        return None
-    found = []
-    for known, later in folds:
-        rows_of = fit_rows(known)[0](0, shrinkage)
-        rows = [rows_of(s) for s in known]
-        weights = fit_forecast(rows, lags, _CLIP)
-        errors = [_errors(r, weights) for r in rows]
-        pooled = np.concatenate(errors)
-        normal = RobustCovariance.of(pooled, np.zeros(pooled.shape[1]), centred=True)
-        line = np.quantile((normal.whiten(pooled) ** 2).sum(axis=1), 1.0 - BUDGET)
-        fresh = np.concatenate([_errors(rows_of(s), weights) for s in later])
-        found.append(float(np.mean((normal.whiten(fresh) ** 2).sum(axis=1) > line)) / BUDGET)
-    return float(np.mean(found))
-
-
-def _errors(rows: Floats, weights: Floats) -> Floats:
-    lags = len(weights)
-    out: Floats = rows[lags:] - forecast(rows, np.arange(lags, len(rows)), weights)
-    return out
 
 
 def _apart(streams: list[Floats]) -> list[Fold]:

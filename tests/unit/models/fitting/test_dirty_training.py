@@ -10,9 +10,10 @@ import pytest
 from models.bundles.bundle import Bundle
 from models.fitting.cleaning import clean
 from models.fitting.following import judge_following
+from models.fitting.forecasting import choose_forecast
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.fitting.plan import FitPlan
-from models.fitting.steadiness import forecast_surplus, judge_steadiness
+from models.fitting.steadiness import judge_steadiness
 from models.fitting.tolerance import LADDER, Trial, _chosen, choose_horizon
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
@@ -235,19 +236,20 @@ def test_an_adaptation_that_was_asked_for_is_taken_and_none_is_tried():
 
 
 def test_a_forecast_is_used_only_where_it_holds():
-    calm = forecast_surplus([plant(4000)], 0.1, 5)
+    calm = choose_forecast([plant(4000)], 0.1, 5)
     assert calm is not None
-    assert calm < 3
+    assert calm.holds
+    assert calm.surplus < 3
     changing = plant(1000) + np.random.default_rng(1).normal(size=(1000, 3)) * np.array(
         [[0.0]] * 500 + [[2.0]] * 500
     )
-    other = forecast_surplus([changing], 0.1, 5)
+    other = choose_forecast([changing], 0.1, 5)
     assert other is not None
-    assert other > 5
+    assert not other.holds
 
 
 def test_too_little_data_decide_nothing():
     assert choose_horizon([plant(100)]) == (0, [])
     assert judge_steadiness([plant(100)], 0, 0.1) is None
     assert judge_following([plant(100)], 0, 0.1, slow=True) is None
-    assert forecast_surplus([plant(100)], 0.1, 5) is None
+    assert choose_forecast([plant(100)], 0.1, 5) is None
