@@ -28,6 +28,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\ufeff\ufffe\uffff]")
 _LOST_BLOCK: Final = re.compile(r"\x00{4,}")
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _MAX_PREAMBLE: Final = 30
+#: Numbers 0, 1, 2, ... of so many columns are no reading.
+_SURELY_COUNTED: Final = 5
+#: Lines of units, types and roles that programs write between the names and the readings.
+_MOST_BELOW_NAMES: Final = 3
 #: Rows whose cells are compared with a line of names, which may be a reading instead.
 _COMPARED: Final = 20
 
@@ -78,6 +82,13 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     before = ends[top - 1] if top else 0
     if before and form.header:
         notes.append(f"{before} lines before the line of names are left out")
+    if form.header and _counts_columns(table[top]):
+        counts = f"line that counts the columns ({', '.join(table[top])[:20]})"
+        if _names_below(table[top + 1 :]):
+            notes.append(f"the {counts} is left out")
+            top += 1
+        elif not table[top][0] or len(table[top]) >= _SURELY_COUNTED:
+            notes.append(f"the {counts} is taken as the line of names")
     names, rows, ends = table[top], table[top + 1 :], ends[top:]
     skip = first + ends[0]
     trim = delimiter != BLANKS and len(names) > 1 and all(n[:1] == " " for n in names[1:])
@@ -92,9 +103,13 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     _check_names(path, names, rows, form, above)
     if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows):
         names.append("")  # every row ends with a separator, but the line of names does not
-    if form.header and len(rows) > 1 and _units(rows[0]) and not _units(rows[1]):
-        notes.append(f"the line of units is left out: {', '.join(rows[0])[:80]}")
-        rows, skip = rows[1:], first + ends[1]
+    if form.header and (below := _lines_below_names(rows)):
+        shown = " / ".join(", ".join(row) for row in rows[:below])[:80]
+        which = (
+            "the line of units" if below == 1 else f"{below} lines below the names (units, types)"
+        )
+        notes.append(f"{which} {'is' if below == 1 else 'are'} left out: {shown}")
+        rows, skip = rows[below:], first + ends[below]
     whole = [row for row in rows if len(row) == len(names)] or [[""] * len(names)]
     cells = [bare(column) for column in zip(*whole, strict=True)]
     decimals = Decimals(cells, delimiter, form.decimal)
@@ -205,7 +220,8 @@ def _check_names(
     """
     given = {*form.columns.values(), form.label}
     named = any(is_known_name(name) or name in given for name in names)
-    if not form.header or len(names) < 2 or named:
+    counted = _counts_columns(names) and (not names[0] or len(names) >= _SURELY_COUNTED)
+    if not form.header or len(names) < 2 or named or counted:
         return
     if all(is_number(name) for name in names):
         what = "numbers"
@@ -243,8 +259,44 @@ def _kind(cell: str) -> str:
     return "time" if is_time([cell]) or is_time_of_day([cell]) else "text"
 
 
-def _units(row: Sequence[str]) -> bool:
+def _counts_columns(row: Sequence[str]) -> bool:
+    """Return whether a row holds 0, 1, 2, ... or 1, 2, 3, ..., as programs count columns.
+
+    The first of three or more cells may be empty, above a column of row numbers.
+    """
+    cells = [cell.strip() for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    counted = cells[1:] if cells and not cells[0] else cells
+    return len(counted) > 1 and any(
+        counted == [str(i) for i in range(start, start + len(counted))] for start in (0, 1)
+    )
+
+
+def _names_below(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first of these rows names columns: texts above numbers or times."""
+    cells = [cell.strip() for cell in rows[0]] if rows else []
+    filled = [cell for cell in cells if cell]
+    if not filled or any(_kind(cell) != "text" for cell in filled):
+        return False
+    return any(
+        _kind(row[index]) != "text"
+        for row in rows[1:_COMPARED]
+        for index in range(min(len(row), len(cells)))
+        if cells[index] and not missing(row[index])
+    )
+
+
+def _lines_below_names(rows: Sequence[Sequence[str]]) -> int:
+    """Return the number of lines of units, types or roles above the first reading."""
+    if not rows or len([cell for cell in rows[0] if cell.strip()]) < 2:
+        return 0
+    count = next((n for n, row in enumerate(rows) if not _no_reading(row)), len(rows))
+    return count if count <= _MOST_BELOW_NAMES and count < len(rows) else 0
+
+
+def _no_reading(row: Sequence[str]) -> bool:
     """Return whether a row has no numbers, as a line of units; a reading has numbers."""
     cells = [cell.strip() for cell in row if cell.strip()]
     figures = any(is_number(cell) or re.search(r"\d\d", cell) for cell in cells)
-    return len(cells) > 1 and not figures and not all(missing(cell) for cell in cells)
+    return not figures and not all(missing(cell) for cell in cells)

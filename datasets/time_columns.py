@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from datasets.format import ROW, FileFormat
+from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, rows_of
-from datasets.time_formats import dates_only, is_date, is_time
+from datasets.time_formats import HOURS_LOST, dates_only, is_date, is_time, lost_hours
 from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
 from errors import DatasetError
 
@@ -27,13 +28,28 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     columns, form
         The file's columns, and the caller's format options.
     roles
-        The roles found so far; receives the columns of times.
+        The roles found so far; receives the columns of times. Readings that the caller wants to
+        be counted need none: texts are then no times.
 
     Raises
     ------
     DatasetError
         There is none, or it is ambiguous; the message names the option that helps.
     """
+    before = list(roles.notes)
+    _find_times(columns, form, roles)
+    texts = [
+        p for p in roles.times
+        if 2 * sum(map(is_number, columns.filled(p))) < len(columns.filled(p))
+    ]  # fmt: skip
+    if texts and form.time_unit == ROW:
+        roles.times, roles.time_kinds = (), []
+        roles.excluded.update(texts)
+        names = ", ".join(repr(columns.names[p]) for p in texts)
+        roles.notes = [*before, f"{names}: left out, since the rows are counted instead"]
+
+
+def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     given = form.role("timestamp")
     if given is not None:
         parts = [given] if given in columns.names else given.split("+")
@@ -156,6 +172,9 @@ def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
     """Return the error for a column of dates that many readings share."""
     day = roles.times[0]
     others = [p for p, name in enumerate(columns.names) if p != day and may_be_time(name)]
+    for p in others:
+        if lost_hours(columns.filled(p)):
+            return _lost(columns, p)
     if len(others) > 1 and all(_repeated(columns, roles, day, p) for p in others):
         names = " and ".join(repr(columns.names[p]) for p in others[:4])
         return DatasetError(
@@ -164,6 +183,14 @@ def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
             field="timestamp",
         )
     return _dates_only(columns, day, others)
+
+
+def _lost(columns: Columns, index: int) -> DatasetError:
+    """Return the error for a column of times of day without hours."""
+    return DatasetError(
+        f"column {columns.names[index]!r} holds {columns.filled(index)[0]!r}, {HOURS_LOST}",
+        field="timestamp",
+    )
 
 
 def _dates_only(columns: Columns, day: int, hours: Sequence[int]) -> DatasetError:

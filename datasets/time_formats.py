@@ -38,6 +38,12 @@ ODD_BLANKS: Final = "\u00a0\u202f"
 POINTED_HALF: Final = r" ?([aApP])\. ?[mM]\.?$"
 #: What follows a date in texts of dates at midnight.
 AT_MIDNIGHT: Final = r"[ T]0?0:00(:00(\.0+)?)?(Z|[+-]00:?00)?$"
+#: Minutes, seconds and tenths, alone or behind a date.
+_MINUTES: Final = re.compile(r"(?:\S*\d[ T])?[0-5]?\d:[0-5]\d[.,]\d")
+HOURS_LOST: Final = (
+    "minutes and seconds, whose hours a spreadsheet lost (mm:ss.0): export the times anew, or"
+    " --time-unit row counts the readings instead"
+)
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
 SAMPLE: Final = 40
 #: strptime's fields of digits.
@@ -125,6 +131,14 @@ def is_time_of_day(cells: Sequence[str]) -> bool:
     """Return whether texts are times without a date, such as 18.00.00."""
     form = re.compile(r"\d{1,2}[:.h]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
     return bool(cells) and _mostly(cells, lambda cell: form.fullmatch(tidy(cell)) is not None)
+
+
+def lost_hours(cells: Sequence[str]) -> bool:
+    """Return whether texts are minutes and seconds such as 59:30.0, which spreadsheets save.
+
+    They show times with a fraction of a second as mm:ss.0, and save what they show.
+    """
+    return bool(cells) and _mostly(cells, lambda cell: bool(_MINUTES.fullmatch(cell.strip())))
 
 
 def is_date(cells: Sequence[str]) -> bool:

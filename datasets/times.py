@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from datasets.format import ROW, TIME_UNITS, FileFormat
 from datasets.time_formats import (
+    HOURS_LOST,
     ODD_BLANKS,
     POINTED_HALF,
     SAMPLE,
@@ -24,6 +25,7 @@ from datasets.time_formats import (
     fixed_digits,
     formats_of,
     lesser,
+    lost_hours,
     reads_somehow,
     tidy,
 )
@@ -46,6 +48,7 @@ _COMPACT_END: Final = re.compile(r"(?<=[ T,_])%H%M(%S)?$")
 _OF_DAY: Final = r"[ T,_:-]+\d{1,2}[:.h]\d\d.*$|^\d{1,2}:\d\d\S*( [AaPp][Mm])?\s+|[ T]\d{4}(\d\d)?$"
 #: What ends an ISO 8601 time that is not local.
 _OFFSET: Final = re.compile(r"(Z|z|[+-]\d\d(:?\d\d)?)\s*$")
+_NUMBER: Final = re.compile(r"[+-]?\d+\.?\d*([eE][+-]?\d+)?")
 #: The times that Python knows, less a day for time zones.
 _FIRST: Final = np.datetime64("0001-01-01", "us")
 _LAST: Final = np.datetime64("9999-12-31T23:59:59.999999", "us")
@@ -180,7 +183,8 @@ def clock_of(
                 field="timestamp",
             )
     zone = form.time_zone or "UTC (--time-zone names another)"
-    notes.append(f"times such as {cells[0]!r} are read as {formats[0]} in {zone}")
+    shown = next(cell for cell in cells if reads_somehow(formats[0], cell))
+    notes.append(f"times such as {shown!r} are read as {formats[0]} in {zone}")
     return Clock("format", tuple(formats[:1]), form.time_zone, notes)
 
 
@@ -306,10 +310,12 @@ def _iso(column: Any, first: int) -> tuple[Times, Flags]:
                 raise DatasetError(message, field="timestamp") from None
             message = error.message.removesuffix(AMBIGUOUS_DATE)
             hint = "; --time-format gives its format, such as %d/%m/%Y %H:%M"
-            if text.strip().replace(".", "", 1).isdigit():
-                hint = ": --time-unit s, ms, us or ns reads numbers since 1970"
+            if _NUMBER.fullmatch(text.strip()):
+                hint = ": --time-unit s, ms, us or ns reads numbers since 1970, row a count"
                 if 20_000 < float(text) < 80_000:
                     hint = ": a spreadsheet's day number? save that column as date and time"
+            elif lost_hours([text]):
+                message, hint = f"timestamp {text.strip()!r} is {HOURS_LOST}", ""
             raise DatasetError(f"row {first + row}: {message}{hint}", field="timestamp") from None
         local.append(not _OFFSET.search(text))
     return _whole(pa.array(parsed, pa.timestamp("us", "UTC")), first), np.array(local, bool)

@@ -108,6 +108,36 @@ def test_a_line_of_names_with_a_field_too_many_is_pointed_at(read: Read) -> None
         read("a;b;c\n2026-01-01;1.5\n2026-01-02;2.5\n2026-01-03;2.5\n")
 
 
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_line_that_counts_the_columns_above_their_names_is_left_out(
+    read: Read, start: int
+) -> None:
+    counts = ",".join(str(i) for i in range(start, start + 3))
+    found = read(f"{counts}\nDate ,temp,1_FIT_001\n2026-01-01,1.5,2\n2026-01-02,1.5,3\n")
+    assert found.names == ["Date", "temp", "1_FIT_001"]
+    assert found.rows == [["2026-01-01", "1.5", "2"], ["2026-01-02", "1.5", "3"]]
+    assert found.skip == 2
+    assert f"the line that counts the columns ({counts.replace(',', ', ')}) is left out" in (
+        found.notes
+    )
+
+
+def test_numbers_that_count_columns_without_names_are_their_names(read: Read) -> None:
+    assert read(",0,1\n0,7.5,8\n1,7.5,9\n").names == ["", "0", "1"]
+    found = read("0,1,2,3,4\n5.5,6,7,8,9\n6.5,6,7,8,9\n")
+    assert (found.names, len(found.rows)) == (["0", "1", "2", "3", "4"], 2)
+    with pytest.raises(DatasetError, match="--no-header"):
+        read("0,1\n5.5,6\n6.5,6\n")  # may be a reading
+
+
+def test_lines_of_types_and_flags_below_the_names_are_said_once(read: Read) -> None:
+    found = read("gym,time,kW\nstring,datetime,float\nS,T,\nA,2026-01-01 00:00,1.5\n")
+    assert found.rows == [["A", "2026-01-01 00:00", "1.5"]]
+    assert found.skip == 3
+    (note,) = found.notes
+    assert "2 lines below the names (units, types) are left out: string, datetime, float" in note
+
+
 def test_names_that_are_numbers_are_names_above_other_kinds_of_cells(read: Read) -> None:
     spectrum = "Unit;When;0.5;1.0\n" + "P1;2026-01-01;7.5;8\n" * 3
     assert read(spectrum).names == ["Unit", "When", "0.5", "1.0"]

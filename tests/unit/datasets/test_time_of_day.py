@@ -202,3 +202,19 @@ def test_digits_may_lack_their_leading_zeros_where_the_format_is_named(load: Loa
     with pytest.raises(DatasetError, match="--time-format gives its format"):
         load(bare)
     same(load(frame.assign(timestamp=frame.timestamp.dt.strftime("%Y%m%d%H%M"))), frame)
+
+
+@pytest.mark.parametrize("given", [{}, {"columns": {"timestamp": "Date+Time"}}])
+def test_times_that_lost_their_hours_are_refused_with_what_helps(load: Load, given: Any) -> None:
+    frame = plant(freq="min")
+    frame = apart(frame, "Time", frame.timestamp.dt.strftime("%M:%S") + ".0")
+    with pytest.raises(DatasetError, match=r"00:00\.0'.*, whose hours .* lost.*--time-unit row"):
+        load(frame, **given)
+    data = load(frame, time_unit="row", **given)
+    np.testing.assert_array_equal(data.streams[0].values[:, 0], frame["vib"])
+    assert any("left out, since the rows are counted" in note for note in data.notes)
+
+
+def test_a_count_of_readings_is_read_where_rows_are_counted(load: Load) -> None:
+    times = load(plant(100).assign(timestamp=np.arange(100) * 2), time_unit="row").streams[0]
+    assert set(np.diff(times.timestamps).astype(int).tolist()) == {120_000_000}

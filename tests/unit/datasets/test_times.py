@@ -44,6 +44,18 @@ def test_a_form_is_recognised_where_it_can_only_mean_one_thing(cell, utc):
     assert is_time([cell])
 
 
+def test_the_sample_in_the_note_was_read() -> None:
+    cells = ["T", *(f"7/{day}/26 0:00" for day in range(1, 30))]
+    clock = clock_of(FileFormat(), [cells], True, [pa.array(cells)])
+    assert clock.notes[0].startswith("times such as '7/1/26 0:00' are read as %m/%d/%y %H:%M")
+
+
+@pytest.mark.parametrize("cell", ["0", "0.0104", "1.5e+00"])
+def test_a_number_is_no_date_and_the_options_for_numbers_are_named(cell: str) -> None:
+    with pytest.raises(DatasetError, match=r"--time-unit s, ms, us or ns .*, row a count"):
+        parsed([cell])
+
+
 def test_a_year_of_two_digits_may_come_first():
     hours = [f"24/03/{day:02d} {hour:02d}:00" for day in (5, 6) for hour in range(24)]
     assert str(parsed(hours)[-1]).startswith("2024-03-06T23")
