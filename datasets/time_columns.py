@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from datasets.calendar_columns import MOST, WITHOUT_HOURS, calendar_columns
 from datasets.format import ROW, FileFormat
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, rows_of
@@ -54,8 +55,11 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     if given is not None:
         parts = [given] if given in columns.names else given.split("+")
         roles.times = tuple(columns.index(part.strip(), "columns timestamp") for part in parts)
-        if len(roles.times) > 2:
-            raise DatasetError("--columns timestamp: joins two columns at most", field="columns")
+        if len(roles.times) > MOST:
+            raise DatasetError(
+                "--columns timestamp: joins a date and a time of day, or Year+Month+Day+Hour+"
+                "Minute+Second", field="columns",
+            )  # fmt: skip
         if len(roles.times) == 2:
             day, time = roles.times
             roles.time_kinds = kinds_of(
@@ -84,7 +88,7 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         raise _dates_only(columns, dates[0], hours)
     pair = len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1
     if pair:
-        _read_as_pair(columns, roles, *chosen)
+        _read_as_one(columns, roles, *chosen)
     elif len(chosen) == 1 or (
         not chosen and len(dates) == 1 and _repeated(columns, roles, dates[0])
     ):
@@ -92,13 +96,16 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if not _join_time_of_day(columns, roles, free):
             roles.notes.append(f"column {columns.names[roles.times[0]]!r} is read as timestamp")
     elif form.time_unit != ROW:
-        _no_time(columns, chosen)
+        parts = calendar_columns(columns, free) if not chosen and form.time_unit is None else ()
+        if not parts:
+            _no_time(columns, chosen)
+        _read_as_one(columns, roles, *parts)
 
 
-def _read_as_pair(columns: Columns, roles: Roles, day: int, time: int) -> None:
-    roles.times = (day, time)
-    names = f"{columns.names[day]!r} and {columns.names[time]!r}"
-    roles.notes.append(f"columns {names} are read as timestamp")
+def _read_as_one(columns: Columns, roles: Roles, *parts: int) -> None:
+    roles.times = parts
+    *first, last = (repr(columns.names[p]) for p in parts)
+    roles.notes.append(f"columns {', '.join(first)} and {last} are read as timestamp")
 
 
 def _written_hours(columns: Columns, free: Sequence[int]) -> list[int]:
@@ -126,7 +133,7 @@ def _join_time_of_day(columns: Columns, roles: Roles, free: Sequence[int]) -> bo
         if len(hours) == 1:
             roles.time_kinds = kinds[hours[0]]
     if len(hours) == 1:
-        _read_as_pair(columns, roles, day, hours[0])
+        _read_as_one(columns, roles, day, hours[0])
     return len(hours) == 1
 
 
@@ -151,7 +158,9 @@ def check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
     roles
         The roles found; receives ``dates_only`` and notes.
     """
-    if len(roles.times) == 2 and _repeated(columns, roles, *roles.times):
+    if len(roles.times) > 1 and _repeated(columns, roles, *roles.times):
+        if len(roles.times) == WITHOUT_HOURS and form.role("timestamp") is None:
+            raise _no_hours(columns, roles)
         names = " and ".join(repr(columns.names[p]) for p in roles.times)
         roles.notes.append(f"columns {names} do not tell all readings of a stream apart: is a part"
                            " of the time of day in another column?")  # fmt: skip
@@ -183,6 +192,17 @@ def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
             field="timestamp",
         )
     return _dates_only(columns, day, others)
+
+
+def _no_hours(columns: Columns, roles: Roles) -> DatasetError:
+    """Return the error for columns of year, month and day that many readings share."""
+    day = "+".join(columns.names[p] for p in roles.times)
+    return DatasetError(
+        f"columns {day} hold dates only, and many readings of a stream share one: --columns"
+        f" timestamp={day}+COLUMN joins the hour (then minute and second), --columns"
+        f" timestamp={day} takes the dates alone",
+        field="timestamp",
+    )
 
 
 def _lost(columns: Columns, index: int) -> DatasetError:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.calendar_columns import calendar_times
 from datasets.numbers import missing
 from datasets.sampled_columns import plain_name
 from datasets.time_formats import AT_MIDNIGHT, is_time_of_day
@@ -220,13 +221,15 @@ def settled(name: str, kinds: Sequence[str], pairs: Iterable[tuple[Any, Any]]) -
 
 
 def joined(parts: Sequence[Any], kind: str = "") -> Any:
-    """Join a column of dates and one of times of day into texts.
+    """Join a column of dates and one of times of day, or the parts of a calendar, into texts.
 
     Parameters
     ----------
-    parts : date and time of day, pyarrow arrays (n,)
+    parts : date and time of day, or year, month, day and so on, pyarrow arrays (n,)
     kind : what the numbers of the time of day mean, a key of KINDS; empty for texts.
     """
+    if len(parts) > 2:
+        return calendar_times(parts)
     date, time = (_texts(part) for part in parts)
     date = pc.replace_substring_regex(date, AT_MIDNIGHT, "")
     if kind:
