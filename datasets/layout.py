@@ -221,9 +221,9 @@ def _check_names(
     given = {*form.columns.values(), form.label}
     named = any(is_known_name(name) or name in given for name in names)
     counted = _counts_columns(names) and (not names[0] or len(names) >= _SURELY_COUNTED)
-    if not form.header or len(names) < 2 or named or counted:
+    if not form.header or named or counted:
         return
-    if all(is_number(name) for name in names):
+    if all(is_number(name) or is_number(name, ",") for name in names):
         what = "numbers"
     elif _is_reading(names, rows):
         what = f"a reading ({', '.join(names)[:80]})"

@@ -222,11 +222,13 @@ def _settle(formats: Sequence[str], columns: Iterable[Any]) -> list[str]:
     import pandas as pd  # imported late: it takes 40 MB, and most files do not need it
 
     text = pd.Series(shown)
-    read = {form: pd.to_datetime(text, format=form, errors="coerce") for form in left}
-    for form, times in read.items():
+    read = {}
+    for form in left:
+        times = pd.to_datetime(text, format=form, errors="coerce", utc=True)
         for each in lesser(form) if times.isna().any() else ():
-            times = times.fillna(pd.to_datetime(text, format=each, errors="coerce"))
-        read[form] = times
+            more = pd.to_datetime(text, format=each, errors="coerce", utc=True)
+            times = times.fillna(more)
+        read[form] = times.dt.tz_localize(None)
     soon = datetime.now(UTC).year + 1
     past = [form for form in left if (read[form].dt.year > soon).mean() <= _FEW_ODD]
     left = past or left  # formats with dates in the future misplace a two-digit year

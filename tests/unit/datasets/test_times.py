@@ -44,6 +44,14 @@ def test_a_form_is_recognised_where_it_can_only_mean_one_thing(cell, utc):
     assert is_time([cell])
 
 
+@pytest.mark.parametrize("offset", ["+00:00", "Z", "-0500"])
+def test_the_order_of_day_and_month_is_found_for_times_with_an_offset(offset: str) -> None:
+    when = pd.date_range("2026-01-09 15:30", periods=200, freq="10min")
+    cells = [f"{time:%d/%m/%Y %H:%M:%S}{offset}" for time in when]
+    hours = 5 if offset == "-0500" else 0
+    assert parsed(cells)[-1] == (when[-1] + pd.Timedelta(hours=hours)).to_datetime64()
+
+
 def test_the_sample_in_the_note_was_read() -> None:
     cells = ["T", *(f"7/{day}/26 0:00" for day in range(1, 30))]
     clock = clock_of(FileFormat(), [cells], True, [pa.array(cells)])
