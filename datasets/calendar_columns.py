@@ -17,7 +17,13 @@ _PARTS: Final = (
     (re.compile("years?|yr|yyyy|jahr|année|annee|año|anno|jaar"), 1900, 2100),
     (re.compile("months?|mon|mth|mo|monat|mois|mes|mese|maand"), 1, 12),
     (re.compile("days?|dy|dd|tag|jour|día|dia|giorno|dag|(dayof|m)(the)?month|dom"), 1, 31),
-    (re.compile("hours?|hrs?|hh?|stunden?|std|heures?|horas?|or[ae]|uur|hour(of(the)?day|ending)"), 0, 24),
+    (
+        re.compile(
+            "hours?|hrs?|hh?|stunden?|std|heures?|horas?|or[ae]|uur|hour(of(the)?day|ending)"
+        ),
+        0,
+        24,
+    ),
     (re.compile("minutes?|mins?|minuten?|minuto|minuut"), 0, 59),
     (re.compile("seconds?|secs?|sekunden?|secondes?|segundo|secondo"), 0, 60),
 )

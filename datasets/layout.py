@@ -76,12 +76,17 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     first, named = 0, None
     if lines[0].strip().strip('"').casefold().startswith("sep=") and len(lines) > 1:
         first, named = 1, lines[0].strip().strip('"')[4:5] or None
+    comments = _comments(lines[first:])
+    first += comments
     delimiter = form.delimiter or named or _delimiter(lines[first:])
+    if comments and form.header and (title := _names_in_comment(lines[first - 1 :], delimiter)):
+        lines[first - 1] = title
+        comments, first = comments - 1, first - 1
     table, ends = _table(lines[first:], delimiter)
-    top = _first_row(table)
+    top = _names_row(table) if form.header else _first_row(table)
     before = ends[top - 1] if top else 0
-    if before and form.header:
-        notes.append(f"{before} lines before the line of names are left out")
+    if before + comments and form.header:
+        notes.append(f"{before + comments} lines before the line of names are left out")
     if form.header and _counts_columns(table[top]):
         counts = f"line that counts the columns ({', '.join(table[top])[:20]})"
         if _names_below(table[top + 1 :]):
@@ -99,7 +104,7 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     names = [_one_line(name) for name in names]
     if trim or delimiter == BLANKS:
         rows = [[cell.strip() for cell in row] for row in rows]
-    above = table[top - 1] if top and len(table[top - 1]) > 1 else []
+    above = table[top - 1] if top and len(table[top - 1]) not in (0, 1, len(names)) else []
     _check_names(path, names, rows, form, above)
     if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows):
         names.append("")  # every row ends with a separator, but the line of names does not
@@ -196,6 +201,56 @@ def _first_row(table: Sequence[Sequence[str]]) -> int:
     return 0
 
 
+def _comments(lines: Sequence[str]) -> int:
+    """Return the number of lines before the first that does not begin with #."""
+    count = next((n for n, line in enumerate(lines) if not line.lstrip().startswith("#")), 0)
+    return count if any(lines[count:]) else 0
+
+
+def _names_in_comment(lines: Sequence[str], delimiter: str) -> str | None:
+    """Return a comment as a line of names, if it has a name for each column of the rows below it.
+
+    Parameters
+    ----------
+    lines : the comment, and the lines below it.
+    delimiter : the separator of the lines below it.
+    """
+    title = lines[0].lstrip()
+    title = title if "#" in title[1:] else title[1:].lstrip(" ")  # #1 Pump is a name
+    (names, *rows), _ = _table([title, *lines[1:]], delimiter)
+    top = rows[_first_row(rows)]
+    if len(names) < 2 or len(names) != len(top) or any(is_number(name) for name in names):
+        return None
+    named = not any(_kind(cell) != "text" for cell in top if not missing(cell))
+    return None if named else title
+
+
+def _names_row(table: Sequence[Sequence[str]]) -> int:
+    """Return the index of the line of names.
+
+    Spreadsheets save lines of titles with as many fields as the rows, most of them empty. Or names
+    and values of the site, a small table, stand above the names of the sensors.
+    """
+    top = _first_row(table)
+    filled = [sum(bool(cell.strip()) for cell in row) for row in table]
+    usual = sorted(filled[top:])[len(filled[top:]) // 2]
+    near = range(top, min(len(table), _MAX_PREAMBLE + 1))
+    top = next((n for n in near if 2 * filled[n] >= usual), top)
+    for number in near:
+        between = table[top + 1 : number]
+        if (
+            between
+            and 2 * filled[number] >= usual
+            and table[number] != table[top]
+            and len({*table[number]} - {""}) == filled[number]
+            and _names_below(table[number:])
+            and not any(_no_reading(row) or _is_reading(row, table[number + 1 :])
+                        for row in between)
+        ):  # fmt: skip
+            top = number
+    return top
+
+
 def _check_names(
     path: Path,
     names: Sequence[str],
@@ -221,7 +276,7 @@ def _check_names(
     given = {*form.columns.values(), form.label}
     named = any(is_known_name(name) or name in given for name in names)
     counted = _counts_columns(names) and (not names[0] or len(names) >= _SURELY_COUNTED)
-    if not form.header or named or counted:
+    if not form.header or not names or named or counted:
         return
     if all(is_number(name) or is_number(name, ",") for name in names):
         what = "numbers"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from datasets.calendar_columns import MOST, WITHOUT_HOURS, calendar_columns
-from datasets.format import ROW, FileFormat
+from datasets.format import ROW, FileFormat, quoted
 from datasets.numbers import is_number
-from datasets.sampled_columns import Columns, Roles, rows_of
+from datasets.sampled_columns import Columns, Roles, plain_name, rows_of
 from datasets.time_formats import HOURS_LOST, dates_only, is_date, is_time, lost_hours
 from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
 from errors import DatasetError
@@ -84,6 +84,11 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         chosen = named
     elif not chosen:
         chosen = timed
+    if len(timed) > 1 and form.time_unit is None:
+        days = [p for p in timed if dates_only(columns.filled(p))]
+        exact = [p for p in timed if p not in days]
+        if len(exact) == 1 and all(_repeated(columns, roles, p) for p in days):
+            chosen = exact  # the others are the days of its times
     if hours and len(dates) == 1 and chosen in ([], dates):
         raise _dates_only(columns, dates[0], hours)
     pair = len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1
@@ -96,10 +101,10 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if not _join_time_of_day(columns, roles, free):
             roles.notes.append(f"column {columns.names[roles.times[0]]!r} is read as timestamp")
     elif form.time_unit != ROW:
-        parts = calendar_columns(columns, free) if not chosen and form.time_unit is None else ()
-        if not parts:
+        whole = calendar_columns(columns, free) if not chosen and form.time_unit is None else ()
+        if not whole:
             _no_time(columns, chosen)
-        _read_as_one(columns, roles, *parts)
+        _read_as_one(columns, roles, *whole)
 
 
 def _read_as_one(columns: Columns, roles: Roles, *parts: int) -> None:
@@ -228,6 +233,19 @@ def _dates_only(columns: Columns, day: int, hours: Sequence[int]) -> DatasetErro
     )
 
 
+def _counts(columns: Columns) -> list[int]:
+    """Return the columns of numbers that never fall and are named like times, the best first."""
+    found = []
+    for p, name in enumerate(columns.names):
+        cells = columns.filled(p)
+        if not may_be_time(name) or not all(map(is_number, cells)) or len(set(cells)) < 2:
+            continue
+        numbers = [float(cell) for cell in cells if cell[-1].isdigit()]
+        if numbers == sorted(numbers):
+            found.append(p)
+    return sorted(found, key=lambda p: plain_name(columns.names[p]) not in TIME_NAMES)
+
+
 def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
     if chosen:
         names = ", ".join(repr(columns.names[p]) for p in chosen[:5])
@@ -237,6 +255,14 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
             field="timestamp",
         )
     has = ", ".join(filter(None, columns.names))[:300]
+    if counts := _counts(columns):
+        name, cell = columns.names[counts[0]], columns.filled(counts[0])[-1]
+        raise DatasetError(
+            f"column 'timestamp' is missing; it has {has}. {name!r} holds numbers such as"
+            f" {cell}: --columns timestamp={quoted(name)} --time-unit s reads them as seconds (ms,"
+            " us, ns) since 1970 or since the start, --time-unit row counts the readings instead",
+            field="timestamp",
+        )
     raise DatasetError(
         f"column 'timestamp' is missing; it has {has}: --columns timestamp=COLUMN (or Date+Time)"
         " names it, --time-unit row counts the readings instead",

@@ -77,14 +77,50 @@ def test_titles_units_and_a_line_that_names_the_separator_are_no_rows(read: Read
     assert any("line of units is left out: mm/s, bar, rpm" in note for note in found.notes)
 
 
+def test_titles_with_empty_fields_behind_them_are_no_names(read: Read) -> None:
+    found = read(
+        "Export of plant 4,,,\nSite:,Kiel,,\n,,,\ntime,temp,flow,rpm\n"
+        + "".join(f"2026-01-01 00:{m},{m}.5,2,3\n" for m in range(10, 50))
+    )
+    assert (found.names, found.skip) == (["time", "temp", "flow", "rpm"], 4)
+    assert found.notes == ["3 lines before the line of names are left out"]
+
+
+def test_names_and_values_of_the_site_stand_above_the_names(read: Read) -> None:
+    rows = "".join(f"2026-01-01 00:{m},{m}.5,2,,\n" for m in range(10, 50))
+    site = "Source,Site,Zone,Altitude,Unit\nLogger 7,Kiel,1,12,m\n"
+    found = read(f"{site}time,temp,flow,,\n{rows}")
+    assert (found.names[:3], found.skip) == (["time", "temp", "flow"], 3)
+    text = "".join(f"2026-01-01 00:{m},{m}.5,2,,\n" for m in range(10, 20))
+    again = read(f"time,temp,flow,a,b\n{text}time,temp,flow,a,b\n{text}")
+    assert again.skip == 1  # names within readings are no names
+    states = read(f"time,temp,flow,a,b\n{text}no time,bad,trip,x,y\n{text}")
+    assert states.skip == 1
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", " "])
+def test_the_last_comment_may_be_the_line_of_names(read: Read, delimiter: str) -> None:
+    rows = "".join(delimiter.join((f"{m}", "7.5", "8.25")) + "\n" for m in range(40))
+    many = "".join(f"# {n}. comment; of, a kind\n" for n in range(40))
+    found = read(f"{many}# {delimiter.join(('t', 'a', 'b'))}\n{rows}")
+    assert (found.names, found.skip, len(found.rows)) == (["t", "a", "b"], 41, 40)
+    named = read(f"# comment\n{delimiter.join(('t', 'a', 'b'))}\n{rows}")
+    assert (named.names, named.skip) == (["t", "a", "b"], 2)
+    with pytest.raises(DatasetError, match="--no-header"):
+        read(f"# comment\n{rows}")
+    assert len(read(f"# comment\n{rows}", header=False).rows) == 40
+    assert read("#1 pump;#2 pump\n" + "1;2\n" * 3).names == ["#1 pump", "#2 pump"]
+
+
 def test_a_first_row_that_is_like_the_second_or_holds_one_word_is_a_row(read: Read) -> None:
     assert read("a;b\nidle;hot\nup;cold\n").rows == [["idle", "hot"], ["up", "cold"]]
     assert read("a;b\nidle;\n1;2\n").rows == [["idle", ""], ["1", "2"]]
 
 
 def test_without_names_columns_are_numbered_and_no_row_is_lost(read: Read) -> None:
-    with pytest.raises(DatasetError, match="--no-header"):
-        read("1,2\n3,4\n")
+    for text in ("1,2\n3,4\n", "1.5\n2.5\n", "1,5\n"):
+        with pytest.raises(DatasetError, match="--no-header"):
+            read(text)
     found = read("1,2\n3,4\n", header=False)
     assert (found.names, found.rows, found.skip) == (["1", "2"], [["1", "2"], ["3", "4"]], 0)
 

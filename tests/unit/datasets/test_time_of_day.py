@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,30 @@ def test_times_that_lost_their_hours_are_refused_with_what_helps(load: Load, giv
 def test_a_count_of_readings_is_read_where_rows_are_counted(load: Load) -> None:
     times = load(plant(100).assign(timestamp=np.arange(100) * 2), time_unit="row").streams[0]
     assert set(np.diff(times.timestamps).astype(int).tolist()) == {120_000_000}
+
+
+def test_days_beside_their_times_are_no_second_column_of_times(load: Load) -> None:
+    frame = plant().rename(columns={"timestamp": "Dates"})
+    frame.insert(2, "Date", frame["Dates"].dt.strftime("%Y-%m-%d 00:00:00"))
+    data = load(frame)
+    expected = frame["Dates"].to_numpy().astype("datetime64[us]")
+    np.testing.assert_array_equal(data.streams[0].timestamps, expected)
+    daily = plant(50, "D").rename(columns={"timestamp": "made"})
+    daily.insert(2, "sent", daily["made"] + pd.Timedelta("7h"))
+    with pytest.raises(DatasetError, match="each of 'made', 'sent' may be it"):
+        load(daily)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("Test_Time", 0.0), ("Time [s]", 0.5), ("epoch", 1499006353)]
+)
+def test_a_column_that_counts_time_is_named_with_the_options(
+    load: Load, name: str, first: float
+) -> None:
+    frame = plant(100).drop(columns="timestamp")
+    frame.insert(1, name, first + 5 * np.arange(100))
+    column = name if "[" not in name else f'"{name}"'
+    with pytest.raises(DatasetError, match=re.escape(f"timestamp={column} --time-unit s reads")):
+        load(frame)
+    data = load(frame, columns={"timestamp": name}, time_unit="s")
+    assert data.feature_names == ["vib", "ph"]
