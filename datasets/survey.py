@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Times whose rows are collected: the first ones of the file.
+#: Times whose rows are collected: the first ones of the file, and as many of its first batch, since
+#: machines may begin at different times.
 _TIMES: Final = 300
 #: Rows collected at most, if many share their times.
 _ROWS: Final = 50_000
@@ -29,7 +30,8 @@ class Survey:
 
     Parameters
     ----------
-    at_first_times : column -> cells of all rows that have one of the file's first times, in order.
+    at_first_times : column -> cells of all rows that have one of some times, in order: the file's
+        first, and others of its first batch.
     spread : column -> cells of some rows, spread over the file, in order.
     separated : column -> texts of digits with a comma or a point between.
     """
@@ -69,7 +71,7 @@ def survey(
             _take(cells, _some(batch.num_rows), found.spread)
             if times:
                 moments = _moments([cells[index] for index in times])
-                first = pc.unique(moments).slice(0, _TIMES) if first is None else first
+                first = _sampled(pc.unique(moments)) if first is None else first
                 at = np.flatnonzero(pc.is_in(moments, first).to_numpy(zero_copy_only=False))
                 at = at[: _ROWS - rows]
                 rows += len(at)
@@ -79,6 +81,13 @@ def survey(
     except pa.ArrowException:
         pass  # damage is reported when the rows are read
     return found
+
+
+def _sampled(times: Any) -> Any:
+    """Return the first of the times (n,), and some of the others, evenly."""
+    step = max(1, len(times) // _TIMES)
+    rows = np.union1d(np.arange(min(_TIMES, len(times))), np.arange(0, len(times), step))
+    return times.take(pa.array(rows))
 
 
 def _some(n: int) -> Any:

@@ -238,7 +238,8 @@ def _counts(columns: Columns) -> list[int]:
     found = []
     for p, name in enumerate(columns.names):
         cells = columns.filled(p)
-        if not may_be_time(name) or not all(map(is_number, cells)) or len(set(cells)) < 2:
+        named = may_be_time(name) or plain_name(name) in TIME_NAMES
+        if not named or not all(map(is_number, cells)) or len(set(cells)) < 2:
             continue
         numbers = [float(cell) for cell in cells if cell[-1].isdigit()]
         if numbers == sorted(numbers):

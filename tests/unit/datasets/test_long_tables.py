@@ -40,6 +40,13 @@ def write(path: Path, found: Rows, head: str = "asset_id,timestamp,sensor,value"
     return path
 
 
+def test_machines_that_begin_at_different_times_are_told_apart(tmp_path: Path) -> None:
+    found = [row for row in rows(("vib", "flow"), "sensor", shift=60 * 600) if row[0] == "A"]
+    path = write(tmp_path / "x.csv", found, "asset_id,timestamp,hall,x")
+    with pytest.raises(DatasetError, match="'hall' .flow, vib. distinguishes readings"):
+        datasets.load(path, None, FileFormat(time_unit="s"))
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("order", ["sensor", "time"])
 @pytest.mark.parametrize("names", [("vib", "flow"), (1, 2), (1.0, 2.0), ("T1", "T2", "T3")])

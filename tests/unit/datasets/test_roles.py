@@ -103,7 +103,7 @@ def test_a_column_called_index_that_does_not_count_is_a_feature() -> None:
         ({"asset_id": ["A"], "rms": ["1"]}, {}, "'timestamp' is missing"),
         ({**PLANT, "rms ": ["2"]}, {}, "'rms' appears twice"),
         (PLANT, {"asset_id": "X"}, "--asset-id is for files"),
-        (PLANT, {"columns": {"timestamp": "rms+temp+state"}}, "joins two columns at most"),
+        (PLANT, {"columns": {"timestamp": "+".join(["rms"] * 7)}}, "joins a date and a time of day"),
         ({"asset_id": ["A"], "timestamp": ["1"], "at": ["idle"]}, {}, "no feature column"),
         ({**PLANT, "": ["7", "9"]}, {}, "column 8 has no name"),
         (

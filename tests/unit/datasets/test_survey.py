@@ -21,9 +21,18 @@ def test_rows_of_the_first_times_are_found_wherever_they_stand(text: bool) -> No
     column = [str(t) for t in times] if text else times
     names = [name for name in "xyz" for _ in range(500)]
     found = survey(batches(asset=["A"] * 1500, time=column, name=names), [0], [1], [2])
-    assert [len(cells) for cells in found.at_first_times.values()] == [900] * 3
+    assert [len(cells) for cells in found.at_first_times.values()] == [1500] * 3
     assert set(found.at_first_times[2]) == {"x", "y", "z"}
     assert set(found.spread[2]) == {"x", "y", "z"}
+
+
+def test_of_many_times_the_first_and_others_of_the_first_batch_are_taken() -> None:
+    times = np.arange(9000)
+    found = survey(batches(time=times, n=times), [], [0], [1])
+    taken = np.array(found.at_first_times[0], int)
+    assert taken[:300].tolist() == list(range(300))
+    assert set(np.diff(taken[300:])) == {10}
+    assert taken[-1] == 2990
 
 
 def test_cells_are_spread_without_a_rhythm() -> None:
