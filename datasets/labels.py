@@ -25,7 +25,8 @@ _UNKNOWN: Final = frozenset(
 _LABEL: Final = re.compile(
     "(is|has)?(anomal(y|ies|ous)|outliers?|abnormal)(label|flag|state|status|class|type)?|"
     "is(fault(y)?|failure|failed|defect(ive)?|broken|attack|label)|(machine|equipment)failure|"
-    "groundtruth(label)?|(fault|failure|attack|defect|true|target)labels?|normal(attack|abnormal)"
+    "groundtruth(label)?|(fault|failure|attack|defect|true|target)(label|lable)s?|"
+    "normal(attack|abnormal)"
 )
 #: Names of a label, or of a signal of the plant.
 _MAY_BE: Final = re.compile(

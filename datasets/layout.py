@@ -323,6 +323,8 @@ def _counts_columns(row: Sequence[str]) -> bool:
     while cells and not cells[-1]:
         cells.pop()
     counted = cells[1:] if cells and not cells[0] else cells
+    if cells == ["", "0"]:  # one column beside row numbers
+        return True
     return len(counted) > 1 and any(
         counted == [str(i) for i in range(start, start + len(counted))] for start in (0, 1)
     )

@@ -250,13 +250,13 @@ def _named(
 
 def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[int]) -> None:
     named = form.role("label")
-    exact = [i for i, name in enumerate(columns.names) if plain_name(name) in ("label", "labels")]
+    exact = [i for i, name in enumerate(columns.names) if _label_name(name) in ("label", "labels")]
     if "label" in columns.names:
         exact = [columns.index("label")]
     kept = {*roles.excluded, *columns.nested, *wished, *roles.keys(), *roles.times}
     known = [
         p for p, name in enumerate(columns.names)
-        if p not in kept and is_label(plain_name(name), columns.filled(p, everywhere=True))
+        if p not in kept and is_label(_label_name(name), columns.filled(p, everywhere=True))
     ]  # fmt: skip
     found = [p for p in exact if p not in kept] or known
     if named is not None:
@@ -286,16 +286,17 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
             empty += 1
         elif not name:
             raise DatasetError(
-                f"column {index + 1} has no name (a row index?), but holds {filled[0]!r:.40}"
+                f"column {index + 1} has no name (a row index?), but holds {filled[0]!r:.40}:"
+                " name it in the file, or --exclude '\"\"' leaves columns without a name out"
             )
         elif index in columns.timed or (filled and _no_number(columns, index, filled)):
             shown = ", ".join(sorted(set(filled))[:3])[:80]
             hint = ""
-            if may_be_label(plain_name(name), filled):
+            if may_be_label(_label_name(name), filled):
                 hint = f" (--label {quoted(name)} reads it as the label)"
             notes.append(f"column {name!r} holds no number ({shown}): left out{hint}")
         else:
-            if may_be_label(plain_name(name), columns.filled(index, everywhere=True)):
+            if may_be_label(_label_name(name), columns.filled(index, everywhere=True)):
                 notes.append(
                     f"column {name!r} is read as a feature: --label {quoted(name)} reads it as the"
                     " label"
@@ -326,6 +327,11 @@ def _countsrows_of(cells: Sequence[str]) -> bool:
     except (ValueError, OverflowError):
         return False
     return len(numbers) > 0 and all(b - a == 1 for a, b in itertools.pairwise(numbers))
+
+
+def _label_name(name: str) -> str:
+    """Return a bare name without what its labels mean, as in Attack (1: no, -1: yes)."""
+    return plain_name(re.sub(r"[(\[].*", "", name)) or plain_name(name)
 
 
 def is_known_name(name: str) -> bool:

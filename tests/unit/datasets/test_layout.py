@@ -160,6 +160,7 @@ def test_a_line_that_counts_the_columns_above_their_names_is_left_out(
 
 def test_numbers_that_count_columns_without_names_are_their_names(read: Read) -> None:
     assert read(",0,1\n0,7.5,8\n1,7.5,9\n").names == ["", "0", "1"]
+    assert read(",0\n2026-01-01,7.5\n2026-01-02,8.5\n").names == ["", "0"]
     found = read("0,1,2,3,4\n5.5,6,7,8,9\n6.5,6,7,8,9\n")
     assert (found.names, len(found.rows)) == (["0", "1", "2", "3", "4"], 2)
     with pytest.raises(DatasetError, match="--no-header"):

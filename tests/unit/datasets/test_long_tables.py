@@ -43,7 +43,7 @@ def write(path: Path, found: Rows, head: str = "asset_id,timestamp,sensor,value"
 def test_machines_that_begin_at_different_times_are_told_apart(tmp_path: Path) -> None:
     found = [row for row in rows(("vib", "flow"), "sensor", shift=60 * 600) if row[0] == "A"]
     path = write(tmp_path / "x.csv", found, "asset_id,timestamp,hall,x")
-    with pytest.raises(DatasetError, match="'hall' .flow, vib. distinguishes readings"):
+    with pytest.raises(DatasetError, match=r"'hall' \(flow, vib\) distinguishes readings"):
         datasets.load(path, None, FileFormat(time_unit="s"))
 
 

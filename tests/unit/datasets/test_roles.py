@@ -91,6 +91,19 @@ def test_a_number_of_the_row_is_no_feature(name: str) -> None:
     assert any("numbers the rows" in note for note in found.notes)
 
 
+def test_a_label_whose_name_says_what_it_means() -> None:
+    table = {"asset_id": ["A", "A"], "timestamp": TIMES, "rms": ["1", "2"],
+             "Attack LABLE (1:No Attack, -1:Attack)": ["1", "-1"]}  # fmt: skip
+    found = roles(table)
+    assert (found.label, found.names) == (3, ["rms"])
+    table["Attack (0: no)"] = table.pop("Attack LABLE (1:No Attack, -1:Attack)")
+    assert any("--label" in note for note in roles(table).notes)
+
+
+def test_columns_without_a_name_can_be_left_out() -> None:
+    assert roles({**PLANT, "": ["7", "9"]}, exclude='""').names == ["rms", "temp"]
+
+
 def test_a_column_called_index_that_does_not_count_is_a_feature() -> None:
     found = roles({"index": ["3", "1"], "timestamp": TIMES, "rms": ["1", "2"]}, asset="A")
     assert found.names == ["index", "rms"]
@@ -103,7 +116,11 @@ def test_a_column_called_index_that_does_not_count_is_a_feature() -> None:
         ({"asset_id": ["A"], "rms": ["1"]}, {}, "'timestamp' is missing"),
         ({**PLANT, "rms ": ["2"]}, {}, "'rms' appears twice"),
         (PLANT, {"asset_id": "X"}, "--asset-id is for files"),
-        (PLANT, {"columns": {"timestamp": "+".join(["rms"] * 7)}}, "joins a date and a time of day"),
+        (
+            PLANT,
+            {"columns": {"timestamp": "+".join(["rms"] * 7)}},
+            "joins a date and a time of day",
+        ),
         ({"asset_id": ["A"], "timestamp": ["1"], "at": ["idle"]}, {}, "no feature column"),
         ({**PLANT, "": ["7", "9"]}, {}, "column 8 has no name"),
         (

@@ -27,7 +27,7 @@ def test_rows_of_the_first_times_are_found_wherever_they_stand(text: bool) -> No
 
 
 def test_of_many_times_the_first_and_others_of_the_first_batch_are_taken() -> None:
-    times = np.arange(9000)
+    times = list(range(9000))
     found = survey(batches(time=times, n=times), [], [0], [1])
     taken = np.array(found.at_first_times[0], int)
     assert taken[:300].tolist() == list(range(300))
