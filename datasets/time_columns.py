@@ -9,7 +9,14 @@ from datasets.calendar_columns import MOST, WITHOUT_HOURS, calendar_columns
 from datasets.format import ROW, FileFormat, quoted
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, plain_name, rows_of
-from datasets.time_formats import HOURS_LOST, dates_only, is_date, is_time, lost_hours
+from datasets.time_formats import (
+    HOURS_LOST,
+    dates_only,
+    is_compact,
+    is_date,
+    is_time,
+    lost_hours,
+)
 from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
 from errors import DatasetError
 
@@ -73,7 +80,7 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         roles.times = (columns.index("timestamp"),)
         _join_time_of_day(columns, roles, free)
         return
-    timed = [p for p in free if p in columns.timed or is_time(columns.filled(p)[:40])]
+    timed = [p for p in free if p in columns.timed or _holds_times(columns, p)]
     named = [p for p in columns.like(TIME_NAMES) if p in free]
     dates = [p for p in free if p in {*timed, *named} and is_date(columns.filled(p))]
     hours = _written_hours(columns, [p for p in free if p not in dates])
@@ -105,6 +112,14 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if not whole:
             _no_time(columns, chosen)
         _read_as_one(columns, roles, *whole)
+
+
+def _holds_times(columns: Columns, index: int) -> bool:
+    """Return whether a column holds times; digits such as 20260131 only if its name says so."""
+    cells = columns.filled(index)[:40]
+    name = plain_name(columns.names[index])
+    dated = name in TIME_NAMES or any(word in name for word in ("date", "datum", "yyyymmdd"))
+    return is_time(cells) or (dated and is_compact(cells))
 
 
 def _read_as_one(columns: Columns, roles: Roles, *parts: int) -> None:

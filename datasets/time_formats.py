@@ -30,6 +30,9 @@ _BETWEEN: Final = (" ", "T", ", ", "_", "-", ":")
 _WHOLE: Final = ("%b %d %H:%M:%S %Y",)
 #: 14 or 12 digits, which no count of seconds or milliseconds since 1970 has in our days.
 _COMPACT: Final = re.compile(r"(19|20)\d{10}(\d\d)?")
+#: 8 or 10 digits, which may be a count of seconds or a number of anything.
+_COMPACT_HOUR: Final = re.compile(r"(19|20)\d{8}")
+_COMPACT_DAY: Final = re.compile(r"(19|20)\d{6}(\d\d)?")
 #: A weekday before a date, and a zone after a time, as in RFC 2822 and C's ctime.
 _WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
 ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
@@ -96,8 +99,8 @@ def _formats(text: str) -> list[str]:
 
 
 def _dates_and_times(text: str) -> list[str]:
-    if _COMPACT.fullmatch(text):
-        compact = "%Y%m%d%H%M%S" if len(text) == 14 else "%Y%m%d%H%M"
+    if _COMPACT.fullmatch(text) or _COMPACT_HOUR.fullmatch(text):
+        compact = {14: "%Y%m%d%H%M%S", 12: "%Y%m%d%H%M", 10: "%Y%m%d%H"}[len(text)]
         return [compact] if reads(compact, text) else []
     found = [form for form in (*_DAYS, *_WHOLE) if reads(form, text)]
     for gap in _BETWEEN:
@@ -125,6 +128,12 @@ def is_time(cells: Sequence[str]) -> bool:
     ):
         return False
     return bool(cells) and (all_iso(cells) or bool(formats_of(cells)))
+
+
+def is_compact(cells: Sequence[str]) -> bool:
+    """Return whether texts may be dates, or hours of them, of digits only, such as 20260131."""
+    compact = _mostly(cells, lambda cell: _COMPACT_DAY.fullmatch(cell) is not None)
+    return bool(cells) and compact and bool(formats_of(cells))
 
 
 def is_time_of_day(cells: Sequence[str]) -> bool:

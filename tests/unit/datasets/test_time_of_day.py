@@ -246,3 +246,22 @@ def test_a_column_that_counts_time_is_named_with_the_options(
         load(frame)
     data = load(frame, columns={"timestamp": name}, time_unit="s")
     assert data.feature_names == ["vib", "ph"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stamp", "freq"), [("MESS_DATUM", "%Y%m%d%H", "h"), ("Date", "%Y%m%d", "D")]
+)
+def test_dates_of_digits_are_read_where_the_name_says_so(
+    load: Load, name: str, stamp: str, freq: str
+) -> None:
+    frame = plant(200, freq)
+    same(load(frame.assign(**{name: frame.timestamp.dt.strftime(stamp)}).drop(columns="timestamp")),
+         frame)  # fmt: skip
+    with pytest.raises(DatasetError, match="'timestamp' is missing"):
+        load(frame.assign(id=frame.timestamp.dt.strftime(stamp)).drop(columns="timestamp"))
+
+
+def test_dates_of_digits_are_joined_with_their_hours(load: Load) -> None:
+    frame = plant(200, "h")
+    apart_ = apart(frame, "HH", frame.timestamp.dt.hour, "%Y%m%d")
+    same(load(apart_.rename(columns={"Date": "YYYYMMDD"})), frame)
