@@ -106,7 +106,7 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
         rows = [[cell.strip() for cell in row] for row in rows]
     above = table[top - 1] if top and len(table[top - 1]) not in (0, 1, len(names)) else []
     _check_names(path, names, rows, form, above)
-    if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows):
+    if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows if row):
         names.append("")  # every row ends with a separator, but the line of names does not
     if form.header and (below := _lines_below_names(rows)):
         shown = " / ".join(", ".join(row) for row in rows[:below])[:80]
@@ -309,7 +309,7 @@ def _is_reading(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _kind(cell: str) -> str:
-    if is_number(cell) or is_number(cell, ","):
+    if re.search(r"\d", cell) and (is_number(cell) or is_number(cell, ",")):  # No is a name
         return "number"
     return "time" if is_time([cell]) or is_time_of_day([cell]) else "text"
 

@@ -181,7 +181,7 @@ def check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
     if len(roles.times) > 1 and _repeated(columns, roles, *roles.times):
         if len(roles.times) == WITHOUT_HOURS and form.role("timestamp") is None:
             raise _no_hours(columns, roles)
-        names = " and ".join(repr(columns.names[p]) for p in roles.times)
+        names = ", ".join(repr(columns.names[p]) for p in roles.times)
         roles.notes.append(f"columns {names} do not tell all readings of a stream apart: is a part"
                            " of the time of day in another column?")  # fmt: skip
     if len(roles.times) != 1 or form.time_unit is not None:

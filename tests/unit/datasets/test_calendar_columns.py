@@ -53,6 +53,13 @@ def test_the_parts_of_a_time_are_joined(load: Load, freq: str, parts: int, suffi
     assert any("'Year', 'Month', 'Day'" in note for note in data.notes)
 
 
+def test_fractions_of_a_second_are_joined_too(load: Load) -> None:
+    frame, when = plant("35ms", 6)
+    part = when.microsecond // 1000
+    same(load(frame.assign(MS=part)), when)
+    same(load(frame.assign(Second=(frame["Second"] + part / 1000).round(3))), when)
+
+
 def test_days_need_no_hours(load: Load) -> None:
     frame, when = plant("D", 3)
     same(load(frame), when.normalize())

@@ -175,6 +175,11 @@ def test_lines_of_types_and_flags_below_the_names_are_said_once(read: Read) -> N
     assert "2 lines below the names (units, types) are left out: string, datetime, float" in note
 
 
+def test_no_is_a_name_and_empty_lines_are_no_rows(read: Read) -> None:
+    assert read("No,State\n1,run\n2,idle\n").names == ["No", "State"]
+    assert read("a,b\n1,2,\n\n3,4,\n5,6,\n").names == ["a", "b", ""]
+
+
 def test_names_that_are_numbers_are_names_above_other_kinds_of_cells(read: Read) -> None:
     spectrum = "Unit;When;0.5;1.0\n" + "P1;2026-01-01;7.5;8\n" * 3
     assert read(spectrum).names == ["Unit", "When", "0.5", "1.0"]
