@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -240,6 +241,7 @@ def _names_row(table: Sequence[Sequence[str]]) -> int:
         between = table[top + 1 : number]
         if (
             between
+            and filled[number] > 1
             and 2 * filled[number] >= usual
             and table[number] != table[top]
             and len({*table[number]} - {""}) == filled[number]
@@ -308,8 +310,11 @@ def _is_reading(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     return len(rows) > 0
 
 
+@lru_cache(maxsize=4096)
 def _kind(cell: str) -> str:
-    if re.search(r"\d", cell) and (is_number(cell) or is_number(cell, ",")):  # No is a name
+    if not re.search(r"\d", cell):  # No is a name
+        return "text"
+    if is_number(cell) or is_number(cell, ","):
         return "number"
     return "time" if is_time([cell]) or is_time_of_day([cell]) else "text"
 

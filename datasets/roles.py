@@ -19,7 +19,7 @@ from datasets.long_tables import (
 )
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, given, plain_name, rows_of
-from datasets.time_columns import TIME_NAMES, check_dates, find_times
+from datasets.time_columns import TIME_NAMES, check_dates, count_rows, find_times
 from datasets.time_of_day import may_be_time
 from datasets.units import mixed_scales, unit_of
 from datasets.unreadable import ONE_OF
@@ -95,6 +95,7 @@ def find_roles(
     _check_machines(columns, form, roles, wished)
     _check_long(columns, roles, wished)
     check_dates(columns, form, roles)
+    count_rows(columns, form, roles)
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")

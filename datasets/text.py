@@ -161,6 +161,8 @@ def _zipped(path: Path) -> IO[bytes]:
             name for name in archive.namelist()
             if not name.endswith("/") and not name.startswith("__MACOSX/")
         ]  # fmt: skip
+        if "[Content_Types].xml" in members or "mimetype" in members:
+            raise DatasetError(f"{path.name}: is a workbook, not text: save the sheet as CSV")
         if len(members) != 1:
             raise DatasetError(f"{path.name}: holds {len(members)} files, not one: unpack it first")
         if archive.getinfo(members[0]).flag_bits & 1:

@@ -36,28 +36,13 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     columns, form
         The file's columns, and the caller's format options.
     roles
-        The roles found so far; receives the columns of times. Readings that the caller wants to
-        be counted need none: texts are then no times.
+        The roles found so far; receives the columns of times.
 
     Raises
     ------
     DatasetError
         There is none, or it is ambiguous; the message names the option that helps.
     """
-    before = list(roles.notes)
-    _find_times(columns, form, roles)
-    texts = [
-        p for p in roles.times
-        if 2 * sum(map(is_number, columns.filled(p))) < len(columns.filled(p))
-    ]  # fmt: skip
-    if texts and form.time_unit == ROW:
-        roles.times, roles.time_kinds = (), []
-        roles.excluded.update(texts)
-        names = ", ".join(repr(columns.names[p]) for p in texts)
-        roles.notes = [*before, f"{names}: left out, since the rows are counted instead"]
-
-
-def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     given = form.role("timestamp")
     if given is not None:
         parts = [given] if given in columns.names else given.split("+")
@@ -65,7 +50,7 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if len(roles.times) > MOST:
             raise DatasetError(
                 "--columns timestamp: joins a date and a time of day, or Year+Month+Day+Hour+"
-                "Minute+Second", field="columns",
+                "Minute+Second+Millisecond", field="columns",
             )  # fmt: skip
         if len(roles.times) == 2:
             day, time = roles.times
@@ -112,6 +97,29 @@ def _find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if not whole:
             _no_time(columns, chosen)
         _read_as_one(columns, roles, *whole)
+
+
+def count_rows(columns: Columns, form: FileFormat, roles: Roles) -> None:
+    """Leave out columns of times that hold no numbers, if the caller wants readings to be counted.
+
+    Parameters
+    ----------
+    columns, form
+        The file's columns, and the caller's format options.
+    roles
+        The roles found so far; may lose the columns of times.
+    """
+    texts = [
+        p for p in roles.times
+        if 2 * sum(map(is_number, columns.filled(p))) < len(columns.filled(p))
+    ]  # fmt: skip
+    if not texts or form.time_unit != ROW:
+        return
+    roles.times, roles.time_kinds = (), []
+    roles.excluded.update(texts)
+    names = ", ".join(repr(columns.names[p]) for p in texts)
+    roles.notes = [note for note in roles.notes if not note.endswith("read as timestamp")]
+    roles.notes.append(f"{names}: left out, since the rows are counted instead")
 
 
 def _holds_times(columns: Columns, index: int) -> bool:

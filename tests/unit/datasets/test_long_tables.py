@@ -40,6 +40,14 @@ def write(path: Path, found: Rows, head: str = "asset_id,timestamp,sensor,value"
     return path
 
 
+def test_times_that_are_not_used_still_tell_machines_apart(tmp_path: Path) -> None:
+    found = [(f"2026-01-01T{t // 60:02d}:{t % 60:02d}", hall, t % 7 + 0.5)
+             for t in range(600) for hall in ("N", "S")]  # fmt: skip
+    path = write(tmp_path / "x.csv", found, "timestamp,hall,x")
+    with pytest.raises(DatasetError, match=r"'hall' \(N, S\) distinguishes readings"):
+        datasets.load(path, None, FileFormat(asset_id="A", time_unit="row"))
+
+
 def test_machines_that_begin_at_different_times_are_told_apart(tmp_path: Path) -> None:
     found = [row for row in rows(("vib", "flow"), "sensor", shift=60 * 600) if row[0] == "A"]
     path = write(tmp_path / "x.csv", found, "asset_id,timestamp,hall,x")

@@ -118,7 +118,7 @@ def test_a_column_called_index_that_does_not_count_is_a_feature() -> None:
         (PLANT, {"asset_id": "X"}, "--asset-id is for files"),
         (
             PLANT,
-            {"columns": {"timestamp": "+".join(["rms"] * 7)}},
+            {"columns": {"timestamp": "+".join(["rms"] * 8)}},
             "joins a date and a time of day",
         ),
         ({"asset_id": ["A"], "timestamp": ["1"], "at": ["idle"]}, {}, "no feature column"),

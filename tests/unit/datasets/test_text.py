@@ -39,6 +39,9 @@ def test_an_archive_holds_one_file(tmp_path):
         assert file.read() == TEXT.encode()
     with pytest.raises(DatasetError, match="holds 2 files, not one"):
         open_bytes(zipped(tmp_path / "two.zip", ["a.csv", "b.csv"]))
+    for part in ("[Content_Types].xml", "mimetype"):
+        with pytest.raises(DatasetError, match="is a workbook, not text: save the sheet as CSV"):
+            open_bytes(zipped(tmp_path / "sheet.csv", [part, "a.xml"]))
 
 
 def test_damage_is_an_error_that_names_the_file(tmp_path):
