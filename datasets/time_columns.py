@@ -111,7 +111,8 @@ def count_rows(columns: Columns, form: FileFormat, roles: Roles) -> None:
     """
     texts = [
         p for p in roles.times
-        if 2 * sum(map(is_number, columns.filled(p))) < len(columns.filled(p))
+        if p not in columns.timed
+        and 2 * sum(map(is_number, columns.filled(p))) < len(columns.filled(p))
     ]  # fmt: skip
     if not texts or form.time_unit != ROW:
         return
@@ -262,9 +263,12 @@ def _counts(columns: Columns) -> list[int]:
     for p, name in enumerate(columns.names):
         cells = columns.filled(p)
         named = may_be_time(name) or plain_name(name) in TIME_NAMES
-        if not named or not all(map(is_number, cells)) or len(set(cells)) < 2:
+        if not named or len(set(cells)) < 2:
             continue
-        numbers = [float(cell) for cell in cells if cell[-1].isdigit()]
+        try:
+            numbers = [float(cell) for cell in cells]
+        except ValueError:
+            continue
         if numbers == sorted(numbers):
             found.append(p)
     return sorted(found, key=lambda p: plain_name(columns.names[p]) not in TIME_NAMES)

@@ -261,6 +261,13 @@ def test_dates_of_digits_are_read_where_the_name_says_so(
         load(frame.assign(id=frame.timestamp.dt.strftime(stamp)).drop(columns="timestamp"))
 
 
+@pytest.mark.parametrize("cells", [["1,234", "1,235"], ["on", "off"], ["9", "8"]])
+def test_what_does_not_count_time_is_no_hint(load: Load, cells: list[str]) -> None:
+    frame = plant(10).drop(columns="timestamp").assign(uptime=cells * 5)
+    with pytest.raises(DatasetError, match=r"'timestamp' is missing; .*: --columns timestamp=COL"):
+        load(frame)
+
+
 def test_dates_of_digits_are_joined_with_their_hours(load: Load) -> None:
     frame = plant(200, "h")
     apart_ = apart(frame, "HH", frame.timestamp.dt.hour, "%Y%m%d")
