@@ -3,17 +3,14 @@
 Neighbouring readings are alike. Folds therefore hold out blocks of time (or, for a fleet of short
 runs, whole runs), never single rows.
 
-A fold's magnitudes stand for those of the detectors fitted on all data, but their levels differ a
-little. Where most normal readings are alike (a sensor of a few values beside a switch), that is
-more than these differ by, and all of them would seem rarer than nearly every reading of a fold. A
-fold's magnitudes are then shifted to the level of the detectors fitted on all data
-(:func:`aligned`).
+A fold's magnitudes stand for those of the detectors fitted on all data, whose level may differ:
+:mod:`models.fitting.levels`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -221,32 +218,3 @@ def point_magnitudes(
     """
     scaled = np.concatenate([rows(pre, i, values) for i, values in known])
     return {name: one.score(scaled) for name, one in detectors.items() if one.window == 1}
-
-
-def aligned(fold: FoldResult, levels: Mapping[str, Floats]) -> FoldResult:
-    """Shift a fold's magnitudes to the level of the detectors fitted on all data.
-
-    The levels differ by the median difference on readings that both were fitted on. Magnitudes are
-    shifted by all of it if the middle half of them differ by less, else by a part in proportion.
-
-    Parameters
-    ----------
-    fold
-        Result of the fold.
-    levels
-        Magnitudes (n,) of ``fold.known`` by the detectors fitted on all data.
-    """
-    shift = {name: _shift(own, levels[name]) for name, own in fold.levels.items()}
-
-    def shifted(magnitudes: dict[str, Floats]) -> dict[str, Floats]:
-        return {name: values + shift.get(name, 0.0) for name, values in magnitudes.items()}
-
-    parts = [(part, shifted(found), shifted(warm)) for part, found, warm in fold.parts]
-    return replace(fold, parts=parts)
-
-
-def _shift(own: Floats, levels: Floats) -> float:
-    """Return how far a fold's magnitudes are shifted; ``own`` and ``levels`` are (n,)."""
-    apart = float(np.median(levels - own))
-    low, high = np.quantile(own, (0.25, 0.75))
-    return apart * min(1.0, abs(apart) / max(float(high - low), 1e-300))

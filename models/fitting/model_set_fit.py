@@ -40,12 +40,12 @@ from models.fitting.cross_validation import (
     FoldResult,
     OutOfFold,
     Part,
-    aligned,
     held_out,
     out_of_fold,
     point_magnitudes,
     stream_folds,
 )
+from models.fitting.levels import aligned, lifted
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.scaling import check_training, drift_is_fault
@@ -322,7 +322,8 @@ def _side_by_side(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     levels = (point_magnitudes(pre, detectors, one.known, plan.rows) for one in results)
-    return (pre, detectors), [aligned(*one) for one in zip(results, levels, strict=True)]
+    level = [aligned(*one) for one in zip(results, levels, strict=True)]
+    return (pre, detectors), [lifted(one, plan.varied, pre, detectors, plan.rows) for one in level]
 
 
 def _import_libraries(names: Sequence[str]) -> None:

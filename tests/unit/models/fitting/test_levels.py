@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from models.fitting.cross_validation import FoldResult, Part, aligned
+from benchmarks.scored import run_series
+from models.fitting.cross_validation import FoldResult, Part
+from models.fitting.levels import aligned, lifted
 from models.fitting.model_set_fit import FitOptions, fit_model_set
 from models.scoring.ensemble import Reading
 from tests.unit.ensemble_scoring import one
@@ -42,3 +47,36 @@ def test_a_fold_is_shifted_if_its_readings_are_more_alike_than_the_levels(spread
     assert np.isnan(found["a"][1])
     assert (found["b"] == 1.0).all()
     assert warm == {}
+
+
+def network(factor: float) -> Any:
+    """A window detector whose magnitude is the newest reading's value, times a factor."""
+    return SimpleNamespace(window=3, score=lambda x: factor * np.asarray(x)[:, -1, 0])
+
+
+@pytest.mark.parametrize(("factor", "lift"), [(2.0, 1.0), (0.5, 0.0)])
+def test_a_network_that_serves_lifts_the_magnitudes_of_a_fold_and_never_lowers_them(factor, lift):
+    stream = np.random.default_rng(0).uniform(size=(900, 1))
+    part = Part(0, 300, 900)
+    found = {"network": stream[300:, 0].copy(), "forest": np.ones(600)}
+    fold = FoldResult([(part, found, {})], [], {})
+    pre: Any = None
+    new = lifted(fold, [stream], pre, {"network": network(factor)}, lambda pre, i, v: v)
+    ((_, magnitudes, _),) = new.parts
+    body = (found["network"] > 0.05) & (found["network"] < 0.95)
+    expected = found["network"] * (1.0 + lift)
+    np.testing.assert_allclose(magnitudes["network"][body], expected[body], atol=0.02)
+    assert (np.diff(magnitudes["network"][np.argsort(found["network"])]) >= 0.0).all()
+    assert (magnitudes["forest"] == 1.0).all()
+
+
+@pytest.mark.slow
+def test_readings_between_rare_high_spikes_are_not_rare() -> None:
+    """Spikes set the network's scale, and chance the level of all other readings beside it."""
+    draw = np.random.default_rng(3)
+    rows = draw.uniform(0, 1, 3000)
+    rows[::40] = 15 + draw.uniform(-1, 1, len(rows[::40]))
+    times = np.datetime64("2026-01-01", "us") + np.arange(3000) * np.timedelta64(300, "s")
+    model_set, _ = fit_model_set([rows[:1600, None]], [times[:1600]], ["load"], FitOptions(seed=0))
+    run = run_series(model_set, times[1600:], rows[1600:, None], ["load"])
+    assert (run.score >= 0.5).mean() < 0.01
