@@ -85,7 +85,8 @@ def lifted(
     rows
         Makes the detectors' rows of a stream.
     """
-    networks = {name: one for name, one in detectors.items() if one.window > 1}
+    tried = {name for _, found, _ in fold.parts for name in found}  # not all folds try networks
+    networks = {name: one for name, one in detectors.items() if one.window > 1 and name in tried}
     lifts = _lifts(fold, streams, pre, networks, rows) if networks else {}
     if not lifts:
         return fold

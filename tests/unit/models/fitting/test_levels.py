@@ -70,6 +70,22 @@ def test_a_network_that_serves_lifts_the_magnitudes_of_a_fold_and_never_lowers_t
     assert (magnitudes["forest"] == 1.0).all()
 
 
+def test_a_fold_without_networks_stays_as_it_is() -> None:
+    fold = FoldResult([(Part(0, 0, 9), {"forest": np.ones(9)}, {})], [], {})
+    pre: Any = None
+    given = [np.ones((9, 1))], pre, {"network": network(2.0)}, lambda pre, i, v: v
+    assert lifted(fold, *given) is fold
+
+
+def test_streams_held_out_whole_are_tried_without_the_network() -> None:
+    draw = np.random.default_rng(0)
+    times = np.datetime64("2026-01-01", "us") + np.arange(300) * np.timedelta64(60, "s")
+    streams = [draw.normal(size=(300, 2)) for _ in range(6)]
+    options = FitOptions(lstm_autoencoder={"epochs": 1, "device": "cpu"})
+    model_set, _ = fit_model_set(streams, [times] * 6, ["a", "b"], options)
+    assert len(model_set.names) == 3
+
+
 @pytest.mark.slow
 def test_readings_between_rare_high_spikes_are_not_rare() -> None:
     """Spikes set the network's scale, and chance the level of all other readings beside it."""
