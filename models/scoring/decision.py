@@ -343,13 +343,15 @@ class StreamScorer:
 
     def _depart(self, reading: PreparedReading, away: dict[int, float]) -> dict[int, Range]:
         """Follow the features that alarm by standing elsewhere; return those that have settled."""
-        departures = self.stream.state.settling.departures
+        settling = self.stream.state.settling
+        departures = settling.departures
         rare = {self.numbers[n] for n, rarity in reading.moved.items() if rarity >= -GATE}
         if not self.settles_after or not (rare or departures.known):
             return {}
         features = reading.point.features
         present = [at for n, at in self.numbers.items() if features.get(n) is not None]
-        departures.take({at: away[at] for at in rare}, present)
+        room = settling.room(self.stream.scaled.shape[1])
+        departures.take({at: away[at] for at in rare}, present, room)
         return departures.steady(self.settles_after)
 
     def _settle(

@@ -20,7 +20,7 @@ from models.scoring.state_values import check
 #: Lowest and highest value of a feature.
 Range = tuple[float, float]
 
-#: Most features followed, and kept per level: a state must fit into 4 KB.
+#: Most features followed or known, at some 60 bytes each: a state must fit into 4 KB.
 MOST: Final = 12
 _LARGEST = 1.8e308
 
@@ -55,7 +55,7 @@ class Departures:
 
     known: dict[int, Departure] = field(default_factory=dict)
 
-    def take(self, away: Mapping[int, float], present: Collection[int]) -> None:
+    def take(self, away: Mapping[int, float], present: Collection[int], most: int = MOST) -> None:
         """Add a reading.
 
         Parameters
@@ -63,14 +63,16 @@ class Departures:
         away
             Values of the features that are away from their usual value.
         present
-            Features under way that the reading has; an absent one is neither away nor back.
+            Features that the reading has; an absent one is neither away nor back.
+        most
+            Most features to follow; further ones are not, and go on alarming.
         """
         for at in [at for at in self.known if at not in away and at in present]:
             self.known[at].balance -= 1
             if self.known[at].balance <= 0:
                 del self.known[at]
         for at, value in away.items():
-            if at in self.known or len(self.known) < MOST:
+            if at in self.known or len(self.known) < most:
                 self.known.setdefault(at, Departure(value, value)).take(value)
 
     def steady(self, least: int) -> dict[int, Range]:

@@ -251,6 +251,12 @@ class Settling:
         """Whether a level other than training's is known."""
         return any(level.at is not None for level in self.levels)
 
+    def room(self, width: int) -> int:
+        """Return how many departures a state with rows of ``width`` features has room for."""
+        # the rows of levels and stretch fill a state whose width comes near WIDEST
+        most = MOST if width > WIDEST else min(MOST, (WIDEST - width) * 2 // 3)
+        return max(most - sum(len(level.stands) for level in self.levels), 0)
+
     @property
     def active(self) -> bool:
         """Whether a level is known or may become so."""

@@ -13,7 +13,7 @@ from models.scoring.departures import MOST, Departures
 from models.scoring.events import ANOMALY, QUIET, Event
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.settling import Level, Settling
+from models.scoring.settling import PARTS, WIDEST, Level, Settling, Stretch
 from tests.unit.models.scoring.test_settling import alarms, end_of, event, lasts_in, named, replayed
 
 AFTER = 200
@@ -78,6 +78,37 @@ def test_closing_an_event_keeps_the_values_known_before() -> None:
     (left,) = settling.levels
     assert left.event is None
     assert settling.unknown({3: 1.5, 5: 2.0, 6: 1.0, 7: 0.0}) == {6: 1.0, 7: 0.0}
+
+
+@pytest.mark.parametrize("width", [2, 30, 61, 62, 64, 68, 72, 76, 80, 81, 250])
+def test_a_full_state_has_room_for_what_stands_elsewhere(width: int) -> None:
+    draw = np.random.default_rng(0)
+
+    def vector() -> np.ndarray | None:
+        return draw.normal(size=width).astype(np.float32) if width <= WIDEST else None
+
+    def filled(levels: int, stretch: Stretch) -> Settling:
+        settling = Settling(stretch=stretch)
+        for number in range(levels):
+            when = "2026-01-01T00:00:00.123456+00:00"
+            settling.levels.append(Level(vector(), when, EVENTS[number], when, 3, 1.7e9 / 3))
+        share = settling.room(width) // 3
+        for level in settling.levels:
+            level.stands = {90 + at: (-1e5 / 3 - at, 1e5 / 7 + at) for at in range(share)}
+        for _ in range(2):
+            away = {90 + at: draw.normal(0, 1e5) for at in range(2 * MOST)}
+            settling.departures.take(away, range(200), settling.room(width))
+        assert settling.room(width) == len(settling.departures.known)
+        return settling
+
+    stretch = Stretch()
+    if width <= WIDEST:
+        rows = [draw.normal(size=width).astype(np.float32) for _ in range(PARTS)]
+        stretch = Stretch(249, rows[0], rows[1:], 1e6 / 3, 1e3 / 3, 120)
+    for settling in (filled(2, Stretch()), filled(1, stretch)):  # two levels: no stretch
+        text = json.dumps(settling.to_list())
+        assert len(text) < 4096 - 500 - 8 * width * 4 // 3, "what else a state holds has its room"
+        assert json.dumps(Settling.from_list(json.loads(text), width).to_list()) == text
 
 
 # --- as a stream meets it ---------------------------------------------------------------------
