@@ -281,7 +281,7 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
             continue
         cells = columns.cells[index]
         filled = columns.filled(index) or columns.filled(index, everywhere=True)
-        if _ROW_NUMBER.fullmatch(name) and _countsrows_of(cells):
+        if _ROW_NUMBER.fullmatch(name) and _counts_rows(cells):
             notes.append(f"column {name or index + 1!r} numbers the rows: left out")
         elif not name and not filled:
             empty += 1
@@ -322,7 +322,7 @@ def _no_number(columns: Columns, index: int, filled: Sequence[str]) -> bool:
     return ONE_OF * numbers <= cells.total()
 
 
-def _countsrows_of(cells: Sequence[str]) -> bool:
+def _counts_rows(cells: Sequence[str]) -> bool:
     try:
         numbers = [int(float(cell)) for cell in cells if cell.strip()]
     except (ValueError, OverflowError):

@@ -407,8 +407,9 @@ class FitPlan:
         """Return the decided parameters of a detector: those of the forecast."""
         if name != LSTM_AUTOENCODER:
             return {}
-        found = self.forecast if self.lags else None
-        return {"lags": self.lags, **({"penalty": found.penalty} if found else {})}
+        if not self.lags or self.forecast is None:
+            return {"lags": self.lags}
+        return {"lags": self.lags, "penalty": self.forecast.penalty}
 
     def rows(self, pre: Preprocessing, stream: int, values: Floats) -> Floats:
         """Return the detectors' rows (n, d) of a stream's training readings.

@@ -21,6 +21,7 @@ from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.settling import MAX_LEVELS, PARTS, Level32
+from models.scoring.standing import Standing
 from models.scoring.stream_state import StreamState
 from models.scoring.tail import FLOOR, criticality_of, score_of
 from models.scoring.windows import LEFT_OUT, PreparedReading, PreparedStream
@@ -105,8 +106,6 @@ class StreamScorer:
         settles = self.how is not None and model_set.preprocessing.drift_mode == "normal"
         self.settles_after = policy.persistent_after if settles else 0
         self.part = -(-self.settles_after // PARTS)
-        standing = model_set.preprocessing.standing
-        self.numbers = {} if standing is None else {n: at for at, n in enumerate(standing.names)}
 
     def judge(self, at: int) -> list[dict[str, Any]]:
         """Return results of the stream's readings; their scored rows start at ``at``.
@@ -138,7 +137,7 @@ class StreamScorer:
         fast = self.scored.fast[at]
         away: dict[int, float] = {}
         if reading.moved and (standing := self.model_set.preprocessing.standing) is not None:
-            away = self._away(reading)
+            away = self._away(reading, standing)
             if reading.moved:
                 fast = standing.together(fast, reading.moved)
         m, log10_p = self._magnitude(reading, cal, fast)
@@ -162,13 +161,7 @@ class StreamScorer:
         elif anomalous or state.events:
             self._event(metadata, reading, anomalous, m)
             self._incident(metadata, reading, cal, anomalous, log10_p)
-        settling = state.settling
-        if (
-            log10_p < GATE
-            or settling.stretch.balance
-            or settling.levels
-            or settling.departures.known
-        ):
+        if log10_p < GATE or state.settling.active:
             self._levels(metadata, reading, row, m, away, beyond=judged and log10_p < GATE)
         if reading.ended:
             _name(metadata, list(reading.ended))
@@ -249,10 +242,8 @@ class StreamScorer:
             metadata["interval_unlike_training"] = {
                 "seconds": round(reading.interval, 3), "trained_at": step,
             }  # fmt: skip
-        if reading.moved:
-            rare = sorted(n for n, rarity in reading.moved.items() if rarity >= -GATE)
-            if rare:
-                metadata["stood_still"] = rare
+        if reading.moved and (rare := _rare(reading)):
+            metadata["stood_still"] = rare
 
     def _event(
         self, metadata: dict[str, Any], reading: PreparedReading, anomalous: bool, m: float
@@ -328,30 +319,29 @@ class StreamScorer:
             entries.insert(0, left.entry("cleared"))
         _name(metadata, entries)
 
-    def _away(self, reading: PreparedReading) -> dict[int, float]:
+    def _away(self, reading: PreparedReading, standing: Standing) -> dict[int, float]:
         """Return the values of standing features away from their usual ones, by number.
 
         Those at values that the stream has settled at no longer count as moved.
         """
-        features = reading.point.features
-        away = {self.numbers[name]: features[name] for name in reading.moved}
+        features, numbers = reading.point.features, standing.numbers
+        away = {numbers[name]: features[name] for name in reading.moved}
         if self.stream.state.settling.levels:
             unknown = self.stream.state.settling.unknown(away)
-            reading.elsewhere = sorted(n for n in reading.moved if self.numbers[n] not in unknown)
-            reading.moved = {n: r for n, r in reading.moved.items() if self.numbers[n] in unknown}
+            reading.elsewhere = sorted(n for n in reading.moved if numbers[n] not in unknown)
+            reading.moved = {n: r for n, r in reading.moved.items() if numbers[n] in unknown}
         return away
 
     def _depart(self, reading: PreparedReading, away: dict[int, float]) -> dict[int, Range]:
         """Follow the features that alarm by standing elsewhere; return those that have settled."""
-        settling = self.stream.state.settling
-        departures = settling.departures
-        rare = {self.numbers[n] for n, rarity in reading.moved.items() if rarity >= -GATE}
-        if not self.settles_after or not (rare or departures.known):
+        settling, standing = self.stream.state.settling, self.model_set.preprocessing.standing
+        departures, rare = settling.departures, _rare(reading)
+        if standing is None or not self.settles_after or not (rare or departures.known):
             return {}
-        features = reading.point.features
-        present = [at for n, at in self.numbers.items() if features.get(n) is not None]
+        features, numbers = reading.point.features, standing.numbers
+        present = [at for name, at in numbers.items() if features.get(name) is not None]
         room = settling.room(self.stream.scaled.shape[1])
-        departures.take({at: away[at] for at in rare}, present, room)
+        departures.take({numbers[name]: away[numbers[name]] for name in rare}, present, room)
         return departures.steady(self.settles_after)
 
     def _settle(
@@ -470,6 +460,11 @@ class StreamScorer:
         baseline = self.model_set.preprocessing.baseline
         out_of_order = reading.late or reading.suppressed is not None
         return not (baseline or out_of_order or reading.imputed or reading.unfit)
+
+
+def _rare(reading: PreparedReading) -> list[str]:
+    """Return the standing features whose movement alone is beyond the gate, by name."""
+    return sorted(name for name, rarity in reading.moved.items() if rarity >= -GATE)
 
 
 def _set_back(state: StreamState, reading: PreparedReading) -> None:

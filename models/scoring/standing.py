@@ -49,10 +49,12 @@ class Standing(Stored):
     counts: tuple[int, ...]
     readings: int
     added: bool = True
+    numbers: Mapping[str, int] = field(init=False, repr=False, compare=False)  # by name
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
     _still: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "numbers", {name: at for at, name in enumerate(self.names)})
         object.__setattr__(self, "_pick", itemgetter(*self.names))
         still = self.usual if len(self.names) > 1 else self.usual[0]
         object.__setattr__(self, "_still", still)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import datasets
-from datasets import FileFormat
 from errors import DatasetError
 
 Load = Callable[..., datasets.Dataset]
@@ -19,16 +17,8 @@ PARTS = ("year", "month", "day", "hour", "minute", "second")
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Load:
-    def act(frame: pd.DataFrame, suffix: str = "csv", **options: Any) -> datasets.Dataset:
-        path = tmp_path / f"plant.{suffix}"
-        if suffix == "csv":
-            frame.to_csv(path, index=False)
-        else:
-            frame.to_parquet(path, index=False)
-        return datasets.load(path, None, FileFormat(asset_id="A", **options))
-
-    return act
+def load(load: Load) -> Load:
+    return partial(load, asset_id="A")
 
 
 def plant(freq: str, parts: int, n: int = 500) -> tuple[pd.DataFrame, pd.DatetimeIndex]:

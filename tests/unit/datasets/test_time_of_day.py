@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 import pytest
 
 import datasets
-from datasets import FileFormat
 from errors import DatasetError
 
 Load = Callable[..., datasets.Dataset]
@@ -24,19 +22,6 @@ def plant(n: int = 1000, freq: str = "10min") -> pd.DataFrame:
         {"asset_id": "A", "timestamp": pd.date_range("2024-03-15", periods=n, freq=freq),
          "vib": rng.normal(5, 1, n).round(3), "ph": rng.normal(7.3, 0.05, n).round(2)}
     )  # fmt: skip
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    def act(frame: pd.DataFrame, suffix: str = "csv", **options: Any) -> datasets.Dataset:
-        path = tmp_path / f"plant.{suffix}"
-        if suffix == "csv":
-            frame.to_csv(path, index=False)
-        else:
-            frame.to_parquet(path, index=False)
-        return datasets.load(path, None, FileFormat(**options))
-
-    return act
 
 
 def apart(frame: pd.DataFrame, name: str, of_day: Any, day: str = "%Y-%m-%d") -> pd.DataFrame:
