@@ -20,9 +20,10 @@ from errors import AnomalyError, InputError
 from models.arrays import Floats
 from models.scoring.clock import Step
 from models.scoring.conditions import Conditions
+from models.scoring.maintenance_window import MaintenanceWindow
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
-from models.scoring.suppression import MaintenanceWindow, OffCondition, Suppressor
+from models.scoring.suppression import OffCondition, Suppressor
 from models.scoring.window_index import Pace, WindowIndex
 
 #: Why a stream restarts: its clock had run ahead, its state was unreadable, or a person asked.

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from errors import InputError
-from models.scoring.suppression import OPERATORS, MaintenanceWindow, OffCondition
+from models.scoring.maintenance_window import MaintenanceWindow
+from models.scoring.suppression import OPERATORS, OffCondition
 from serving.requests.wire import Instant, Name, Pattern, SignedBody, Who, given, placed
 
 S = TypeVar("S")

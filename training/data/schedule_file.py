@@ -30,12 +30,8 @@ import numpy as np
 from datasets import Stream, datetimes
 from errors import InputError, TrainingError
 from models.arrays import Bools
-from models.scoring.suppression import (
-    MaintenanceWindow,
-    OffCondition,
-    Suppression,
-    suppressed_rows,
-)
+from models.scoring.maintenance_window import MaintenanceWindow
+from models.scoring.suppression import OffCondition, Suppression, suppressed_rows
 from schemas import parse_timestamp
 from training.cli.text_files import read_document
 from training.data.sources import TrainingData, key_of
