@@ -27,7 +27,7 @@ from scipy.stats import chi2
 from models.arrays import Floats, Times
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.fitting.seasonality_fit import epoch_seconds
+from models.fitting.reading_times import epoch_seconds
 from models.scoring.bursts import AT_ONCE_WHY, MONTH_S, Burst, OpeningRule
 from models.scoring.calibration import subset_key
 from models.scoring.ensemble import Reading

@@ -16,7 +16,7 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Floats, Times
 from models.fitting.cleaning import Cleaned
-from models.fitting.plan import median_interval
+from models.fitting.reading_times import median_interval
 from models.scoring.counters import Counters, rate_per_hour
 from models.scoring.garbage import learn_garbage
 from models.scoring.policy import ScoringPolicy

@@ -48,6 +48,7 @@ from models.fitting.cross_validation import (
 from models.fitting.levels import aligned, lifted
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
+from models.fitting.plan_notes import describe
 from models.fitting.scaling import check_training, drift_is_fault
 from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
 from models.fitting.trimming import without_faulty
@@ -191,7 +192,7 @@ def _fit_detectors(
 
     Adds to the report.
     """
-    apart = [] if plan.fleet else stream_folds(plan.lengths)
+    apart = [] if plan.short_runs else stream_folds(plan.lengths)
     short = _without_window(plan)
     jobs = [(plan, held) for held in folds] + [(short, held) for held in apart]
     (pre, detectors), fold_results = _side_by_side(plan, jobs, progress, threads)
@@ -218,7 +219,7 @@ def _fit_detectors(
         samples = [met]
         if strange:
             samples.append(strange)
-        elif not plan.fleet:
+        elif not plan.short_runs:
             report.notes.append(_PROMISED)
         bursts = fit_bursts(samples, plan.adaptation, plan.interval, streams_per_asset)
     model_set = ModelSet(pre, detectors, calibrations, how, bursts=bursts)
@@ -282,7 +283,7 @@ def _report(plan: FitPlan, streams: list[Floats]) -> FitReport:
     """Start the report from the plan's decisions and notes."""
     return FitReport(
         sum(map(len, streams)), len(streams), 0.0, plan.drift_mode, plan.baseline, plan.horizon,
-        [*plan.data.notes, *plan.scales.notes, *plan.decided()],
+        [*plan.data.notes, *plan.scales.notes, *describe(plan)],
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from errors import TrainingError
-from models.arrays import Floats, Times
+from models.arrays import Floats
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
 from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
@@ -18,6 +18,7 @@ from models.fitting.following import Following, a_little, judge_following
 from models.fitting.forecasting import Forecast, choose_forecast
 from models.fitting.options import FitOptions
 from models.fitting.quickness import Basis, Way, choose_pace
+from models.fitting.reading_times import median_interval, regular_interval
 from models.fitting.resting import RESTS, judge_resting
 from models.fitting.scaling import (
     SHRINKAGE,
@@ -29,11 +30,10 @@ from models.fitting.scaling import (
     step_correlation,
 )
 from models.fitting.steadiness import judge_steadiness
-from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
-from models.fitting.tolerance import APART, Trial, choose_horizon, choose_shrinkage
+from models.fitting.swiftness import choose_swiftness
+from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import skipped_mean
-from models.scoring.clock import LIKE
 from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
 from models.scoring.seasonality import Seasonality
@@ -41,7 +41,6 @@ from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
 
 _MANY_ROWS = 3_000
-_REGULAR: Final = 0.9  # least share of intervals like the median one, where they are regular
 #: Past readings that a forecast uses.
 LAGS: Final = 5
 
@@ -78,13 +77,13 @@ class FitPlan:
         self.resting = self._resting(streams)
         self.standing = self._standing(streams)
         self.varied = varied = [s[:, self.scales.kept] for s in streams]
-        self.together = step_correlation(varied) if self.scales.kept else np.zeros((0, 0))
+        self.step_correlation = step_correlation(varied) if self.scales.kept else np.zeros((0, 0))
         self.interval = median_interval(data.timestamps)
         fault = drift_is_fault(streams)
         self.drift_mode = options.drift
         if options.drift == "auto":
             self.drift_mode = "fault" if fault else "normal"
-        self.fleet = fault
+        self.short_runs = fault
         self.horizon, self.trials = self._horizon(varied)
         self.shrinkage = self._shrinkage(self.horizon)
         self.baseline = self._baseline(varied)
@@ -108,7 +107,7 @@ class FitPlan:
         self.lags = self._lags(varied)
         # where levels wander and the slow magnitude is used, swift smoothing would prolong false
         # alarms too
-        few = steady or (not self.slow and self._little())
+        few = steady or (not self.slow and self.adapts_little)
         self.swiftness = swiftness if few else 1.0
         self.adaptation = self._adaptation()
         # baseline of each stream, also for folds that hold out its first readings
@@ -210,119 +209,12 @@ class FitPlan:
         values = np.concatenate([s[:, dropped] for s in streams])
         return fit_standing(values, [self.names[j] for j in dropped])
 
-    def decided(self) -> list[str]:
-        """Describe the decisions made on the data, in sentences."""
-        if not self.trials:
-            return []
-        chosen = next(t for t in self.trials if t.horizon == self.horizon)
-        note = (
-            f"trials with fixed limits gave {_alarms(chosen.surplus)} and detected"
-            f" {chosen.power:.0%} of injected steps"
-        )
-        if self.horizon:
-            none = self.trials[0]
-            note = (
-                f"slow drift over up to {self.horizon} readings is taken for normal: {note} (taking"
-                f" none for normal: {none.surplus:.1f} times, {none.power:.0%})"
-            )
-        else:
-            note = f"slow drift is not taken for normal: {note}"
-        return [
-            *self.resting,
-            note,
-            *self._tails(),
-            self._correlated(),
-        ]
-
-    def _correlated(self) -> str:
-        if self.shrinkage == APART:
-            return "correlations of features are not used: those of training do not hold later"
-        return f"correlations of features are weakened by {self.shrinkage:.0%}, against overfitting"
-
-    def _tails(self) -> list[str]:
-        found = self.steadiness
-        if found is None:
-            return []
-        return [
-            f"normal levels {'hold' if found.steady else 'wander'},"
-            f" {'so' if found.steady == self._little() else 'yet'} live calibration adapts to each"
-            f" stream within {'narrow' if self._little() else 'wide'} limits",
-            f"an average over some 20 readings, for small lasting steps, is"
-            f" {'' if found.slow else 'not '}used: with it trials with fixed limits gave"
-            f" {_alarms(found.surplus[1])} and detected {found.power[1]:.0%} of such steps"
-            f" (without: {found.surplus[0]:.1f} times, {found.power[0]:.0%})",
-            *self._swift(),
-            *self._follows(),
-            *self._quickly(),
-            *self._forecast(),
-        ]
-
-    def _swift(self) -> list[str]:
-        if not self.swift_power:
-            return []
-        seen = zip(SWIFTNESSES, self.swift_power, strict=True)
-        return [
-            f"of the last few readings' scores the newest has the weight {self.swiftness:.2f} (1:"
-            " it alone counts); readings of injected short faults detected in trials, by weight: "
-            + ", ".join(f"{weight:.2f}: {share:.1%}" for weight, share in seen)
-        ]
-
-    def _follows(self) -> list[str]:
-        tried = self.following
-        if tried is None:
-            return []
-        return [
-            f"narrow limits of adaptation are {'' if tried.little else 'not '}enough: trials far"
-            f" from the readings fitted on gave {_alarms(tried.surplus[1])} and detected"
-            f" {tried.power[1]:.0%} of lasting steps (wide limits: {tried.surplus[0]:.1f} times,"
-            f" {tried.power[0]:.0%})"
-        ]
-
-    def _quickly(self) -> list[str]:
-        if self.paces is None:
-            return []
-        usual, chosen = self.paces
-        note = (
-            "calibration adapts at the usual pace: trials far from the readings fitted on"
-            f" gave {_alarms(usual.surplus)} and detected {usual.power:.0%} of lasting steps"
-        )
-        if usual.fails and chosen is usual:
-            share = usual.alarms / usual.readings
-            note = (
-                "levels go further than training shows, and no pace of adaptation keeps up: far"
-                f" from the readings fitted on {share:.1%} of normal readings alarmed in trials"
-                f" ({_alarms(usual.surplus)}; {usual.power:.0%} of lasting steps detected). Expect"
-                " false alarms. More training data help; of a feature without a level to come back"
-                " to (a price, a position) use the change from reading to reading"
-            )
-        if chosen is not usual:
-            times = chosen.how.rate / usual.how.rate
-            pace = "the usual pace" if times == 1.0 else f"{times:g} times the usual pace"
-            mostly = ", more by moving the level than by widening it" * (
-                chosen.how.max_stretch < usual.how.max_stretch
-            )
-            drift = f"over up to {self.horizon} readings is" if self.horizon else "is not"
-            note = (
-                f"calibration adapts at {pace}{mostly}, and slow drift {drift} taken for normal:"
-                f" trials far from the readings fitted on gave {_alarms(chosen.surplus)} and"
-                f" detected {chosen.power:.0%} of lasting steps (in the usual way:"
-                f" {usual.surplus:.1f} times, {usual.power:.0%})"
-            )
-        return [note]
-
-    def _little(self) -> bool:
+    @property
+    def adapts_little(self) -> bool:
         """Return whether the data show that adaptation within narrow limits is enough."""
         if self.following is not None:
             return self.following.little
         return self.steadiness is not None and self.steadiness.steady
-
-    def _forecast(self) -> list[str]:
-        if self.forecast is None:
-            return []
-        return [
-            f"the forecast of the next reading is {'used' if self.lags else 'not used'}: trials on"
-            f" later readings with fixed limits gave {_alarms(self.forecast.surplus)}"
-        ]
 
     def moved(self, streams: list[Floats]) -> list[Floats]:
         """Return the rarity (n_i,) of constant features' movements by stream; empty without any."""
@@ -348,7 +240,7 @@ class FitPlan:
         rate = AdaptationParams().rate if isinstance(asked, str) else float(asked)
         if self.drift_mode == "fault":
             return AdaptationParams(rate, max_stretch=1.5, max_offset=1.0, start=0)
-        if isinstance(asked, str) and self._little():
+        if isinstance(asked, str) and self.adapts_little:
             return a_little(rate)
         return self.paces[1].how if self.paces else AdaptationParams(rate)
 
@@ -366,7 +258,7 @@ class FitPlan:
         count = self.options.folds
         if sum(self.lengths) > _MANY_ROWS:
             count = min(count, 3)
-        folds = make_folds(self.lengths, count, self.fleet)
+        folds = make_folds(self.lengths, count, self.short_runs)
         if LSTM_AUTOENCODER in self.options.models:
             left = min(
                 max((p.end - p.start for p in training_parts(self.lengths, f)), default=0)
@@ -438,7 +330,7 @@ class FitPlan:
         if self.drift_mode == "normal":
             scale = np.hypot(spread, self.scales.drift * self.horizon)
         rows = (flat - np.median(flat, axis=0)) / scale
-        mix = decorrelation(rows, spread / scale, self.together, self.shrinkage)
+        mix = decorrelation(rows, spread / scale, self.step_correlation, self.shrinkage)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
         # the share is of all features, constant ones too, as in data preparation; one must remain
         imputed = min(self.options.imputed(len(self.names)), max(len(self.scales.kept) - 1, 0))
@@ -453,32 +345,3 @@ class FitPlan:
             seasonality=self.seasonality.of(self.scales.kept) if self.seasonality else None,
             step=regular_interval(self.data.timestamps),
         )  # fmt: skip
-
-
-def median_interval(timestamps: Sequence[Times] | None) -> float | None:
-    """Return the median seconds between neighbouring readings; None without times."""
-    if not timestamps:
-        return None
-    steps = _intervals(timestamps)
-    steps = steps[steps > 0]
-    return float(np.median(steps)) if len(steps) else None
-
-
-def regular_interval(timestamps: Sequence[Times] | None) -> float | None:
-    """Return the median interval if nearly all others are like it; None without times."""
-    usual = median_interval(timestamps)
-    if timestamps is None or usual is None:
-        return None
-    like = np.abs(_intervals(timestamps) - usual) <= LIKE * usual
-    return usual if like.mean() >= _REGULAR else None
-
-
-def _intervals(timestamps: Sequence[Times]) -> Floats:
-    """Return the seconds (n,) between neighbouring readings of all streams."""
-    steps = [np.diff(t).astype("timedelta64[us]").astype(np.float64) / 1e6 for t in timestamps]
-    return np.concatenate(steps)
-
-
-def _alarms(surplus: float) -> str:
-    """Describe an alarm rate in multiples of the budget."""
-    return f"{surplus:.1f} times the allowed alarms"

@@ -24,7 +24,8 @@ import numpy as np
 from models.arrays import Bools, Floats, Indices, Times
 from models.detectors.covariance import winsorised_std
 from models.fitting.distance import fit_distance
-from models.fitting.plan import median_interval
+from models.fitting.periods import Grid, Periods, average_periods, smooth, trimmed_mean
+from models.fitting.reading_times import epoch_seconds, median_interval
 from models.fitting.scaling import SHRINKAGE
 from models.fitting.tolerance import seen_by
 from models.fitting.trials import BEHIND, WITHIN, Fold, Steps
@@ -34,7 +35,6 @@ _MOST: Final = 336  # most points of a profile: 5 minutes of a day at most, half
 _WEEK: Final = 7 * 86_400.0
 _FEWEST: Final = 8  # fewest points: slower readings have no profile
 _PERIODS: Final = 5  # fewest complete periods
-_COMPLETE: Final = 0.8  # least share of the points with readings in a complete period
 _KNOWN: Final = 0.6  # share of the periods that a profile to be judged is taken from
 #: Groups of periods, each of which is restated by the profile of the others: a prime, so that
 #: neither the Mondays nor every other day are one.
@@ -46,7 +46,6 @@ _FOLLOW: Final = 0.25  # this share of the features
 _CONSTANT: Final = 0.01  # spread of a feature that the clock sets, as a share of the overall one
 _ERRORS: Final = 2.0  # standard errors by which it must exceed 0
 _STEPS: Final = Steps((1.0, 2.0, 4.0, 8.0), (WITHIN,), count=50, streams=5)
-_LARGEST: Final = 400  # most periods of all streams to look at
 
 
 @dataclass(slots=True)
@@ -98,65 +97,6 @@ class SeasonalFit:
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """The points that divide a period evenly.
-
-    Attributes
-    ----------
-    period : in seconds.
-    points : their number.
-    first : place of the first, in parts of the period, -0.5 to 0.5: where readings usually lie.
-    """
-
-    period: float
-    points: int
-    first: float
-
-    @classmethod
-    def of(cls, seconds: Sequence[Floats], period: float, points: int) -> _Grid:
-        """Return a grid whose points lie where most readings (n_i,) do."""
-        places = np.concatenate(seconds) * (points / period)
-        angle = np.angle(np.exp(2j * np.pi * places).mean()) / (2.0 * np.pi)
-        return cls(period, points, float((angle + 0.5) % 1.0 - 0.5))
-
-    def cells(self, at: Floats) -> tuple[Indices, Indices, Indices]:
-        """Return the periods (p,), each reading's cell (n,), and readings by period and point."""
-        which, number = np.unique((at // self.period).astype(np.int64), return_inverse=True)
-        place = (at % self.period) * (self.points / self.period) - self.first
-        cell = number * self.points + np.round(place).astype(np.int64) % self.points
-        count = np.bincount(cell, minlength=len(which) * self.points)
-        return which, cell, count.reshape(-1, self.points)
-
-    def complete(self, at: Floats) -> Indices:
-        """Return the periods (p,) of which most points have readings at the times (n,)."""
-        which, _, count = self.cells(at)
-        out: Indices = which[(count > 0).mean(axis=1) >= _COMPLETE]
-        return out
-
-
-@dataclass(slots=True)
-class _Periods:
-    """The complete periods of all streams.
-
-    Attributes
-    ----------
-    index : (p,) which period each is, counted from 1970; streams may share one.
-    values : (p, k, d) means of the readings around each point, less the level there.
-    noise : (d,) variance of the readings around these means.
-    """
-
-    index: Indices
-    values: Floats
-    noise: Floats
-
-
-def epoch_seconds(times: Times) -> Floats:
-    """Return times (n,) as seconds since 1970."""
-    out: Floats = times.astype("datetime64[us]").astype(np.int64) / 1e6
-    return out
-
-
 def find_seasonality(
     streams: Sequence[Floats],
     timestamps: Sequence[Times] | None,
@@ -187,8 +127,8 @@ def find_seasonality(
         points = min(int(period / interval), _MOST)
         if points < _FEWEST:
             continue
-        grid = _Grid.of(seconds, period, points)
-        made = _season(_periods(left, seconds, grid), grid)
+        grid = Grid.of(seconds, period, points)
+        made = _season(average_periods(left, seconds, grid), grid)
         if made is None:
             continue
         season, folds, early, gain = made
@@ -230,97 +170,7 @@ def _by_fold(folds: Sequence[Season], seconds: Floats) -> Floats:
     return out
 
 
-def _periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: _Grid) -> _Periods:
-    """Average each stream's readings by period and point, for some of the complete periods."""
-    whole = [grid.complete(at) for at in seconds]
-    every = np.concatenate(whole)
-    if not len(every):
-        width = streams[0].shape[1]
-        return _Periods(every, np.zeros((0, grid.points, width)), np.zeros(width))
-    keep = np.split(_some(every), np.cumsum([len(one) for one in whole])[:-1])
-    index: list[Indices] = []
-    cubes: list[Floats] = []
-    spread, readings = np.zeros(streams[0].shape[1]), 0
-    for values, at, which in zip(
-        streams, seconds, (one[kept] for one, kept in zip(whole, keep, strict=True)), strict=True
-    ):
-        mine = np.isin((at // grid.period).astype(np.int64), which)
-        if not mine.any():
-            continue
-        _, cell, count = grid.cells(at[mine])
-        sums = [
-            np.bincount(cell, column, count.size).reshape(count.shape) for column in values[mine].T
-        ]
-        here = count[:, :, None]
-        cube = np.where(here > 0, np.stack(sums, axis=2) / np.maximum(here, 1), np.nan)
-        around = values[mine] - cube.reshape(-1, cube.shape[2])[cell]
-        spread += (around**2).sum(axis=0)
-        readings += len(cell) - int(np.count_nonzero(count))
-        index.append(which)
-        cubes.append(cube - _levels(cube, which, grid.first))
-    return _Periods(np.concatenate(index), np.concatenate(cubes), spread / max(readings, 1))
-
-
-def _levels(cube: Floats, which: Indices, first: float) -> Floats:
-    """Return the level (p, k, d) at each point, between the middles of neighbouring periods.
-
-    Of a steady trend nothing is left: relative to each period's own middle it would be a season.
-
-    Parameters
-    ----------
-    cube : (p, k, d)
-        Values of the periods of one stream.
-    which : (p,)
-        Their numbers, ascending.
-    first
-        Place of the first point.
-    """
-    middles = _middle(cube.transpose(1, 0, 2))
-    points = cube.shape[1]
-    at = (which[:, None] + (np.arange(points) + first) / points).ravel()
-    columns = [np.interp(at, which + 0.5, middle) for middle in middles.T]
-    out: Floats = np.stack(columns, axis=1).reshape(cube.shape)
-    return out
-
-
-def _some(every: Indices) -> Bools:
-    """Choose at most about _LARGEST of the streams' periods (p,), of as many dates as possible."""
-    dates, of = np.unique(every, return_inverse=True)
-    apart = -(-len(dates) // _LARGEST)
-    each = max(_LARGEST // len(dates), 1)  # streams per date
-    keep = np.zeros(len(every), bool)
-    for date in range(len(dates) - 1, -1, -apart):
-        there = np.flatnonzero(of == date)
-        keep[np.roll(there, date)[:each]] = True  # not of the same streams on each date
-    return keep
-
-
-def _middle(values: Floats) -> Floats:
-    """Return the mean of the middle half over the first axis, of the values that are not NaN.
-
-    It withstands as many faults as a quarter, and varies less than the median.
-    """
-    ordered = np.sort(values, axis=0)  # NaN last
-    count = len(values) - np.isnan(values).sum(axis=0)
-    sums = np.concatenate([np.zeros((1, *values.shape[1:])), np.nancumsum(ordered, axis=0)])
-    first = count // 4
-    between = [np.take_along_axis(sums, at[None], axis=0)[0] for at in (first, count - first)]
-    inside = np.maximum(count - 2 * first, 1)
-    return np.where(count > 0, (between[1] - between[0]) / inside, np.nan)
-
-
-def _smooth(profile: Floats, width: int) -> Floats:
-    """Return a profile (k, d) averaged over ``width`` neighbours on either side; gaps are 0."""
-    there = (~np.isnan(profile)).astype(np.float64)
-    total, count = np.nan_to_num(profile), there
-    for by in range(1, width + 1):
-        for way in (by, -by):
-            total = total + np.roll(np.nan_to_num(profile), way, axis=0)
-            count = count + np.roll(there, way, axis=0)
-    return total / np.maximum(count, 1.0)
-
-
-def _season(periods: _Periods, grid: _Grid) -> tuple[Season, list[Season], Season, Floats] | None:
+def _season(periods: Periods, grid: Grid) -> tuple[Season, list[Season], Season, Floats] | None:
     """Return the season that some features follow, and the features' gains (d,).
 
     Between them: the seasons of its folds, and that of the first periods, for a trial on the later
@@ -333,7 +183,7 @@ def _season(periods: _Periods, grid: _Grid) -> tuple[Season, list[Season], Seaso
     widths = [w for w in _WIDTHS if w <= points // _FEWEST]
     fold = periods.index % _FOLDS
     middles = [
-        _middle(periods.values[fold != number]) if (fold != number).any() else None
+        trimmed_mean(periods.values[fold != number]) if (fold != number).any() else None
         for number in range(_FOLDS)
     ]
     errors = np.zeros((len(widths), periods.values.shape[2]))
@@ -341,11 +191,11 @@ def _season(periods: _Periods, grid: _Grid) -> tuple[Season, list[Season], Seaso
         held = periods.values[fold == number]
         if middle is not None and len(held):
             for at, width in enumerate(widths):
-                errors[at] += np.nansum((held - _smooth(middle, width)) ** 2, axis=(0, 1))
+                errors[at] += np.nansum((held - smooth(middle, width)) ** 2, axis=(0, 1))
     best = errors.argmin(axis=0)
 
     def profile(middle: Floats) -> Floats:
-        made = np.stack([_smooth(middle, width) for width in widths])
+        made = np.stack([smooth(middle, width) for width in widths])
         out: Floats = np.take_along_axis(made, best[None, None], axis=0)[0]
         return out
 
@@ -353,18 +203,18 @@ def _season(periods: _Periods, grid: _Grid) -> tuple[Season, list[Season], Seaso
     if not follows.any():
         return None
     gain = np.where(follows, gain, 0.0)
-    whole = _middle(periods.values)
+    whole = trimmed_mean(periods.values)
 
     def season(middle: Floats) -> Season:
         return Season(grid.period, np.where(follows, profile(middle), 0.0), grid.first)
 
     first = periods.index <= known[round(_KNOWN * len(known)) - 1]
-    early = season(_middle(periods.values[first]))
+    early = season(trimmed_mean(periods.values[first]))
     return season(whole), [season(whole if m is None else m) for m in middles], early, gain
 
 
 def _follows(
-    periods: _Periods, known: Indices, profile: Callable[[Floats], Floats], alike: int
+    periods: Periods, known: Indices, profile: Callable[[Floats], Floats], alike: int
 ) -> tuple[Floats, Bools]:
     """Return the mean logarithm (d,) of the variance ratio in judged periods, and who follows.
 
@@ -383,11 +233,11 @@ def _follows(
     gains, kinds = [], []
     for early in (known[:cut], known[len(known) - cut :]):
         mine = np.isin(periods.index, early)
-        made = profile(_middle(periods.values[mine]))
+        made = profile(trimmed_mean(periods.values[mine]))
         for index in np.setdiff1d(known, early).tolist():
             held = periods.values[periods.index == index]
             rest = held - made
-            rest = rest - _middle(rest.transpose(1, 0, 2))[:, None]
+            rest = rest - trimmed_mean(rest.transpose(1, 0, 2))[:, None]
             before, after = (np.nanmean(v**2, axis=(0, 1)) + periods.noise for v in (held, rest))
             moved = (before > 0.0) & (after > 0.0)
             gain = np.zeros(len(before))

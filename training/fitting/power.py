@@ -28,7 +28,7 @@ from models.detectors.base import Progress
 from models.detectors.covariance import winsorised_std
 from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
-from models.fitting.seasonality_fit import epoch_seconds
+from models.fitting.reading_times import epoch_seconds
 from models.scoring.counters import Counters
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet

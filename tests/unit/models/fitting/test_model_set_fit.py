@@ -13,7 +13,7 @@ from models.bundles.bundle import Bundle
 from models.feature_drift import SCORE, compare, recent_columns
 from models.fitting.cross_validation import make_folds, training_parts
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.fitting.plan import median_interval
+from models.fitting.reading_times import median_interval
 from models.scoring.ensemble import Reading, StreamWork, score
 from tests.fixtures.bundle import QUICK, points
 

@@ -13,7 +13,8 @@ from errors import TrainingError
 from models.arrays import Floats, Times
 from models.bundles.serialization import load_model_set, save_model_set
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.fitting.seasonality_fit import SeasonalFit, epoch_seconds, find_seasonality
+from models.fitting.reading_times import epoch_seconds
+from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
 from models.scoring.ensemble import Reading, StreamWork, score
 from models.scoring.model_set import ModelSet
 

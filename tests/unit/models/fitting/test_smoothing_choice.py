@@ -9,6 +9,7 @@ from scipy.signal import lfilter
 from models.fitting.cleaning import clean
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
+from models.fitting.plan_notes import describe
 from models.fitting.steadiness import judge_steadiness
 from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
 
@@ -68,6 +69,6 @@ def test_what_breaks_the_budget_either_way_is_smoothed_for_only_if_that_shows_mo
 def test_a_plan_says_what_was_chosen_and_on_what_figures():
     plan = FitPlan(clean([bursts()], None, list("abcd")), FitOptions())
     assert plan.swiftness == choose_swiftness([bursts()], plan.horizon, plan.shrinkage)[0]
-    (note,) = [note for note in plan.decided() if "the newest has the weight" in note]
+    (note,) = [note for note in describe(plan) if "the newest has the weight" in note]
     assert f"{plan.swiftness:.2f}" in note
     assert f"{plan.swift_power[0]:.1%}" in note

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.fitting.plan import regular_interval
+from models.fitting.reading_times import regular_interval
 from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
 from tests.unit.ensemble_scoring import in_pieces, one

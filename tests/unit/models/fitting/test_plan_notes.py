@@ -11,6 +11,7 @@ from models.fitting.cleaning import clean
 from models.fitting.following import Following
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
+from models.fitting.plan_notes import describe_adaptation, describe_pace
 from models.fitting.quickness import BY_OFFSET, USUAL, Basis, Way
 from models.fitting.steadiness import Steadiness
 from models.scoring.adaptation import AdaptationParams
@@ -41,7 +42,7 @@ def test_how_a_stream_is_followed(
     plan: FitPlan, how: AdaptationParams, horizon: int, words: str
 ) -> None:
     plan.horizon, plan.paces = horizon, (way(USUAL, 800), way(how, horizon))
-    (note,) = plan._quickly()
+    (note,) = describe_pace(plan)
     assert note.startswith(f"calibration adapts {words}")
     assert note.endswith("(in the usual way: 4.0 times, 50%)")
 
@@ -56,7 +57,7 @@ def test_how_a_stream_is_followed(
 )
 def test_why_a_stream_is_followed_as_usual(plan: FitPlan, alarms: int, words: str) -> None:
     plan.paces = (way(USUAL, 800, alarms),) * 2
-    assert words in plan._quickly()[0]
+    assert words in describe_pace(plan)[0]
 
 
 @pytest.mark.parametrize(
@@ -76,4 +77,4 @@ def test_how_far_a_stream_is_followed(
         Steadiness(True, steady, pair, pair),
         Following(little, pair, pair),
     )
-    assert plan._tails()[0] == f"normal levels {words}"
+    assert describe_adaptation(plan)[0] == f"normal levels {words}"
