@@ -234,8 +234,6 @@ class ChunkReader:
 
     def _times(self, batch: Any, rows: Rows) -> tuple[Times, Flags]:
         column = times_of(batch, self.roles)
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
         if self.trim and pa.types.is_string(column.type):
             column = pc.utf8_trim_whitespace(column)
         return self.clock.parse(column, int(rows[0]) if len(rows) else 1)
@@ -259,10 +257,8 @@ class ChunkReader:
         return values
 
     def _numbers(self, column: Any, index: int, name: str, rows: Rows) -> Floats:
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
         kind = column.type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if pa.types.is_string(kind):
             if name in self.roles.units:
                 column = self._without_unit(column, name, rows)
             return to_floats(
@@ -373,8 +369,6 @@ def _encoded(column: Any, name: str) -> Any:
         raise DatasetError(f"column {name!r} holds {column.type}, no names", field=name)
     if pa.types.is_binary(column.type):
         raise DatasetError(f"column {name!r} holds bytes that are not UTF-8", field=name)
-    if pa.types.is_dictionary(column.type):
-        return column
     if pa.types.is_floating(column.type):
         column = column.cast(pa.float64())
     if pa.types.is_null(column.type):

@@ -7,68 +7,55 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from datasets.columns import Chunk, ChunkReader, Rows, times_of
-from datasets.decimals import Decimals
 from datasets.far_times import Range, far_times, implausible, main_range, problem
-from datasets.format import BLANKS, ROW, FileFormat
-from datasets.layout import Layout, read_layout
-from datasets.numbers import Nulls, is_number
+from datasets.format import ROW, FileFormat
+from datasets.numbers import Nulls
+from datasets.parquet_source import ParquetSource
 from datasets.roles import find_roles
 from datasets.sampled_columns import Columns, Roles
+from datasets.suffixes import is_parquet
 from datasets.survey import survey
-from datasets.text import DAMAGED, undone, utf8
+from datasets.text import DAMAGED, undone
+from datasets.text_source import TextSource
 from datasets.time_columns import dates_shared
 from datasets.time_of_day import joined, many_share, settled
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey
-from datasets.units import bare
 from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 
-CHUNK_ROWS: Final = 20_000
-#: Cells sampled per column to find its role.
-_CELLS: Final = 300
-_PARQUET: Final = (".parquet", ".pq", ".parq")
-_TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn")
-_PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_CHUNK_ROWS: Final = 20_000
 
 
-def is_parquet(path: Path) -> bool:
-    """Return whether the suffix means Parquet; raise `DatasetError` if it means neither format."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _PARQUET:
-        return True
-    if suffixes and suffixes[-1] in _PACKED:
-        suffixes = suffixes[:-1] or [".csv"]
-    if suffixes and suffixes[-1] in _TEXT:
-        return False
-    hint = ": save the sheet as CSV" if suffixes and suffixes[-1].startswith(".xls") else ""
-    raise DatasetError(f"{path.name}: neither .csv nor .parquet{hint}")
+class _Source(Protocol):
+    """A file as batches of columns called c0, c1, ...: names may be empty or occur twice.
 
+    Attributes
+    ----------
+    columns : the columns' names and first cells.
+    notes : what was recognised.
+    lines : lines left out so far, since they cannot be read.
+    trim : whether cells begin with a blank that belongs to the separator.
+    """
 
-def is_data(path: Path) -> bool:
-    """Return whether a path is a file with a suffix that :func:`open_file` can read."""
-    try:
-        return path.is_file() and (is_parquet(path) or True)
-    except DatasetError:
-        return False
+    columns: Columns
+    notes: list[str]
+    lines: Unreadable
+    trim: bool
 
+    def plain(self, index: int) -> bool:
+        """Return whether a column can be read as numbers, judged by its first cells."""
+        ...
 
-def bare_name(path: Path) -> str:
-    """Return a file's name without the suffixes of its format."""
-    name = path.name
-    for known in (_PACKED, (*_TEXT, *_PARQUET)):
-        stem, dot, suffix = name.rpartition(".")
-        if dot and f".{suffix.lower()}" in known:
-            name = stem
-    return name
+    def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
+        """Yield batches of the columns ``used``, those in ``numbers`` parsed as numbers."""
+        ...
 
 
 @dataclass(slots=True)
@@ -175,7 +162,7 @@ def open_file(
     """
     form = form or FileFormat()
     with _named(path):
-        source = _Parquet(path, form) if is_parquet(path) else _Text(path, form)
+        source: _Source = ParquetSource(path, form) if is_parquet(path) else TextSource(path, form)
         source.columns.nulls = frozenset(text.casefold() for text in form.null)
         source.columns.look = lambda streams, times, others: survey(
             source.batches(sorted({*streams, *times, *others})), streams, times, others
@@ -204,7 +191,7 @@ def open_file(
 
 
 def _streams_of(chunks: Sequence[Chunk]) -> Any:
-    """Return the number of the stream of each of all rows (n,)."""
+    """Return the number (n,) of each row's stream, over all chunks."""
     numbers: dict[StreamKey, int] = {}
     return np.concatenate(
         [
@@ -214,7 +201,7 @@ def _streams_of(chunks: Sequence[Chunk]) -> Any:
     )
 
 
-def _settle_times(source: Any, roles: Roles) -> None:
+def _settle_times(source: _Source, roles: Roles) -> None:
     """Decide by all rows what the first do not show: what numbers mean, and who shares a date."""
     batches = source.batches(roles.used()) if roles.time_kinds or roles.dates_only else ()
     if roles.time_kinds:
@@ -233,181 +220,17 @@ def _settle_times(source: Any, roles: Roles) -> None:
             raise dates_shared(source.columns, roles)
 
 
-class _Text:
-    """A text file; columns are called c0, c1, ... since a name may be empty or occur twice."""
-
-    def __init__(self, path: Path, form: FileFormat) -> None:
-        self._path = path
-        self._layout: Layout = read_layout(path, form)
-        layout = self._layout
-        self.trim = layout.trim
-        self.notes = layout.notes
-        self.lines = Unreadable("lines left out, since they cannot be read")
-        width = len(layout.names)
-        whole = [row for row in layout.rows if len(row) == width] or layout.rows
-        cells: list[list[str]] = [
-            [row[index].strip() if index < len(row) else "" for row in whole[:_CELLS]]
-            for index in range(width)
-        ]
-        self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimals)
-
-    def plain(self, index: int) -> bool:
-        """Return whether Arrow can read all sampled cells of a column as numbers."""
-        decimal = self.columns.decimals.usual
-        return self.columns.decimals.sign(index) == decimal and all(
-            not cell or (is_number(cell, decimal) and not cell.isalpha())
-            for cell in self.columns.cells[index]
-        )
-
-    def _odd(self, row: pa.csv.InvalidRow) -> str:
-        """Record a line whose number of fields differs from that of the names."""
-        number = row.number - self._layout.skip
-        error = DatasetError(
-            f"row {number} has {row.actual_columns} fields, not {row.expected_columns} (a separator"
-            " within a text or a number, a quote that does not close, or a line cut short)"
-        )
-        for line in range(row.text.count("\n") + 1):  # an open quote swallows the next lines
-            self.lines.add(number + line, error)
-        return "skip"
-
-    def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
-        """Yield batches of the columns ``used``; those in ``numbers`` are parsed as numbers."""
-        layout = self._layout
-        names = [f"c{index}" for index in range(len(layout.names))]
-        types = {f"c{index}": pa.float64() if index in numbers else pa.string() for index in used}
-        text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS)
-        with text, pa.csv.open_csv(
-            text,
-            # one thread is as fast, and a reader thread alive at process exit would abort it
-            read_options=pa.csv.ReadOptions(
-                block_size=4 << 20, use_threads=False, column_names=names,
-                skip_rows=layout.skip,
-            ),
-            parse_options=pa.csv.ParseOptions(
-                delimiter=layout.delimiter, invalid_row_handler=self._odd
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=types,
-                include_columns=[f"c{index}" for index in used],
-                decimal_point=layout.decimals.usual,
-            ),
-        ) as reader:  # fmt: skip
-            yield from reader
-
-
-class _Parquet:
-    """A Parquet file, whose columns have types."""
-
-    trim = False
-
-    def __init__(self, path: Path, form: FileFormat) -> None:
-        self._path = path
-        self.notes: list[str] = []
-        self.lines = Unreadable("")
-        with pa.parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            head = next(file.iter_batches(_CELLS), None)
-        timed = {i for i, kind in enumerate(schema.types)
-                 if pa.types.is_timestamp(kind) or pa.types.is_date(kind)}  # fmt: skip
-        cells: list[list[str]] = [[] for _ in schema.names]
-        nested: set[int] = set()
-        texts: set[int] = set()
-        for index, kind in enumerate(schema.types):
-            column = None if head is None else _as_text(head.column(index))
-            if pa.types.is_nested(kind) or (column is not None and _is_bytes(column.type)):
-                nested.add(index)
-                cells[index] = [f"<{kind}>"] * (0 if head is None else head.num_rows)
-                continue
-            if column is not None and _is_text(column.type):
-                texts.add(index)
-            values = [] if column is None else _values_of(column)
-            cells[index] = ["" if v is None else str(v).strip() for v in values]
-        found = [bare(part) if index in texts else None for index, part in enumerate(cells)]
-        self.columns = Columns(
-            path.name, list(schema.names), cells, frozenset(timed),
-            Decimals(found, ";", form.decimal), frozenset(nested),
-        )  # fmt: skip
-
-    def plain(self, index: int) -> bool:
-        return True
-
-    def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
-        with pa.parquet.ParquetFile(self._path) as file:
-            wanted = [file.schema_arrow.names[index] for index in used]
-            order = sorted(used)
-            for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
-                yield pa.RecordBatch.from_arrays(
-                    [_as_text(column) for column in batch.columns],
-                    names=[f"c{index}" for index in order],
-                )
-
-
-def _values_of(column: Any) -> list[Any]:
-    """Return a column's values; None for times after the year 9999, which Python does not know."""
-    try:
-        return list(column.to_pylist())
-    except OverflowError:
-        known = []
-    for value in column:
-        try:
-            known.append(value.as_py())
-        except OverflowError:
-            known.append(None)
-    return known
-
-
-def _is_text(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-def _is_bytes(kind: Any) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    )
-
-
-def _as_text(column: Any) -> Any:
-    """Cast a column of any text type to ``string``; return other columns unchanged.
-
-    Bytes that are UTF-8 are text: some programs do not mark their text as such.
-    """
-    if pa.types.is_dictionary(column.type) and _is_bytes(column.type.value_type):
-        column = column.dictionary_decode()
-    if _is_bytes(column.type):
-        plain = column.cast(pa.binary())
-        try:
-            return plain.cast(pa.string())
-        except pa.ArrowInvalid:
-            return plain
-    other = _is_text(column.type) and not pa.types.is_dictionary(column.type)
-    return column.cast(pa.string()) if other else column
-
-
-def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
+def _chunks(path: Path, source: _Source, reader: ChunkReader) -> Iterator[Chunk]:
     """Yield chunks; parse numbers directly until a cell is not a number, then convert text."""
     roles = reader.roles
     numbers = frozenset(index for index in roles.features if source.plain(index))
     done = 0
     with _named(path):
         while True:
-            passed = 0
             try:
-                for batch in source.batches(roles.used(), numbers):
-                    passed += batch.num_rows
-                    source.lines.check(passed + len(source.lines.rows))
-                    rest = batch.slice(max(0, batch.num_rows - (passed - done)))
-                    for start in range(0, rest.num_rows, CHUNK_ROWS):
-                        piece = rest.slice(start, CHUNK_ROWS)
-                        yield reader.read(piece, _numbers(done, piece.num_rows, source.lines))
-                        done += piece.num_rows
-                source.lines.check(passed + len(source.lines.rows))
+                for piece in _pieces(source, roles.used(), numbers, done):
+                    yield reader.read(piece, _numbers(done, piece.num_rows, source.lines))
+                    done += piece.num_rows
                 return
             except pa.ArrowInvalid as error:
                 if "out of sync" in str(error):
@@ -415,6 +238,20 @@ def _chunks(path: Path, source: Any, reader: ChunkReader) -> Iterator[Chunk]:
                 if not numbers or "conversion error" not in str(error):
                     raise
                 numbers = frozenset()
+
+
+def _pieces(
+    source: _Source, used: Sequence[int], numbers: frozenset[int], done: int
+) -> Iterator[Any]:
+    """Yield all rows but the first ``done``, as batches of at most _CHUNK_ROWS rows."""
+    passed = 0
+    for batch in source.batches(used, numbers):
+        passed += batch.num_rows
+        source.lines.check(passed + len(source.lines.rows))
+        rest = batch.slice(max(0, batch.num_rows - (passed - done)))
+        for start in range(0, rest.num_rows, _CHUNK_ROWS):
+            yield rest.slice(start, _CHUNK_ROWS)
+    source.lines.check(passed + len(source.lines.rows))
 
 
 def _numbers(done: int, n: int, odd: Unreadable) -> Rows:

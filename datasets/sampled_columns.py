@@ -14,6 +14,8 @@ from datasets.survey import Survey
 from datasets.units import bare
 from errors import DatasetError
 
+#: First rows whose cells show the columns' roles.
+SAMPLED_ROWS: Final = 300
 #: A number that is not whole.
 _FRACTION: Final = re.compile(r"[+-]?\d*[.,]\d*[1-9]\d*(?:[eE][+-]?\d+)?")
 

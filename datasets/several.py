@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.files import bare_name, is_data
 from datasets.format import FileFormat
 from datasets.reader import load, without_repetitions
+from datasets.suffixes import bare_name, is_data
 from datasets.types import Dataset, Stream, StreamKey
 from errors import DatasetError
 

@@ -67,7 +67,7 @@ def survey(
     rows = 0
     try:
         for batch in batches:
-            cells = {index: _plain(batch.column(f"c{index}")) for index in columns}
+            cells = {index: batch.column(f"c{index}") for index in columns}
             _take(cells, _some(batch.num_rows), found.spread)
             if times:
                 moments = _moments([cells[index] for index in times])
@@ -95,10 +95,6 @@ def _some(n: int) -> Any:
     if n <= _SPREAD:
         return np.arange(n)
     return np.sort(np.random.default_rng(0).choice(n, _SPREAD, replace=False))
-
-
-def _plain(column: Any) -> Any:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _moments(times: Sequence[Any]) -> Any:

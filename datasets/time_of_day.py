@@ -240,8 +240,6 @@ def joined(parts: Sequence[Any], kind: str = "") -> Any:
 
 
 def _texts(column: Any) -> Any:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     return pc.utf8_trim_whitespace(column.cast(pa.string()))
 
 

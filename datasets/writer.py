@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from datasets.files import is_parquet
+from datasets.suffixes import is_parquet
 from datasets.types import Dataset, Stream
 from errors import DatasetError
 

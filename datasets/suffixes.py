@@ -1,0 +1,43 @@
+"""Tell the kind of a file by its suffixes: text or Parquet, compressed or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from errors import DatasetError
+
+_PARQUET: Final = (".parquet", ".pq", ".parq")
+_TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn")
+_PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether the suffix means Parquet; raise `DatasetError` if it means neither format."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _PARQUET:
+        return True
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes = suffixes[:-1] or [".csv"]
+    if suffixes and suffixes[-1] in _TEXT:
+        return False
+    hint = ": save the sheet as CSV" if suffixes and suffixes[-1].startswith(".xls") else ""
+    raise DatasetError(f"{path.name}: neither .csv nor .parquet{hint}")
+
+
+def is_data(path: Path) -> bool:
+    """Return whether a path is a file with a suffix that :func:`datasets.load` can read."""
+    try:
+        return path.is_file() and (is_parquet(path) or True)
+    except DatasetError:
+        return False
+
+
+def bare_name(path: Path) -> str:
+    """Return a file's name without the suffixes of its format."""
+    name = path.name
+    for known in (_PACKED, (*_TEXT, *_PARQUET)):
+        stem, dot, suffix = name.rpartition(".")
+        if dot and f".{suffix.lower()}" in known:
+            name = stem
+    return name

@@ -1,0 +1,80 @@
+"""Read a text file (CSV and its relatives) as batches of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+
+from datasets.format import BLANKS, FileFormat
+from datasets.layout import Layout, read_layout
+from datasets.numbers import is_number
+from datasets.sampled_columns import SAMPLED_ROWS, Columns
+from datasets.text import utf8
+from datasets.unreadable import Unreadable
+from errors import DatasetError
+
+
+class TextSource:
+    """A text file; columns are called c0, c1, ... since a name may be empty or occur twice."""
+
+    def __init__(self, path: Path, form: FileFormat) -> None:
+        self._path = path
+        self._layout: Layout = read_layout(path, form)
+        layout = self._layout
+        self.trim = layout.trim
+        self.notes = layout.notes
+        self.lines = Unreadable("lines left out, since they cannot be read")
+        width = len(layout.names)
+        whole = [row for row in layout.rows if len(row) == width] or layout.rows
+        cells: list[list[str]] = [
+            [row[index].strip() if index < len(row) else "" for row in whole[:SAMPLED_ROWS]]
+            for index in range(width)
+        ]
+        self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimals)
+
+    def plain(self, index: int) -> bool:
+        """Return whether Arrow can read all sampled cells of a column as numbers."""
+        decimal = self.columns.decimals.usual
+        return self.columns.decimals.sign(index) == decimal and all(
+            not cell or (is_number(cell, decimal) and not cell.isalpha())
+            for cell in self.columns.cells[index]
+        )
+
+    def _odd(self, row: pa.csv.InvalidRow) -> str:
+        """Record a line whose number of fields differs from that of the names."""
+        number = row.number - self._layout.skip
+        error = DatasetError(
+            f"row {number} has {row.actual_columns} fields, not {row.expected_columns} (a separator"
+            " within a text or a number, a quote that does not close, or a line cut short)"
+        )
+        for line in range(row.text.count("\n") + 1):  # an open quote swallows the next lines
+            self.lines.add(number + line, error)
+        return "skip"
+
+    def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
+        """Yield batches of the columns ``used``; those in ``numbers`` are parsed as numbers."""
+        layout = self._layout
+        names = [f"c{index}" for index in range(len(layout.names))]
+        types = {f"c{index}": pa.float64() if index in numbers else pa.string() for index in used}
+        text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS)
+        with text, pa.csv.open_csv(
+            text,
+            # one thread is as fast, and a reader thread alive at process exit would abort it
+            read_options=pa.csv.ReadOptions(
+                block_size=4 << 20, use_threads=False, column_names=names,
+                skip_rows=layout.skip,
+            ),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=layout.delimiter, invalid_row_handler=self._odd
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=types,
+                include_columns=[f"c{index}" for index in used],
+                decimal_point=layout.decimals.usual,
+            ),
+        ) as reader:  # fmt: skip
+            yield from reader
