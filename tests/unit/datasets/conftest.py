@@ -15,14 +15,19 @@ from datasets import FileFormat
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., datasets.Dataset]:
-    """Load a table from a file of a kind, with options of its format."""
+    """Load a table, or a file's text, from a file with a suffix and options of its format."""
 
-    def act(frame: pd.DataFrame, suffix: str = "csv", **options: Any) -> datasets.Dataset:
+    def act(
+        content: pd.DataFrame | str | bytes, suffix: str = "csv", **options: Any
+    ) -> datasets.Dataset:
         path = tmp_path / f"plant.{suffix}"
-        if suffix == "csv":
-            frame.to_csv(path, index=False)
+        features = options.pop("features", None)
+        if isinstance(content, str | bytes):
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        elif suffix == "csv":
+            content.to_csv(path, index=False)
         else:
-            frame.to_parquet(path, index=False)
-        return datasets.load(path, None, FileFormat(**options))
+            content.to_parquet(path, index=False)
+        return datasets.load(path, features, FileFormat(**options))
 
     return act

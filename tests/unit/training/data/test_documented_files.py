@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from config import Settings
-from tests.unit.datasets.test_files_as_they_are import gas_sensor, scada
+from tests.unit.datasets.plant_files import gas_sensor, scada
 from training import fit
 
 DOCS = Path(__file__).parents[4] / "docs" / "training.md"

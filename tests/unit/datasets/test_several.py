@@ -1,0 +1,146 @@
+"""Folders of files, compressed ones and damaged ones among them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+import datasets
+from datasets import FileFormat
+from errors import DatasetError
+from tests.unit.datasets.plant_files import HEAD, Load, readings, same, table
+
+
+def damaged(packed: bytes, at: float) -> bytes:
+    """Change some bytes, at a share of the whole."""
+    start = int(len(packed) * at)
+    changed = bytes(byte ^ 0x55 for byte in packed[start : start + 20])
+    return packed[:start] + changed + packed[start + 20 :]
+
+
+def zipped(text: bytes, flag: int = 0, method: int | None = None) -> bytes:
+    """A zip of one file whose headers have a flag or say another method of compression."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("plant.csv", text)
+    raw = bytearray(out.getvalue())
+    for at in (6, raw.rfind(b"PK\1\2") + 8):  # of the file, and of the directory
+        raw[at] |= flag
+        raw[at + 2] = method or raw[at + 2]
+    return bytes(raw)
+
+
+BODY = "".join(f"P1,{i},{i % 7}.{i * i}\n" for i in range(60_000)).encode()
+
+BROKEN = {
+    "early.csv.gz": (damaged(gzip.compress(BODY), 0.01), "cannot be decompressed"),
+    "late.csv.gz": (damaged(gzip.compress(BODY), 0.9), "cannot be decompressed"),
+    "late.csv.bz2": (damaged(bz2.compress(BODY), 0.95), "Invalid data"),
+    "late.csv.xz": (damaged(lzma.compress(BODY), 0.9), "cannot be decompressed"),
+    "late.zip": (damaged(zipped(BODY), 0.9), "cannot be decompressed"),
+    "cut.zip": (zipped(BODY)[:-99], "cannot be decompressed"),
+    "secret.zip": (zipped(BODY, flag=1), "is encrypted: unpack it first"),
+    "deflate64.zip": (zipped(BODY, method=9), "cannot be decompressed .*: unpack it first"),
+    "mark.csv": (b"\xef\xbb\xbf", "is empty"),
+    "mark16.csv": (b"\xff\xfe", "is empty"),
+    "zeros.csv": (bytes(600), "is empty"),
+    "sep.csv": (b"sep=\n\n\n", "'asset_id' is missing"),
+    "quote.csv": (b'a,b,c\n"' + b"1,2,3\n" * 50_000, "'asset_id' is missing"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "reason"), [(n, *b) for n, b in BROKEN.items()],
+                         ids=BROKEN)  # fmt: skip
+def test_no_broken_file_stops_a_folder(
+    tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    form = FileFormat(time_unit="s", header=False, columns={"asset_id": "1", "timestamp": "2"})
+    form = form if content[:2] in (b"\x1f\x8b", b"BZ", b"\xfd7", b"PK") else FileFormat()
+    with pytest.raises(DatasetError, match=rf"^{re.escape(name)}: .*{reason}"):
+        datasets.load(tmp_path / name, None, form)
+    good = f"{HEAD}\n" if form == FileFormat() else ""
+    (tmp_path / "good.csv").write_text(good + ("P1,2026-01-01,1,2,3\n" if good else "P1,1,2\n"))
+    data = datasets.load_files(datasets.files_of(str(tmp_path)), None, form)
+    assert [stream.asset_id for stream in data.streams] == ["P1"]
+    assert any(name in note and "left out" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst", "zip"])
+def test_compressed_text(tmp_path: Path, suffix: str) -> None:
+    values = readings()
+    text = table(values).encode()
+    path = tmp_path / f"plant.csv.{suffix}"
+    if suffix == "zst":
+        with pa.output_stream(str(path), compression="zstd") as file:
+            file.write(text)
+    elif suffix == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("plant.csv", text)
+    else:
+        packed = {"gz": gzip.compress(text), "bz2": bz2.compress(text), "xz": lzma.compress(text)}
+        path.write_bytes(packed[suffix])
+    same(datasets.load(path), values)
+
+
+def test_a_broken_archive_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "plant.csv.gz"
+    path.write_bytes(gzip.compress(table(readings(5000)).encode())[:-2000])
+    with pytest.raises(DatasetError, match=r"plant\.csv\.gz"):
+        datasets.load(path)
+
+
+def test_exact_repetitions_count_once_and_equal_times_stay(load: Load) -> None:
+    rows = [
+        "A,2026-01-01,1,2",
+        "A,2026-01-01,1,3",
+        "A,2026-01-01,1,2",
+        "A,2026-01-02,,2",
+        "A,2026-01-02,,2",
+    ]
+    data = load("\n".join(["asset_id,timestamp,f,g", *rows]))
+    expected = [[1, 2], [1, 3], [np.nan, 2]]
+    np.testing.assert_array_equal(data.streams[0].values, expected)
+    assert "2 readings occur twice (time and values): counted once" in data.notes
+    assert data.streams[0].rows is not None
+    assert data.streams[0].rows.tolist() == [1, 2, 4]
+
+
+def test_a_folder_of_files_is_an_asset_each(tmp_path: Path) -> None:
+    for name in ("pump_1.csv", "pump_2.csv"):
+        head, rest = "timestamp,vib,temp,flow", table(readings(), head=None).replace("P1,", "")
+        (tmp_path / name).write_text(head + "\n" + rest)
+    (tmp_path / "notes.md").write_text("nothing")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert [s.asset_id for s in data.streams] == ["pump_1", "pump_2"]
+
+
+def test_overlapping_exports_count_once(tmp_path: Path) -> None:
+    lines = table(readings(100)).split("\r\n")[:-1]
+    (tmp_path / "a.csv").write_text("\n".join(lines[:71]) + "\n")
+    (tmp_path / "b.csv").write_text("\n".join([lines[0], *lines[51:]]) + "\n")
+    data = datasets.load_files(datasets.files_of(str(tmp_path / "*.csv")))
+    np.testing.assert_array_equal(data.streams[0].values, readings(100))
+    assert any("20 readings occur in more than one file" in note for note in data.notes)
+
+
+def test_a_bad_file_among_good_ones_is_named_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(table(readings()))
+    (tmp_path / "b.csv").write_text("nothing of use\n")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert len(data.streams) == 1
+    assert any("left out" in note and "b.csv" in note for note in data.notes)
+    (tmp_path / "a.csv").unlink()
+    with pytest.raises(DatasetError, match=r"b\.csv"):
+        datasets.load_files(datasets.files_of(str(tmp_path)))

@@ -1,0 +1,156 @@
+"""Times are read in the form, unit and zone that a file has them in."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+import datasets
+from datasets import FileFormat
+from errors import DatasetError
+from tests.unit.datasets.plant_files import START, Load, readings, same, table
+
+
+@pytest.mark.parametrize(
+    ("stamp", "step_s"),
+    [
+        ("%d %m %Y %H:%M", 600), ("%d.%m.%Y %H:%M:%S", 60), ("%m/%d/%Y %I:%M:%S %p", 600),
+        ("%d-%b-%Y %H:%M:%S", 60), ("%d/%m/%Y %H:%M", 3600), ("%Y/%m/%d %H:%M:%S", 60),
+        ("%Y%m%d %H%M%S", 60), ("%d/%m/%y %H:%M", 3600), ("%Y-%m-%d %H:%M:%S.000", 60),
+        ("%d.%m.%Y %H.%M.%S", 60),
+    ],
+)  # fmt: skip
+def test_forms_of_times_are_found_out(load: Load, stamp: str, step_s: int) -> None:
+    values = readings(200)
+    data = load(table(values, stamp=stamp, step_s=step_s))
+    same(data, values)
+    assert data.streams[0].timestamps[-1] == np.datetime64(START + timedelta(seconds=199 * step_s))
+
+
+def test_day_and_month_are_told_apart_by_a_late_row_or_by_running_on(load: Load) -> None:
+    values = readings(24 * 20)
+    for stamp in ("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"):
+        data = load(table(values, stamp=stamp, step_s=3600))  # 2 January before 13 January
+        assert data.streams[0].timestamps[-1] == np.datetime64("2026-01-20T23:00")
+        data = load(table(values[:72], stamp=stamp, step_s=3600))  # 1 to 3 January only
+        assert data.streams[0].timestamps[-1] == np.datetime64("2026-01-03T23:00")
+
+
+@pytest.mark.parametrize(("day", "hour"), [("%d.%m.%y", "%H:%M"), ("%Y%m%d", "%H:%M:%S"),
+                                           ("%A, %d %B %Y", "%H.%M")])  # fmt: skip
+def test_dates_and_times_of_day_in_two_columns(load: Load, day: str, hour: str) -> None:
+    times = [START + timedelta(minutes=10 * i) for i in range(200)]
+    text = "asset_id;Date;Time;f\n" + "".join(
+        f"A;{t.strftime(day)};{t.strftime(hour)};{i}\n" for i, t in enumerate(times)
+    )
+    assert load(text).streams[0].timestamps.tolist() == times
+    three = (
+        text.replace("Time;f", "Time;f;shift").replace("\n", ";06:00\n").replace(";06:00", "", 1)
+    )
+    assert load(three).streams[0].timestamps.tolist() == times  # "Time" says it, "shift" does not
+    if ":" in hour:
+        with pytest.raises(DatasetError, match=r"dates only.*--columns timestamp=Date\+Begin"):
+            load(three.replace("Time;f", "Begin;f", 1))
+
+
+def test_a_format_can_be_named(load: Load) -> None:
+    text = "asset_id,timestamp,f\nA,01/02/2026,1\nA,01/05/2026,1\n"
+    data = load(text, time_format="%d/%m/%Y")
+    assert data.streams[0].timestamps[1] == np.datetime64("2026-05-01")
+    with pytest.raises(DatasetError, match=r"row 2: timestamp '01/05/2026' does not follow %Y"):
+        load("asset_id,timestamp,f\nA,2026,1\nA,01/05/2026,1\n", time_format="%Y")
+
+
+@pytest.mark.parametrize(("unit", "ticks"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_epochs(tmp_path: Path, unit: str, ticks: int, suffix: str) -> None:
+    moments = [1_767_225_600 * ticks, 1_767_225_660 * ticks]
+    columns = pa.table({"asset_id": ["A", "A"], "timestamp": moments, "f": [1.5, 2.5]})
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "csv":
+        pa.csv.write_csv(columns, path)
+    else:
+        pa.parquet.write_table(columns, path)
+    data = datasets.load(path, None, FileFormat(time_unit=unit))
+    assert data.streams[0].timestamps.tolist() == [START, START + timedelta(minutes=1)]
+    with pytest.raises(DatasetError, match="--time-unit"):
+        datasets.load(path)
+
+
+def test_an_epoch_in_the_wrong_unit_is_refused(load: Load) -> None:
+    with pytest.raises(DatasetError, match="no plausible time in s"):
+        load("asset_id,timestamp,f\nA,1767225600000,1\n", time_unit="s")
+
+
+def test_rows_as_time_and_a_count_of_cycles(load: Load) -> None:
+    data = load("asset_id,f\nA,1\nB,5\nA,2\n", time_unit="row")
+    assert (data.streams[0].timestamps[1] - data.streams[0].timestamps[0]).item().seconds == 60
+    data = load("asset_id,timestamp,f\nA,1,1\nA,2,2\nA,5,3\n", time_unit="row")
+    assert np.diff(data.streams[0].timestamps).astype("timedelta64[m]").astype(int).tolist() == [
+        1,
+        3,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "ending"),
+    [(None, "%d.%m.%Y %H:%M in UTC (--time-zone names another)"),
+     ("Europe/Berlin", "%d.%m.%Y %H:%M in Europe/Berlin")],
+)  # fmt: skip
+def test_a_note_says_in_which_zone_times_are_read(
+    load: Load, zone: str | None, ending: str
+) -> None:
+    text = "asset_id,timestamp,f\nA,20.11.2026 06:01,1\nA,20.11.2026 06:02,2\n"
+    assert any(note.endswith(ending) for note in load(text, time_zone=zone).notes)
+
+
+def test_a_local_hour_that_comes_twice_is_told_apart_by_the_zone(load: Load) -> None:
+    local = [f"2026-10-25 0{h}:{m:02d}:00" for h in (1, 2) for m in range(0, 60, 10)]
+    local += [f"2026-10-25 0{h}:{m:02d}:00" for h in (2, 3) for m in range(0, 60, 10)]
+    text = "asset_id,timestamp,f\n" + "".join(f"A,{t},{i}\n" for i, t in enumerate(local))
+    exact = load(text, time_zone="Europe/Berlin")
+    times = exact.streams[0].timestamps
+    assert times[0] == np.datetime64("2026-10-24T23:00")
+    assert set(np.diff(times).tolist()) == {timedelta(minutes=10)}
+    assert exact.streams[0].values[:, 0].tolist() == list(range(24))
+    guessed = load(text)
+    assert set(np.diff(guessed.streams[0].timestamps).tolist()) == {timedelta(minutes=10)}
+    assert guessed.streams[0].values[:, 0].tolist() == list(range(24))
+    assert sum("goes back by an hour at row 13" in note for note in guessed.notes) == 1
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", None])
+def test_the_newest_first_is_as_good_as_the_oldest(load: Load, zone: str | None) -> None:
+    hours = [f"2026-10-25 {h:02d}:{m:02d}" for h in (0, 1, 2, 2, 3, 4) for m in range(0, 60, 10)]
+    rows = [f"A,{hour},{i}\n" for i, hour in enumerate(hours)]
+    up, down = (load("asset_id,timestamp,f\n" + "".join(part), time_zone=zone).streams[0]
+                for part in (rows, rows[::-1]))  # fmt: skip
+    np.testing.assert_array_equal(up.timestamps, down.timestamps)
+    np.testing.assert_array_equal(up.values, down.values)
+
+
+def test_local_times_row_by_row_agree_with_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    local = [
+        "2026-10-25 02:30:00",
+        "2026-10-25 02:00:00",
+        "2026-10-25 02:30:00",
+        "2026-10-25 03:00:00",
+    ]
+    path.write_text("asset_id,timestamp,f\n" + "".join(f"A,{t},{i}\n" for i, t in enumerate(local)))
+    form = FileFormat(time_zone="Europe/Berlin")
+    rows = [row.timestamp.replace(tzinfo=None) for row in datasets.readings(path, form=form)]
+    assert rows == datasets.load(path, None, form).streams[0].timestamps.tolist()
+    assert rows[0] == datetime(2026, 10, 25, 0, 30)
+    assert rows[2] == datetime(2026, 10, 25, 1, 30)
+
+
+def test_times_with_an_offset_are_not_moved_by_a_zone(load: Load) -> None:
+    data = load("asset_id,timestamp,f\nA,2026-01-01T00:00:00Z,1\n", time_zone="Europe/Berlin")
+    assert data.streams[0].timestamps[0] == np.datetime64(START)
