@@ -14,10 +14,10 @@ from sqlalchemy import text
 
 from db.session import make_engine, transaction
 from tests.fixtures.browser import visit
+from tests.fixtures.incidents import make_incidents
 from tests.fixtures.service import Service
 from tests.fixtures.shown_plant import HOSTILE, ShownPlant
 from tests.fixtures.waiting import wait_until
-from tests.integration.serving.test_incidents_api import make
 from training.simulate import Plant
 
 #: Milliseconds within which a screen that refreshes by itself shows what is new.
@@ -98,7 +98,7 @@ def test_the_second_of_two_browsers_is_told_who_won(
     browser: Browser, open_plant: ShownPlant
 ) -> None:
     engine = make_engine(open_plant.scene.environment["DATABASE_URL"])
-    [one] = make(engine)
+    [one] = make_incidents(engine)
     engine.dispose()
     with visit(browser, open_plant.url) as anna, visit(browser, open_plant.url) as ben:
         for page, name in ((anna, "ANNA"), (ben, "BEN")):
@@ -198,7 +198,7 @@ def test_the_plants_fault_codes_are_what_closing_offers(
     browser: Browser, open_plant: ShownPlant
 ) -> None:
     engine = make_engine(open_plant.scene.environment["DATABASE_URL"])
-    [one] = make(engine)
+    [one] = make_incidents(engine)
     engine.dispose()
     with visit(browser, open_plant.url) as page:
         named(page)
@@ -308,7 +308,7 @@ def test_a_list_refreshes_without_losing_place_selection_or_words(
     browser: Browser, open_plant: ShownPlant
 ) -> None:
     engine = make_engine(open_plant.scene.environment["DATABASE_URL"])
-    make(engine, many=60)
+    make_incidents(engine, many=60)
     with visit(browser, open_plant.url, viewport={"width": 1200, "height": 600}) as page:
         named(page)
         page.goto("/")
@@ -321,7 +321,7 @@ def test_a_list_refreshes_without_losing_place_selection_or_words(
         rows.nth(30).scroll_into_view_if_needed()
         page.get_by_label("because").focus()
         before = page.locator(f"#{name}").bounding_box()
-        [new] = make(engine, asset="NEW ONE")
+        [new] = make_incidents(engine, asset="NEW ONE")
         with transaction(engine) as connection:
             touch = "UPDATE incidents SET last_activity_at = now() WHERE id = :id"
             connection.execute(text(touch), {"id": UUID(new)})

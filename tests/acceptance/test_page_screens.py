@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 from db.session import make_engine, transaction
 from models.registry.base import CHALLENGER, CHAMPION, open_registry
 from tests.fixtures.browser import violations, visit
+from tests.fixtures.incidents import make_incidents
 from tests.fixtures.shown_plant import HOSTILE, ShownPlant
-from tests.integration.serving.test_incidents_api import make
 
 SCREENS = (
     "list",
@@ -324,7 +324,7 @@ def test_a_screen_paints_fast_and_loads_little(browser: Browser, busy_plant: Sho
 def test_ten_thousand_incidents_are_listed_in_a_moment(busy_plant: ShownPlant) -> None:
     engine = make_engine(busy_plant.scene.environment["DATABASE_URL"])
     for _ in range(10):
-        make(engine, many=1000)
+        make_incidents(engine, many=1000)
     with transaction(engine) as connection:
         connection.exec_driver_sql("ANALYZE incidents")
     engine.dispose()

@@ -18,14 +18,14 @@ from db.queries.feedback import false_alarms
 from db.retention import drop_expired
 from db.session import transaction
 from errors import InputError
-from tests.fixtures.settings import keeping
-from tests.integration.db.test_incidents import RULES, START, row, shown, whats
+from tests.fixtures.incidents import START, row, shown, whats
+from tests.fixtures.settings import SETTINGS, keeping
 
-SETTINGS = Settings(
+UPKEEP = Settings(
     _env_file=None, event_silence_s=7200, incident_close_after_s=3600,
     kafka_topic_incidents="incidents", max_shelve_s=1e6,
 )  # fmt: skip
-UNPUBLISHED = SETTINGS.model_copy(update={"kafka_topic_incidents": ""})
+UNPUBLISHED = UPKEEP.model_copy(update={"kafka_topic_incidents": ""})
 
 
 def age(connection: Connection, **intervals: str) -> None:
@@ -45,14 +45,14 @@ def act(connection: Connection, verb: str, who: str = "ANNA", **arguments: Any) 
 
 @pytest.fixture
 def incident(connection: Connection) -> Connection:
-    record(connection, [row(0, state="opened"), row(60, "high")], RULES, "bridge")
+    record(connection, [row(0, state="opened"), row(60, "high")], SETTINGS, "bridge")
     return connection
 
 
 def test_silence_clears_at_the_streams_own_time(incident: Connection) -> None:
-    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, UPKEEP) == {"cleared": 0, "unshelved": 0, "closed": 0}
     age(incident, seen_at="2 hours 1 second")
-    assert keep_time(incident, SETTINGS) == {"cleared": 1, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, UPKEEP) == {"cleared": 1, "unshelved": 0, "closed": 0}
     cleared = incident.execute(text("SELECT cleared_at FROM incidents")).scalar_one()
     assert cleared == START + timedelta(seconds=60 + 7200)
     assert whats(incident) == ["opened", "escalated", "cleared"]
@@ -60,52 +60,52 @@ def test_silence_clears_at_the_streams_own_time(incident: Connection) -> None:
     left = "SELECT count(*) FROM incident_events WHERE cleared_at IS NULL"
     assert incident.execute(text(left)).scalar_one() == 0
     # the event goes on: so does its incident
-    record(incident, [row(9000)], RULES, "bridge")
+    record(incident, [row(9000)], SETTINGS, "bridge")
     assert shown(incident) == [("anomaly", "open-unacknowledged", "high", 3)]
 
 
 def test_a_suppressed_stream_that_stopped_is_listed_again(incident: Connection) -> None:
-    record(incident, [row(61, suppressed="w")], RULES, "bridge")
+    record(incident, [row(61, suppressed="w")], SETTINGS, "bridge")
     age(incident, seen_at="3 hours")
-    keep_time(incident, SETTINGS)
+    keep_time(incident, UPKEEP)
     assert shown(incident)[0][1] == "cleared-unacknowledged"
 
 
 def test_shelving_ends_by_itself(incident: Connection) -> None:
     act(incident, "shelve", why="swap", seconds=60)
-    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, UPKEEP) == {"cleared": 0, "unshelved": 0, "closed": 0}
     age(incident, shelved_until="1 second")
-    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 1, "closed": 0}
+    assert keep_time(incident, UPKEEP) == {"cleared": 0, "unshelved": 1, "closed": 0}
     assert shown(incident)[0][1] == "open-unacknowledged"
     assert whats(incident)[-2:] == ["shelved", "unshelved"]
 
 
 def test_what_is_cleared_and_acknowledged_is_closed_as_system(incident: Connection) -> None:
-    record(incident, [row(62, anomalous=False, state="cleared")], RULES, "bridge")
+    record(incident, [row(62, anomalous=False, state="cleared")], SETTINGS, "bridge")
     age(incident, updated_at="2 hours")
-    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, UPKEEP) == {"cleared": 0, "unshelved": 0, "closed": 0}
     act(incident, "acknowledge")
-    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 0}
+    assert keep_time(incident, UPKEEP) == {"cleared": 0, "unshelved": 0, "closed": 0}
     age(incident, updated_at="2 hours")
-    assert keep_time(incident, SETTINGS) == {"cleared": 0, "unshelved": 0, "closed": 1}
+    assert keep_time(incident, UPKEEP) == {"cleared": 0, "unshelved": 0, "closed": 1}
     closed = incident.execute(text("SELECT closed_by, state FROM incidents")).one()
     assert tuple(closed) == ("system", "closed")
 
 
 def test_one_process_keeps_time(engine: Engine) -> None:
     with transaction(engine) as first, transaction(engine) as second:
-        assert keep_time(first, SETTINGS) is not None
-        assert keep_time(second, SETTINGS) is None
+        assert keep_time(first, UPKEEP) is not None
+        assert keep_time(second, UPKEEP) is None
 
 
 def test_retention_drops_what_is_over_and_leaves_a_tombstone(engine: Engine) -> None:
     with transaction(engine) as connection:
-        record(connection, [row(0, state="opened", asset="over")], RULES, "bridge")
+        record(connection, [row(0, state="opened", asset="over")], SETTINGS, "bridge")
         over = row(1, anomalous=False, state="cleared", asset="over")
-        record(connection, [over], RULES, "bridge")
-        record(connection, [row(0, state="opened", asset="open")], RULES, "bridge")
+        record(connection, [over], SETTINGS, "bridge")
+        record(connection, [row(0, state="opened", asset="open")], SETTINGS, "bridge")
         age(connection, updated_at="40 days")
-        record(connection, [row(0, state="opened", asset="young")], RULES, "bridge")
+        record(connection, [row(0, state="opened", asset="young")], SETTINGS, "bridge")
     gone = drop_expired(
         engine, keeping(incident_retention_days=30, kafka_topic_incidents="incidents")
     )
@@ -120,7 +120,7 @@ def test_retention_drops_what_is_over_and_leaves_a_tombstone(engine: Engine) -> 
 
 def test_a_name_is_forgotten_everywhere(engine: Engine) -> None:
     with transaction(engine) as connection:
-        record(connection, [row(0, state="opened")], RULES, "bridge")
+        record(connection, [row(0, state="opened")], SETTINGS, "bridge")
         act(connection, "acknowledge")
         act(connection, "assign", "BEN", assignee="ANNA")
         act(connection, "comment", "BEN", why="Anna heard it, Annabel did not; ask 'ANNA'.")
@@ -155,7 +155,7 @@ def test_the_command_says_what_it_did(
 
 def test_retention_drops_old_feedback_with_the_incidents(engine: Engine) -> None:
     with transaction(engine) as connection:
-        record(connection, [row(0, state="opened", asset="A")], RULES, "bridge")
+        record(connection, [row(0, state="opened", asset="A")], SETTINGS, "bridge")
         for asset in ("old", "young"):
             feedback = {
                 "asset_id": asset, "sensor_id": None, "feature": None, "verdict": "unsure",
@@ -177,7 +177,7 @@ def test_retention_drops_old_feedback_with_the_incidents(engine: Engine) -> None
 def test_feedback_outlives_its_incident(engine: Engine) -> None:
     with transaction(engine) as connection:
         record(connection, [row(0, state="opened"), row(1, state="cleared", anomalous=False)],
-               RULES, "bridge")  # fmt: skip
+               SETTINGS, "bridge")  # fmt: skip
         act(connection, "close", verdict="false_alarm")
         assert false_alarms(connection, 30) == {"A": 1}
         age(connection, updated_at="40 days")

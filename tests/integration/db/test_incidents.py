@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,49 +16,8 @@ from db.incident_upkeep import keep_time
 from db.queries.incidents import closed_persistent
 from db.queries.outbox import INCIDENT_SOURCE, may_publish, orphaned_sources
 from db.session import transaction
+from tests.fixtures.incidents import row, shown, whats
 from tests.fixtures.settings import SETTINGS, given
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-RULES = SETTINGS
-
-
-def row(
-    second: float,
-    severity: str = "medium",
-    *,
-    event: int | str = 1,
-    state: str = "ongoing",
-    anomalous: bool = True,
-    kind: str = "anomaly",
-    asset: str = "A",
-    incident: dict[str, Any] | None = None,
-    **metadata: Any,
-) -> dict[str, Any]:
-    """A stored reading of an event."""
-    at = (START + timedelta(seconds=second)).isoformat()
-    about: dict[str, Any] = {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{asset}/{event}")),
-        "kind": kind, "started_at": at, "state": state,
-    }  # fmt: skip
-    if incident is not None:
-        about["incident"] = incident
-    return {
-        "id": uuid.uuid4(), "timestamp": at, "asset_id": asset, "sensor_id": None,
-        "feature": None, "group_name": "g", "bundle_version": "1", "asset_criticality": "medium",
-        "is_anomaly": anomalous, "criticality": severity if anomalous else "low",
-        "final_score": 0.6, "p": 1e-4, "metadata": {"event": about, **metadata},
-    }  # fmt: skip
-
-
-def shown(connection: Connection) -> list[tuple[Any, ...]]:
-    """Kind, state, severity and readings of every incident, oldest first."""
-    query = "SELECT kind, state, severity, readings FROM incidents ORDER BY seq"
-    return [tuple(one) for one in connection.execute(text(query))]
-
-
-def whats(connection: Connection) -> list[str]:
-    return list(connection.execute(text("SELECT what FROM incident_log ORDER BY id")).scalars())
-
 
 EVENT = [row(0, state="opened"), row(1, "high"), row(2, anomalous=False, state="cleared")]
 
@@ -69,7 +27,7 @@ def test_batches_cut_anyhow_give_the_same_incidents(engine: Engine, cut: int) ->
     news = []
     for at in range(0, len(EVENT), cut):
         with transaction(engine) as connection:
-            news += record(connection, EVENT[at : at + cut], RULES, "bridge")
+            news += record(connection, EVENT[at : at + cut], SETTINGS, "bridge")
     with transaction(engine) as connection:
         assert shown(connection) == [("anomaly", "cleared-unacknowledged", "high", 3)]
         assert whats(connection) == ["opened", "escalated", "cleared"]
@@ -78,7 +36,7 @@ def test_batches_cut_anyhow_give_the_same_incidents(engine: Engine, cut: int) ->
 
 def test_a_rolled_back_batch_leaves_nothing(engine: Engine) -> None:
     with engine.connect() as connection:
-        record(connection, EVENT, RULES, "bridge")
+        record(connection, EVENT, SETTINGS, "bridge")
         assert len(shown(connection)) == 1
         connection.rollback()
     with transaction(engine) as connection:
@@ -94,7 +52,7 @@ def test_events_join_open_and_follow_each_other(connection: Connection) -> None:
         # another kind: what was open is over, though no reading says so
         row(2001, "critical", event=4, kind="sensor_fault", state="opened"),
     ]
-    record(connection, rows, RULES, "bridge")
+    record(connection, rows, SETTINGS, "bridge")
     assert shown(connection) == [
         ("anomaly", "cleared-unacknowledged", "high", 5),
         ("anomaly", "cleared-unacknowledged", "medium", 1),
@@ -112,7 +70,7 @@ def test_an_event_opens_when_the_service_says_so(connection: Connection) -> None
         row(2, incident={"opens": True}),
         row(3, incident={"opens": True}),
     ]
-    news = record(connection, rows, RULES, "bridge")
+    news = record(connection, rows, SETTINGS, "bridge")
     assert news == [rows[2]]
     assert shown(connection) == [("anomaly", "open-unacknowledged", "medium", 2)]
 
@@ -123,29 +81,29 @@ def test_a_suppressed_event_opens_only_when_it_outlasts_the_window(connection: C
         row(1, "critical", suppressed="w"),
         row(2, "high"),
     ]
-    assert record(connection, rows[:2], RULES, "bridge") == []
+    assert record(connection, rows[:2], SETTINGS, "bridge") == []
     assert shown(connection) == []
-    assert record(connection, rows[2:], RULES, "bridge") == rows[2:]
+    assert record(connection, rows[2:], SETTINGS, "bridge") == rows[2:]
     # a window that begins meanwhile: a rise is written, but nobody is notified
-    assert record(connection, [row(3, "critical", suppressed="w")], RULES, "bridge") == []
+    assert record(connection, [row(3, "critical", suppressed="w")], SETTINGS, "bridge") == []
     assert shown(connection) == [("anomaly", "suppressed", "critical", 2)]
 
 
 def test_rest_joins_what_is_open_and_opens_only_what_is_severe(connection: Connection) -> None:
-    assert record(connection, [row(0, "high", event="r0")], RULES, "rest") == []
+    assert record(connection, [row(0, "high", event="r0")], SETTINGS, "rest") == []
     assert shown(connection) == []
-    record(connection, [row(0, state="opened")], RULES, "bridge")
-    record(connection, [row(1, event="r1"), row(1, anomalous=False, event="r2")], RULES, "rest")
+    record(connection, [row(0, state="opened")], SETTINGS, "bridge")
+    record(connection, [row(1, event="r1"), row(1, anomalous=False, event="r2")], SETTINGS, "rest")
     assert shown(connection) == [("anomaly", "open-unacknowledged", "medium", 2)]
-    record(connection, [row(2, anomalous=False, state="cleared")], RULES, "bridge")
-    record(connection, [row(3, event="r3")], RULES, "rest")
+    record(connection, [row(2, anomalous=False, state="cleared")], SETTINGS, "bridge")
+    record(connection, [row(3, event="r3")], SETTINGS, "rest")
     assert shown(connection) == [("anomaly", "cleared-unacknowledged", "medium", 3)]
-    record(connection, [row(0, "critical", event="r4", asset="B")], RULES, "rest")
+    record(connection, [row(0, "critical", event="r4", asset="B")], SETTINGS, "rest")
     assert shown(connection)[1] == ("anomaly", "open-unacknowledged", "critical", 1)
     # a bundle that knows how rare a reading must be decides instead of the severity
     lasting = row(0, "critical", event="r5", asset="C", incident={"opens": True, "why": "on_delay"})
     rare = row(0, "medium", event="r6", asset="D", incident={"opens": True, "why": "at_once"})
-    assert record(connection, [lasting, rare], RULES, "rest") == [rare]
+    assert record(connection, [lasting, rare], SETTINGS, "rest") == [rare]
 
 
 def test_two_transactions_at_once_open_one_incident(engine: Engine) -> None:
@@ -153,13 +111,13 @@ def test_two_transactions_at_once_open_one_incident(engine: Engine) -> None:
 
     def first() -> None:
         with transaction(engine) as connection:
-            record(connection, [row(0, "critical", event=1)], RULES, "bridge")
+            record(connection, [row(0, "critical", event=1)], SETTINGS, "bridge")
             first_in.set()
             go_on.wait(30)
 
     def second() -> None:
         with transaction(engine) as connection:
-            record(connection, [row(1, "critical", event=2)], RULES, "rest")
+            record(connection, [row(1, "critical", event=2)], SETTINGS, "rest")
 
     threads = [threading.Thread(target=first), threading.Thread(target=second)]
     threads[0].start()
@@ -187,7 +145,7 @@ def wait_for_lock(engine: Engine) -> None:
 def test_a_flood_of_opening_events_holds_few_locks(engine: Engine) -> None:
     rows = [row(0, "high", event=n, asset=f"A{n}", state="opened") for n in range(3000)]
     with transaction(engine) as connection:
-        assert len(record(connection, rows, RULES, "bridge")) == 3000
+        assert len(record(connection, rows, SETTINGS, "bridge")) == 3000
         held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
         assert connection.execute(text(held)).scalar_one() <= 128
 
@@ -223,7 +181,7 @@ def test_one_transaction_publishes_incidents_at_a_time(engine: Engine) -> None:
 @pytest.fixture
 def logged(engine: Engine) -> Engine:
     with transaction(engine) as connection:
-        record(connection, EVENT, RULES, "bridge")
+        record(connection, EVENT, SETTINGS, "bridge")
     return engine
 
 
@@ -249,13 +207,13 @@ def test_a_lasting_event_stays_open_beneath_another_that_opens_its_own(
     another.append(row(23, event=2, anomalous=False, state="cleared"))
     for one in another:
         one["metadata"]["event"]["on_top_of"] = [beneath]
-    record(connection, [row(0, state="opened"), row(1), lasting(10), *another], RULES, "bridge")
+    record(connection, [row(0, state="opened"), row(1), lasting(10), *another], SETTINGS, "bridge")
     query = "SELECT persistent, state, cleared_at IS NULL FROM incidents ORDER BY seq"
     assert [tuple(one) for one in connection.execute(text(query))] == [
         (True, "open-unacknowledged", True), (False, "cleared-unacknowledged", False),
     ]  # fmt: skip
     assert whats(connection) == ["opened", "persistent", "opened", "cleared"]
-    record(connection, [lasting(30), lasting(31, state="cleared")], RULES, "bridge")
+    record(connection, [lasting(30), lasting(31, state="cleared")], SETTINGS, "bridge")
     assert whats(connection)[4:] == ["cleared"]
 
 
@@ -263,7 +221,7 @@ def test_an_event_that_joins_one_that_lasted_does_not_last_by_itself(
     connection: Connection,
 ) -> None:
     over = [row(0, state="opened"), lasting(10), lasting(20, state="cleared")]
-    record(connection, [*over, row(40, event=3, state="opened")], RULES, "bridge")
+    record(connection, [*over, row(40, event=3, state="opened")], SETTINGS, "bridge")
     assert whats(connection) == ["opened", "persistent", "cleared", "joined"]
     assert connection.execute(text("SELECT persistent FROM incidents")).scalar_one() is False
 
@@ -271,25 +229,25 @@ def test_an_event_that_joins_one_that_lasted_does_not_last_by_itself(
 def test_a_lasting_event_that_ends_beneath_another_is_cleared(connection: Connection) -> None:
     another = row(20, event=2, state="opened")
     another["metadata"]["event"]["on_top_of"] = [lasting(0, state="cleared")["metadata"]["event"]]
-    record(connection, [row(0, state="opened"), lasting(10), another], RULES, "bridge")
+    record(connection, [row(0, state="opened"), lasting(10), another], SETTINGS, "bridge")
     assert whats(connection) == ["opened", "persistent", "cleared", "joined"]  # soon after it
 
 
 def test_a_lasting_event_that_silence_cleared_goes_on_with_its_next_reading(
     connection: Connection,
 ) -> None:
-    record(connection, [row(0, state="opened"), lasting(10)], RULES, "bridge")
+    record(connection, [row(0, state="opened"), lasting(10)], SETTINGS, "bridge")
     connection.execute(text("UPDATE incidents SET seen_at = now() - interval '1 day'"))
     keep_time(connection, given(event_silence_s=60))
     assert shown(connection)[0][1] == "cleared-unacknowledged"
-    record(connection, [lasting(900)], RULES, "bridge")
+    record(connection, [lasting(900)], SETTINGS, "bridge")
     assert shown(connection)[0][1] == "open-unacknowledged"
     assert whats(connection)[-2:] == ["cleared", "resumed"]
 
 
 def test_bridges_are_told_of_lasting_events_that_people_closed(connection: Connection) -> None:
-    record(connection, [row(0, state="opened"), lasting(10)], RULES, "bridge")
-    record(connection, [row(0, state="opened", asset="B")], RULES, "bridge")
+    record(connection, [row(0, state="opened"), lasting(10)], SETTINGS, "bridge")
+    record(connection, [row(0, state="opened", asset="B")], SETTINGS, "bridge")
     assert closed_persistent(connection) == {}
     ids = list(connection.execute(text("SELECT id FROM incidents")).scalars())
     close = Action("close", "ANNA", {"verdict": "expected"})

@@ -21,9 +21,9 @@ from notify.delivery import Delivery, Dependencies
 from notify.metrics import Metrics
 from notify.routes import load
 from notify.senders import make_all
+from tests.fixtures.incidents import row
 from tests.fixtures.settings import SETTINGS
 from tests.fixtures.waiting import DEADLINE
-from tests.integration.db.test_incidents import RULES, row
 
 HOOK = """
 [receivers.hook]
@@ -66,7 +66,7 @@ class Stage:
     def read(self, *readings: tuple[Any, ...], **same: Any) -> None:
         """Store readings of an event, as the bridge does: (second, severity) each."""
         with transaction(self.engine) as connection:
-            record(connection, [row(*one, **same) for one in readings], RULES, "bridge")
+            record(connection, [row(*one, **same) for one in readings], SETTINGS, "bridge")
 
     def act(self, verb: str, asset: str = "A", **arguments: Any) -> None:
         """Do something to the incidents of an asset, as REST does."""

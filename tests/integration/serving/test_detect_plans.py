@@ -13,9 +13,6 @@ from sqlalchemy import text
 from db.session import make_engine, transaction
 from tests.fixtures.bundle import points
 from tests.fixtures.service import Service
-from tests.integration.serving.test_incidents_api import http
-
-__all__ = ["http"]
 
 AT = "2026-01-01T06:30:00+00:00"
 SPAN = {"start": "2026-01-01T06:00:00Z", "end": "2026-01-01T07:00:00Z"}

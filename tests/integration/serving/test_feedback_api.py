@@ -11,10 +11,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.session import transaction
+from tests.fixtures.incidents import make_incidents
 from tests.fixtures.service import Service
-from tests.integration.serving.test_incidents_api import ROOT, act, http, make, refused, stored
-
-__all__ = ["http", "stored"]
+from tests.integration.serving.api_calls import ROOT, act, refused
 
 SPAN = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z"}
 
@@ -39,7 +38,7 @@ def raised(given: dict[str, Any]) -> float:
 def test_feedback_is_about_the_incidents_span_and_says_what_it_changes(
     http: httpx.Client, stored: Engine
 ) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     incident = http.get(f"/incidents/{one}").json()
     given = give(http, one, "false_alarm", note="a truck", who="ANNA")
     assert (given["starts_at"], given["ends_at"]) == (
@@ -68,7 +67,7 @@ def test_feedback_is_about_the_incidents_span_and_says_what_it_changes(
 
 def test_withdrawing_undoes_it_exactly_and_once(http: httpx.Client, stored: Engine) -> None:
     asset = f"F-{uuid4()}"
-    [one] = make(stored, asset)
+    [one] = make_incidents(stored, asset)
     first = give(http, one, "false_alarm")
     second = http.post("/feedback", json={"asset_id": asset, **SPAN, "verdict": "false_alarm"})
     assert raised(second.json()) == 1.0
@@ -90,7 +89,7 @@ def test_withdrawing_undoes_it_exactly_and_once(http: httpx.Client, stored: Engi
 def test_closing_with_a_verdict_is_feedback_and_reopening_withdraws_it(
     http: httpx.Client, stored: Engine
 ) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     token = {"Idempotency-Key": f"c-{uuid4()}"}
     body = {"verdict": "false_alarm", "why": "a truck", "who": "ANNA"}
     closed = act(http, one, "close", body, **token)
@@ -107,7 +106,7 @@ def test_closing_with_a_verdict_is_feedback_and_reopening_withdraws_it(
 def test_withdrawing_what_closing_said_leaves_the_incident_closed_without_a_verdict(
     http: httpx.Client, stored: Engine
 ) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     closed = act(http, one, "close", {"verdict": "confirmed", "fault_code": "BEARING"})
     http.post(f"/feedback/{closed['feedback']['id']}/withdraw", json={})
     now = http.get(f"/incidents/{one}").json()
@@ -115,7 +114,7 @@ def test_withdrawing_what_closing_said_leaves_the_incident_closed_without_a_verd
 
 
 def test_many_are_closed_with_one_verdict(http: httpx.Client, stored: Engine) -> None:
-    ids = make(stored, many=3)
+    ids = make_incidents(stored, many=3)
     http.post("/incidents/bulk", json={
         "action": "close", "incidents": [{"id": one} for one in ids],
         "arguments": {"verdict": "expected"},
@@ -137,7 +136,7 @@ def test_the_same_key_gives_it_once_and_another_use_is_refused(
     longer = {**body, "end": "2026-01-01T02:00:00Z"}
     assert refused(http.post("/feedback", json=longer, headers=token), 409)
     assert len(http.get("/feedback", params={"asset_id": asset}).json()["feedback"]) == 1
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     assert refused(
         http.post(f"/incidents/{one}/feedback", json={"verdict": "unsure"}, headers=token), 409
     )
@@ -190,7 +189,7 @@ def test_fault_codes_ship_are_replaced_and_bind(http: httpx.Client, stored: Engi
     assert shipped["source"] == "shipped"
     assert len({one["code"] for one in shipped["fault_codes"]}) == len(shipped["fault_codes"]) > 20
     assert all(one["action"] and one["name"] for one in shipped["fault_codes"])
-    one, two, three = make(stored, many=3)
+    one, two, three = make_incidents(stored, many=3)
     assert "warning" not in give(http, one, "confirmed", fault_code="BEARING")
     unlisted = give(http, one, "confirmed", fault_code="OWN-1")
     assert "'OWN-1' is not on the shipped list" in unlisted["warning"]
@@ -221,7 +220,7 @@ def test_fault_codes_ship_are_replaced_and_bind(http: httpx.Client, stored: Engi
 
 def test_kpis_and_what_makes_most_of_the_load(http: httpx.Client, stored: Engine) -> None:
     asset = f"F-{uuid4()}"
-    make(stored, asset)
+    make_incidents(stored, asset)
     span = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-02T00:00:00Z"}
     found = http.get("/alarm-kpis", params=span).json()
     assert found["alarms"] >= 1
@@ -263,7 +262,7 @@ def test_a_name_is_forgotten_in_feedback_and_fault_codes(
 def test_status_shows_the_precision_of_what_people_judged(
     http: httpx.Client, service: Service, stored: Engine
 ) -> None:
-    right, wrong = make(stored, many=2)
+    right, wrong = make_incidents(stored, many=2)
     give(http, right, "confirmed")
     feedback = give(http, wrong, "false_alarm")
 
@@ -300,7 +299,7 @@ def test_retries_at_the_same_time_give_it_once(http: httpx.Client) -> None:
 def test_closing_and_withdrawing_at_the_same_time_leave_one_verdict(
     http: httpx.Client, stored: Engine
 ) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
 
     def press(k: int) -> int:
         if k % 2:

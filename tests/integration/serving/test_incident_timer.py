@@ -12,8 +12,8 @@ from db.session import make_engine, transaction
 from serving import metrics
 from serving.database import Database
 from serving.incident_timer import IncidentTimer
+from tests.fixtures.incidents import row
 from tests.fixtures.settings import SETTINGS
-from tests.integration.db.test_incidents import row
 
 
 def test_all_that_is_due_is_done_chunk_by_chunk(database_url: str, engine: Engine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -16,56 +16,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.incident_recording import record
-from db.queries.copy import insert_detections
 from db.session import make_engine, transaction
+from tests.fixtures.incidents import make_incidents, row
 from tests.fixtures.service import Service
 from tests.fixtures.settings import SETTINGS
-from tests.integration.db.test_incidents import row
+from tests.integration.serving.api_calls import ROOT, act, refused
 
-ROOT = "/api/v1"
 LATER, LATEST = ((datetime.now(UTC) + timedelta(days=n)).isoformat() for n in (1, 2))
-
-
-@pytest.fixture
-def stored(service_database_url: str) -> Iterator[Engine]:
-    engine = make_engine(service_database_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def http(service: Service) -> Iterator[httpx.Client]:
-    with service.client(base_url=f"{service.url}/api/v1") as client:
-        yield client
-
-
-def make(engine: Engine, asset: str | None = None, many: int = 1) -> list[str]:
-    """Incidents of assets of their own; their ids."""
-    rows = [
-        {**row(second, "high", asset=name, state=state, event=asset or name), "scores": [],
-         "features": {"rms": 1.0}, "feature": None}
-        for name in [asset or f"I-{uuid4()}" for _ in range(many)]
-        for second, state in ((0, "opened"), (10, "ongoing"))
-    ]  # fmt: skip
-    with transaction(engine) as connection:
-        insert_detections(
-            connection, ({**one, "event_id": one["metadata"]["event"]["id"]} for one in rows)
-        )
-        record(connection, rows, SETTINGS, "bridge")
-    return list(dict.fromkeys(one["metadata"]["event"]["id"] for one in rows))
-
-
-def act(http: httpx.Client, one: str, verb: str, body: Any = None, **headers: str) -> Any:
-    answer = http.post(f"/incidents/{one}/{verb}", json=body or {}, headers=headers)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["etag"] == f'"{answer.json()["version"]}"'
-    return answer.json()
-
-
-def refused(answer: httpx.Response, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    error: dict[str, Any] = answer.json()["error"]
-    return error
 
 
 @pytest.mark.parametrize(
@@ -87,7 +44,7 @@ def test_each_verb_has_its_undo_and_both_are_logged(
     undo: str,
     undone: dict[str, Any],
 ) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     before = http.get(f"/incidents/{one}").json()
     done = act(http, one, verb, {**body, "who": "ANNA"})
     assert (done["state"], done["version"]) == (state, before["version"] + 1)
@@ -103,7 +60,7 @@ def test_each_verb_has_its_undo_and_both_are_logged(
 
 
 def test_who_was_faster_is_said(http: httpx.Client, stored: Engine) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     act(http, one, "acknowledge", {"who": "ANNA"}, **{"If-Match": '"1"'})
     late = http.post(f"/incidents/{one}/close", json={"who": "BEN"}, headers={"If-Match": "1"})
     error = refused(late, 412)
@@ -120,7 +77,7 @@ def test_who_was_faster_is_said(http: httpx.Client, stored: Engine) -> None:
 
 
 def test_the_same_key_has_one_effect(http: httpx.Client, stored: Engine) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     token = {"Idempotency-Key": f"k-{uuid4()}"}
     first = act(http, one, "comment", {"why": "heard it"}, **token)
     assert act(http, one, "comment", {"why": "heard it"}, **token) == first
@@ -145,7 +102,7 @@ def test_the_same_key_has_one_effect(http: httpx.Client, stored: Engine) -> None
 def test_a_key_with_another_body_is_refused(
     http: httpx.Client, stored: Engine, verb: str, body: Any, other: Any
 ) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     token = {"Idempotency-Key": f"k-{uuid4()}"}
     first = act(http, one, verb, body, **token)
     assert act(http, one, verb, body, **token)["version"] == first["version"]
@@ -162,7 +119,7 @@ def test_an_asset_whose_name_holds_a_line_end_has_its_address(http: httpx.Client
 
 
 def test_incidents_at_the_calendars_ends_are_shown(http: httpx.Client, stored: Engine) -> None:
-    ids = make(stored, many=2)
+    ids = make_incidents(stored, many=2)
     for one, at in zip(ids, ("0001-01-01 00:00Z", "9999-12-31 23:59:59Z"), strict=True):
         with transaction(stored) as connection:
             connection.execute(
@@ -175,7 +132,7 @@ def test_incidents_at_the_calendars_ends_are_shown(http: httpx.Client, stored: E
 
 
 def test_bulk_does_what_can_be_done(http: httpx.Client, stored: Engine) -> None:
-    ids = make(stored, many=5)
+    ids = make_incidents(stored, many=5)
     act(http, ids[0], "close")
     act(http, ids[1], "assign", {"assignee": "ANNA"})
     missing = str(uuid4())
@@ -215,14 +172,14 @@ def test_bulk_does_what_can_be_done(http: httpx.Client, stored: Engine) -> None:
 def test_a_bad_body_names_its_field_and_changes_nothing(
     http: httpx.Client, stored: Engine, verb: str, body: Any, field: str | None
 ) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     error = refused(http.post(f"/incidents/{one}/{verb}", json=body), 422)
     assert error["field"] == field
     assert http.get(f"/incidents/{one}").json()["version"] == 1
 
 
 def test_a_closed_incident_is_reopened_first(http: httpx.Client, stored: Engine) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     act(http, one, "close", {"verdict": "confirmed", "fault_code": "BEARING"})
     error = refused(http.post(f"/incidents/{one}/acknowledge", json={}), 409)
     assert "closed by anonymous" in error["message"]
@@ -233,7 +190,7 @@ def test_a_closed_incident_is_reopened_first(http: httpx.Client, stored: Engine)
 
 def test_the_list_pages_counts_and_filters(http: httpx.Client, stored: Engine) -> None:
     assignee = f"N-{uuid4()}"
-    ids = make(stored, many=7)
+    ids = make_incidents(stored, many=7)
     for one in ids:
         act(http, one, "assign", {"assignee": assignee})
     for one in ids[:3]:
@@ -261,7 +218,7 @@ def test_the_list_pages_counts_and_filters(http: httpx.Client, stored: Engine) -
 
 def test_csv_for_a_spreadsheet_runs_nothing(http: httpx.Client, stored: Engine) -> None:
     asset = f'=HYPERLINK("{uuid4()}")'
-    [one] = make(stored, asset)
+    [one] = make_incidents(stored, asset)
     answer = http.get("/incidents", params={"asset_id": asset, "format": "csv"})
     assert answer.headers["content-type"].startswith("text/csv")
     [found] = list(csv.DictReader(io.StringIO(answer.text)))
@@ -269,7 +226,7 @@ def test_csv_for_a_spreadsheet_runs_nothing(http: httpx.Client, stored: Engine) 
 
 
 def test_its_readings_for_a_chart(http: httpx.Client, stored: Engine) -> None:
-    [one] = make(stored)
+    [one] = make_incidents(stored)
     answer = http.get(f"/incidents/{one}/readings").json()
     times = [reading["timestamp"] for reading in answer["readings"]]
     assert times == ["2026-01-01T00:00:00+00:00", "2026-01-01T00:00:10+00:00"]
@@ -313,7 +270,7 @@ def test_keys_have_names_and_a_proxy_is_believed_only_where_it_is_trusted(
         PROXY_USER_HEADER="X-Remote-User", TRUSTED_PROXIES="127.0.0.1",
     )  # fmt: skip
     engine = make_engine(database_url)
-    [one] = make(engine)
+    [one] = make_incidents(engine)
     engine.dispose()
     url = f"{service.url}{ROOT}/incidents/{one}"
 

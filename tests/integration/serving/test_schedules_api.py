@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 
 from db.queries.schedules import MAX_WINDOWS, add_window, delete_window, windows
 from db.session import make_engine, transaction
 from errors import Conflict
-from tests.fixtures.service import Service
 
 WINDOW = {
     "start": "2026-01-03T22:00:00+01:00", "end": "2026-01-04T06:00:00+01:00",
     "rrule": "FREQ=WEEKLY;BYDAY=SA", "time_zone": "Europe/Berlin", "asset_id": "PUMP_*",
     "reason": "weekly cleaning",
 }  # fmt: skip
-
-
-@pytest.fixture
-def http(service: Service) -> Iterator[httpx.Client]:
-    with service.client(base_url=f"{service.url}/api/v1") as client:
-        yield client
 
 
 def test_a_window_is_planned_listed_changed_and_deleted(http):

@@ -33,9 +33,9 @@ from deploy.exporter import (
 )
 from deploy.processes import free_port, port_is_free
 from tests.fixtures.answering import Answering
+from tests.fixtures.incidents import START, row
 from tests.fixtures.settings import SETTINGS, given
 from tests.fixtures.waiting import wait_until
-from tests.integration.db.test_incidents import START, row
 
 BUDGETS = {"critical": 1e-2, "medium": 1e-3}
 INSERT = text(

@@ -14,8 +14,8 @@ from db.incident_recording import record
 from db.queries.copy import insert_dead_letters, insert_detections
 from db.session import transaction
 from deploy.watch import Tally, claimed, summary, watch
+from tests.fixtures.incidents import row as incident_row
 from tests.fixtures.settings import SETTINGS
-from tests.integration.db.test_incidents import row as incident_row
 from tests.integration.readings import OTHER, TOPIC, row
 
 
