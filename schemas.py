@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 Criticality = Literal["critical", "high", "medium", "low"]
 CRITICALITIES: tuple[Criticality, ...] = ("critical", "high", "medium", "low")
+#: Severities of readings and incidents, the least first: a higher index is more severe.
+SEVERITIES: tuple[Criticality, ...] = CRITICALITIES[::-1]
 
 MAX_NAME = 255
 

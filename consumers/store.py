@@ -21,7 +21,6 @@ from consumers.schedule_cache import Schedules
 from consumers.stream_cache import CachedStream
 from consumers.window import Window, encode_row
 from db.assets import asset_criticalities
-from db.incident_lifecycle import SEVERITIES
 from db.incident_recording import record
 from db.queries import (
     feedback,
@@ -38,7 +37,7 @@ from db.queries.outbox import OutboxMessage, Source, Target
 from db.queries.stream_states import StoredState, newest_state_elsewhere
 from db.session import in_transaction, transaction
 from errors import AnomalyError
-from schemas import REPEATED_HOUR_S, StreamKey, parse_timestamp, stream_key
+from schemas import REPEATED_HOUR_S, SEVERITIES, StreamKey, parse_timestamp, stream_key
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,8 +11,8 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from config import Settings
-from db.incident_lifecycle import SEVERITIES
 from db.queries.alarm_load import TEN_MINUTES, alarm_load
+from schemas import SEVERITIES
 
 SOURCES: Final = (
     "ANSI/ISA-18.2 (IEC 62682), as commonly quoted: alarms per operator and day, hour and ten"

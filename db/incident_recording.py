@@ -9,9 +9,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from config import Settings
-from db.incident_lifecycle import SEVERITIES, Activity, Incident
+from db.incident_activity import Activity
+from db.incident_lifecycle import Incident
 from db.queries.incident_rows import event_incidents, lock_concerned, write
-from schemas import StreamKey
+from schemas import SEVERITIES, StreamKey
 
 Row = Mapping[str, Any]
 

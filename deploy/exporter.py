@@ -22,13 +22,13 @@ from sqlalchemy import Connection, Engine
 
 from config import Settings, load_settings
 from db.alarm_kpis import alarm_kpis
-from db.incident_lifecycle import SEVERITIES
 from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.notifications import waiting
 from db.queries.reporting import recent_alarms, recent_openings, table_sizes
 from db.session import database_now, in_transaction, opened, transaction
 from runtime import command_parser, report_errors, run_command, tls_context
+from schemas import SEVERITIES
 
 log = logging.getLogger("exporter")
 

@@ -20,10 +20,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
-from db.incident_lifecycle import SEVERITIES
 from db.queries.notifications import Change
 from errors import AnomalyError, SettingsError
-from schemas import Criticality
+from schemas import SEVERITIES, Criticality
 
 ChangeName = Literal[
     "opened", "escalated", "resumed", "reopened", "cleared", "closed", "acknowledged",

@@ -11,11 +11,10 @@ from consumers.processing.batch import BatchRecord, StreamBatch
 from consumers.records.parsing import dead_letter_headers, kafka_time
 from consumers.store import BatchCommit
 from db.encoding import encode_headers, encode_json
-from db.incident_lifecycle import SEVERITIES
 from db.queries.detections import detection_row
 from db.queries.offsets import OffsetAdvance
 from db.queries.stream_states import StoredState
-from schemas import parse_timestamp
+from schemas import SEVERITIES, parse_timestamp
 
 # (asset_id, sensor_id, event) -> the highest stored severity of an event, -1 for none
 EventLevel = Callable[[str, str | None, Mapping[str, Any]], int]

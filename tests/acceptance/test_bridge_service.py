@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from db.incident_lifecycle import SEVERITIES
 from models.bundles.bundle import Bundle
 from models.scoring.ensemble import StreamWork, score
+from schemas import SEVERITIES
 from tests.fixtures.bundle import points
 from tests.fixtures.waiting import wait_until
 from training.simulate import Plant

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from db.encoding import JsonObject
-from db.incident_lifecycle import SYSTEM, Activity, Incident
+from db.incident_activity import Activity
+from db.incident_lifecycle import SYSTEM, Incident
 from errors import InputError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
