@@ -110,6 +110,33 @@ def start(stack: ExitStack, var_dir: Path, modes: list[str], base: int) -> list[
     ]
     known = [orjson.dumps(items(50, 20, seed=seed, history=False)) for seed in (2, 3, 4)]
     streams = [orjson.dumps(bridge_body(50, 20, seed)) for seed in (2, 3, 4)]
+    found = []
+    for place, (name, command, env, prefix, path) in enumerate(
+        _plans(var_dir, bundle, database, modes, base)
+    ):
+        port = base + place
+        process, took = stack.enter_context(server(command, port, env))
+        found.append(
+            Contestant(
+                name,
+                port,
+                [request(port, f"{prefix}/detect", body) for body in single],
+                [request(port, f"{prefix}/detect", body) for body in stored] if prefix else [],
+                [request(port, path, body) for body in batch] if path else [],
+                [request(port, f"{prefix}/detect/streams", body) for body in streams]
+                if prefix
+                else [request(port, path, body) for body in known],
+                took,
+                process,
+            )
+        )
+    return found
+
+
+def _plans(
+    var_dir: Path, bundle: Path, database: str, modes: list[str], base: int
+) -> list[tuple[str, list[str], dict[str, str], str, str]]:
+    """Return name, command, environment, prefix of paths and path of batches of each server."""
     plans: list[tuple[str, list[str], dict[str, str], str, str]] = [
         ("baseline", uvicorn("benchmarks.baseline_fastapi:app", base), {}, "", "/detect/batch"),
         (
@@ -133,25 +160,7 @@ def start(stack: ExitStack, var_dir: Path, modes: list[str], base: int) -> list[
         }
         bentoml = [str(Path(sys.executable).parent / "bentoml"), "serve"]
         plans.append((mode, bentoml, env, PREFIX, f"{PREFIX}/detect/batch"))
-    found = []
-    for place, (name, command, env, prefix, path) in enumerate(plans):
-        port = base + place
-        process, took = stack.enter_context(server(command, port, env))
-        found.append(
-            Contestant(
-                name,
-                port,
-                [request(port, f"{prefix}/detect", body) for body in single],
-                [request(port, f"{prefix}/detect", body) for body in stored] if prefix else [],
-                [request(port, path, body) for body in batch] if path else [],
-                [request(port, f"{prefix}/detect/streams", body) for body in streams]
-                if prefix
-                else [request(port, path, body) for body in known],
-                took,
-                process,
-            )
-        )
-    return found
+    return plans
 
 
 def store_past(contestants: list[Contestant], var_dir: Path) -> None:

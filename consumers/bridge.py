@@ -180,7 +180,6 @@ def _drive(
 ) -> int:
     bridge.start()
     settle_memory()
-    code = 0
     try:
         while not stopping.is_set():
             try:
@@ -190,24 +189,26 @@ def _drive(
                     raise clients.translated(error, settings) from None
                 failure = clients.translated(error, settings)
                 stopping.wait(bridge.broker_outage.record_failure(failure))
-            if (ended := bridge.defect()) is not None:
-                log.critical(
-                    "thread %s has ended because of a bug; stopping",
-                    ended,
-                    extra={"action": "defect"},
-                )
-                code = 1
-                break
-            if drain and bridge.condition.misconfiguration:
-                code = 3
-                break
-            if drain and bridge.drained():
-                code = 4 if bridge.unpublished() else 0
-                log.info("drained", extra={"action": "drained"})
-                break
+            if (code := _ended(bridge, drain)) is not None:
+                return code
+        return 0
     finally:
         bridge.stop(settings.bridge_stop_s)
-    return code
+
+
+def _ended(bridge: Bridge, drain: bool) -> int | None:
+    """Return the exit code if the bridge is to end by itself; None if it goes on."""
+    if (ended := bridge.defect()) is not None:
+        log.critical(
+            "thread %s has ended because of a bug; stopping", ended, extra={"action": "defect"}
+        )
+        return 1
+    if drain and bridge.condition.misconfiguration:
+        return 3
+    if drain and bridge.drained():
+        log.info("drained", extra={"action": "drained"})
+        return 4 if bridge.unpublished() else 0
+    return None
 
 
 if __name__ == "__main__":

@@ -123,10 +123,11 @@ def to_floats(
         good = pc.and_(good, pc.invert(pc.fill_null(pc.match_substring(text, "."), False)))
     numbers = pc.if_else(good, plain, None).cast(pa.float64())
     values: Floats = numbers.to_numpy(zero_copy_only=False).copy()
-    bad = np.flatnonzero(~good.to_numpy(zero_copy_only=False))
+    others = np.flatnonzero(~good.to_numpy(zero_copy_only=False))
+    cells = text.take(pa.array(others)).to_pylist()
     known: dict[str, float] = {}
     wrong: set[str] = set()
-    for row, cell in zip(bad.tolist(), text.take(pa.array(bad)).to_pylist(), strict=True):
+    for row, cell in zip(others.tolist(), cells, strict=True):
         if cell is None:
             continue
         try:
@@ -137,12 +138,11 @@ def to_floats(
             wrong.add(cell)
             unreadable.add(int(rows[row]), error)
         values[row] = known[cell]
-        word = cell.casefold()
-        if word in _STATES:
+        if cell.casefold() in _STATES:
             states.setdefault((name, cell), []).append(int(rows[row]))
     switched = next((cell for cell in known if cell.casefold() in _SWITCH), None)
     if switched is not None and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
-        row = rows[bad[text.take(pa.array(bad)).to_pylist().index(switched)]]
+        row = rows[others[cells.index(switched)]]
         raise DatasetError(
             f"row {row}: column {name!r} holds {switched!r} among numbers: --null {switched} reads"
             f" it as missing, --exclude {name!r} leaves the column out",

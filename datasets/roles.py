@@ -75,11 +75,8 @@ def find_roles(
     wished = [] if wanted is None else _wished(columns, wanted)
     _label(columns, form, roles, wished)
     if wanted is None:
-        _check_scales(
-            columns,
-            [i for i in range(len(columns.names)) if i not in (*roles.used(), *roles.excluded)],
-        )
         taken = {*roles.used(), *roles.excluded}
+        _check_scales(columns, [i for i in range(len(columns.names)) if i not in taken])
         roles.features = _features(columns, taken, roles.notes)
     else:
         roles.features = wished

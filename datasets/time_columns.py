@@ -45,19 +45,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     """
     given = form.role("timestamp")
     if given is not None:
-        parts = [given] if given in columns.names else given.split("+")
-        roles.times = tuple(columns.index(part.strip(), "columns timestamp") for part in parts)
-        if len(roles.times) > MOST:
-            raise DatasetError(
-                "--columns timestamp: joins a date and a time of day, or Year+Month+Day+Hour+"
-                "Minute+Second+Millisecond", field="columns",
-            )  # fmt: skip
-        if len(roles.times) == 2:
-            day, time = roles.times
-            roles.time_kinds = kinds_of(
-                columns.names[time], columns.cells[time], _rows(columns, roles.keys()),
-                columns.cells[day], known=True,
-            )  # fmt: skip
+        _take_named_times(columns, given, roles)
         return
     free = [p for p in range(len(columns.names)) if p not in (roles.asset, roles.sensor)]
     free = [p for p in free if p not in roles.excluded]
@@ -83,8 +71,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
             chosen = exact  # the others are the days of its times
     if hours and len(dates) == 1 and chosen in ([], dates):
         raise _dates_only(columns, dates[0], hours)
-    pair = len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1
-    if pair:
+    if len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1:
         _read_as_one(columns, roles, *chosen)
     elif len(chosen) == 1 or (
         not chosen and len(dates) == 1 and _repeated(columns, roles, dates[0])
@@ -97,6 +84,23 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if not whole:
             _no_time(columns, chosen)
         _read_as_one(columns, roles, *whole)
+
+
+def _take_named_times(columns: Columns, given: str, roles: Roles) -> None:
+    """Take the columns that the caller names: one, or several joined by ``+``."""
+    parts = [given] if given in columns.names else given.split("+")
+    roles.times = tuple(columns.index(part.strip(), "columns timestamp") for part in parts)
+    if len(roles.times) > MOST:
+        raise DatasetError(
+            "--columns timestamp: joins a date and a time of day, or Year+Month+Day+Hour+"
+            "Minute+Second+Millisecond", field="columns",
+        )  # fmt: skip
+    if len(roles.times) == 2:
+        day, time = roles.times
+        roles.time_kinds = kinds_of(
+            columns.names[time], columns.cells[time], _rows(columns, roles.keys()),
+            columns.cells[day], known=True,
+        )  # fmt: skip
 
 
 def count_rows(columns: Columns, form: FileFormat, roles: Roles) -> None:

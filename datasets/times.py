@@ -303,24 +303,29 @@ def _iso(column: Any, first: int) -> tuple[Times, Flags]:
             continue
     # mixed or invalid formats: parse each cell by the rule for Kafka messages
     parsed, local = [], []
-    for row, text in enumerate(column.to_pylist()):
+    for row, text in enumerate(column.to_pylist(), first):
         try:
             parsed.append(parse_timestamp(text.strip() if text is not None else text))
         except InputError as error:
-            if text is None or not text.strip():
-                message = f"row {first + row}: timestamp is empty"
-                raise DatasetError(message, field="timestamp") from None
-            message = error.message.removesuffix(AMBIGUOUS_DATE)
-            hint = "; --time-format gives its format, such as %d/%m/%Y %H:%M"
-            if _NUMBER.fullmatch(text.strip()):
-                hint = ": --time-unit s, ms, us or ns reads numbers since 1970, row a count"
-                if 20_000 < float(text) < 80_000:
-                    hint = ": a spreadsheet's day number? save that column as date and time"
-            elif lost_hours([text]):
-                message, hint = f"timestamp {text.strip()!r} is {HOURS_LOST}", ""
-            raise DatasetError(f"row {first + row}: {message}{hint}", field="timestamp") from None
+            problem = _why_no_time(text, error)
+            raise DatasetError(f"row {row}: {problem}", field="timestamp") from None
         local.append(not _OFFSET.search(text))
     return _whole(pa.array(parsed, pa.timestamp("us", "UTC")), first), np.array(local, bool)
+
+
+def _why_no_time(text: str | None, error: InputError) -> str:
+    """Return why a cell is not read as a time, with the option that helps."""
+    if text is None or not text.strip():
+        return "timestamp is empty"
+    if _NUMBER.fullmatch(text.strip()):
+        hint = ": --time-unit s, ms, us or ns reads numbers since 1970, row a count"
+        if 20_000 < float(text) < 80_000:  # the days of 1954 to 2119, counted from 1900
+            hint = ": a spreadsheet's day number? save that column as date and time"
+    elif lost_hours([text]):
+        return f"timestamp {text.strip()!r} is {HOURS_LOST}"
+    else:
+        hint = "; --time-format gives its format, such as %d/%m/%Y %H:%M"
+    return error.message.removesuffix(AMBIGUOUS_DATE) + hint
 
 
 def _formatted(column: Any, form: str, first: int) -> tuple[Times, Flags]:

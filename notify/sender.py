@@ -79,8 +79,11 @@ class _Process:
         self._metrics = Metrics()
         self._seen: tuple[int, ...] = ()
         self._measure_at = 0.0
+        self._routes: Routes
+        self._senders: dict[str, Sender]
 
     def run(self, drain: bool) -> int:
+        """Send until stopped, or with ``drain`` until nothing waits; return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         if self._settings.notify_metrics_port is not None:
@@ -90,53 +93,55 @@ class _Process:
             if not drain:
                 self._stop.wait()
             return 0
-        routes, senders = self._read()
+        self._read()
         engine = open_engine(self._settings)
         leader = Leadership(engine, SENDER_LOCK)
         try:
             while not self._stop.is_set():
-                try:
-                    migrate(engine)
-                    if leader.try_acquire():
-                        ended = self._lead(engine, leader, routes, senders, drain)
-                        if isinstance(ended, int):
-                            return ended
-                        routes, senders = ended or (routes, senders)
-                    elif drain:
-                        print("another sender is at work", file=sys.stderr)
-                        return 3
-                except StorageUnavailable as error:
-                    log.warning("waiting for the database: %s", error.message)
-                    if drain:
-                        raise
-                finally:
-                    self._metrics.leader.set(0)
-                    self._metrics.set_receivers(())
-                    leader.release()
+                if (code := self._try_to_lead(engine, leader, drain)) is not None:
+                    return code
                 self._stop.wait(TICK_S)
             return 0
         finally:
             engine.dispose()
 
-    def _read(self) -> tuple[Routes, dict[str, Sender]]:
+    def _read(self) -> None:
         path = self._settings.notify_routes
         self._seen = _fingerprint(path)
         routes = load(path, os.environ)
-        return routes, make_all(routes, path)
+        self._routes, self._senders = routes, make_all(routes, path)
 
-    def _lead(
-        self, engine: Engine, leader: Leadership, routes: Routes, senders: dict[str, Sender],
-        drain: bool,
-    ) -> int | tuple[Routes, dict[str, Sender]] | None:  # fmt: skip
-        """Send until stopped (None), drained (the exit code) or the file changed (its routes)."""
-        log.info("sending to %s", ", ".join(senders), extra={"action": "leading"})
-        self._metrics.set_receivers(senders)
+    def _try_to_lead(self, engine: Engine, leader: Leadership, drain: bool) -> int | None:
+        """Send if no other process does; return the exit code if this one is to end."""
+        try:
+            migrate(engine)
+            if leader.try_acquire():
+                return self._lead(engine, leader, drain)
+            if drain:
+                print("another sender is at work", file=sys.stderr)
+                return 3
+        except StorageUnavailable as error:
+            log.warning("waiting for the database: %s", error.message)
+            if drain:
+                raise
+        finally:
+            self._metrics.leader.set(0)
+            self._metrics.set_receivers(())
+            leader.release()
+        return None
+
+    def _lead(self, engine: Engine, leader: Leadership, drain: bool) -> int | None:
+        """Send until drained (return the exit code), stopped, or the file changed (None)."""
+        log.info("sending to %s", ", ".join(self._senders), extra={"action": "leading"})
+        self._metrics.set_receivers(self._senders)
         self._metrics.leader.set(1)
         with transaction(engine) as connection:
-            register(connection, senders)
+            register(connection, self._senders)
         over = threading.Event()
-        shared = Dependencies(engine, routes, self._metrics, over, self._settings.notify_wait_days)
-        deliveries = [Delivery(*one, shared, drain=drain) for one in senders.items()]
+        shared = Dependencies(
+            engine, self._routes, self._metrics, over, self._settings.notify_wait_days
+        )
+        deliveries = [Delivery(*one, shared, drain=drain) for one in self._senders.items()]
         for one in deliveries:
             one.start()
         try:
@@ -144,8 +149,8 @@ class _Process:
                 if not leader.confirm():
                     log.warning("the lock is lost: another sender may send now")
                     return None
-                if changed := self._changed():
-                    return changed
+                if self._read_again():
+                    return None
                 self._measure(engine)
                 for one in deliveries:
                     one.report_stuck()
@@ -155,17 +160,17 @@ class _Process:
             _join(deliveries)
         return 4 * any(one.failed for one in deliveries) if drain else None
 
-    def _changed(self) -> tuple[Routes, dict[str, Sender]] | None:
-        """Read the file again if it has changed; a file with an error is ignored."""
+    def _read_again(self) -> bool:
+        """Read the file again if it has changed, unless it has an error; return whether it did."""
         if _fingerprint(self._settings.notify_routes) == self._seen:
-            return None
+            return False
         try:
-            found = self._read()
+            self._read()
         except SettingsError as error:
             log.error("%s; the previous routes stay in use", error.message)
-            return None
+            return False
         log.info("the file of routes has changed", extra={"action": "reloaded"})
-        return found
+        return True
 
     def _measure(self, engine: Engine) -> None:
         if time.monotonic() < self._measure_at:

@@ -224,28 +224,9 @@ def build_request(
         if not stream.sent:
             continue
         stream.rows = [encode_row(i.reading.timestamp, i.reading.features) for i in stream.sent]  # type: ignore[union-attr]
-        asset, sensor, feature = stream.key
-        state = stream.cached.state
-        body: dict[str, Any] = {
-            "asset_id": asset,
-            "sensor_id": sensor or None,
-            "feature": feature or None,
-            "criticality": criticalities.get(asset, "medium"),
-            "state": None if state is None else orjson.Fragment(state),
-            "window": stream.cached.window.packed(),
-            "readings": pack_rows(stream.rows),
-        }
-        if _some_late(stream):
-            arrived = (kafka_time(item.record) or now for item in stream.sent)
-            body["arrived"] = [min(time, now).isoformat() for time in arrived]
-        if reset := schedules.reset(stream.key):
-            body["reset"] = reset
-        if false_alarms := schedules.false_alarms.get(asset):
-            body["false_alarms"] = false_alarms
-        if closed := schedules.closed_events.get(stream.key):
-            body["closed_events"] = closed
         times += [item.reading.timestamp for item in stream.sent if item.reading]
-        bodies.append(body)
+        criticality = criticalities.get(stream.key[0], "medium")
+        bodies.append(_stream_body(stream, criticality, schedules, now))
     if not bodies:
         return None
     return orjson.dumps(
@@ -257,6 +238,33 @@ def build_request(
             "streams": bodies,
         }
     )
+
+
+def _stream_body(
+    stream: StreamBatch, criticality: str, schedules: Schedules, now: datetime
+) -> dict[str, Any]:
+    """Return a stream's part of the request: its state, its past and the rows to be scored."""
+    asset, sensor, feature = stream.key
+    state = stream.cached.state
+    body: dict[str, Any] = {
+        "asset_id": asset,
+        "sensor_id": sensor or None,
+        "feature": feature or None,
+        "criticality": criticality,
+        "state": None if state is None else orjson.Fragment(state),
+        "window": stream.cached.window.packed(),
+        "readings": pack_rows(stream.rows),
+    }
+    if _some_late(stream):
+        arrived = (kafka_time(item.record) or now for item in stream.sent)
+        body["arrived"] = [min(time, now).isoformat() for time in arrived]
+    if reset := schedules.reset(stream.key):
+        body["reset"] = reset
+    if false_alarms := schedules.false_alarms.get(asset):
+        body["false_alarms"] = false_alarms
+    if closed := schedules.closed_events.get(stream.key):
+        body["closed_events"] = closed
+    return body
 
 
 def _some_late(stream: StreamBatch) -> bool:
@@ -286,18 +294,22 @@ def apply_response(streams: Iterable[StreamBatch], answer: Mapping[str, Any]) ->
         results = outcome.get("results") or ()
         if len(results) != len(stream.sent):
             raise _misfit("other readings")
-        stream.state = outcome.get("state") or None
         stream.window_length = int(outcome.get("window_length") or 0)
         for item, result in zip(stream.sent, results, strict=True):
-            item.scored = True
-            if "error" in result:
-                item.rejection = _rejection(item, result["error"])
-            else:
-                item.result = _complete(item, result)
-                if stream.cached.unkeyed:
-                    item.result["metadata"]["spread"] = True
-        if all(item.result is None for item in stream.sent):
-            stream.state = None  # nothing was scored: state and window stay unchanged
+            _apply_result(stream, item, result)
+        # if nothing was scored, state and window stay unchanged
+        scored = any(item.result is not None for item in stream.sent)
+        stream.state = (outcome.get("state") or None) if scored else None
+
+
+def _apply_result(stream: StreamBatch, item: BatchRecord, result: dict[str, Any]) -> None:
+    item.scored = True
+    if "error" in result:
+        item.rejection = _rejection(item, result["error"])
+        return
+    item.result = _complete(item, result)
+    if stream.cached.unkeyed:
+        item.result["metadata"]["spread"] = True
 
 
 def _misfit(what: str) -> Unavailable:

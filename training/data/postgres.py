@@ -158,17 +158,17 @@ def to_streams(
             made.append(Stream(asset, sensor, times[keep], values[keep], labels))
             singles.append(feature)
     source += judgements.note()
-    if not made:
-        if not left_out:
-            if judgements.counts:
-                raise DatasetError(f"no readings are left to train on: {source}")
-            raise DatasetError(
-                f"all {suppressed:,} readings stored in PostgreSQL lie in maintenance windows or"
-                " belong to machines that were off: --keep-suppressed trains on them"
-            )
+    if not made and left_out:
         raise DatasetError(
             f"all {left_out:,} readings stored in PostgreSQL belong to lasting alarms:"
             " --keep-events trains on them"
+        )
+    if not made and judgements.counts:
+        raise DatasetError(f"no readings are left to train on: {source}")
+    if not made:
+        raise DatasetError(
+            f"all {suppressed:,} readings stored in PostgreSQL lie in maintenance windows or"
+            " belong to machines that were off: --keep-suppressed trains on them"
         )
     if left_out:
         source += f" ({left_out:,} of alarms with {LASTING} or more anomalies left out)"
