@@ -51,7 +51,7 @@ _SHORTEST: Final = 40  # fewest readings in a block
 
 
 @dataclass(slots=True)
-class Found:
+class ConditionFit:
     """Result of the search: ``conditions`` (None for a single one), ``notes`` and figures."""
 
     conditions: Conditions | None = None
@@ -70,7 +70,7 @@ class Found:
 
 def find_conditions(
     streams: Sequence[Floats], names: Sequence[str], asked: str | Sequence[str], seed: int = 0
-) -> Found:
+) -> ConditionFit:
     """Find the operating conditions of streams.
 
     Parameters
@@ -82,13 +82,13 @@ def find_conditions(
     seed : seed of the injected steps.
     """
     if asked == "none":
-        return Found()
+        return ConditionFit()
     if asked != "auto":
         return _named(streams, names, asked.split(",") if isinstance(asked, str) else asked)
     made = _search(streams, names)
     folds = _halves(streams) if made is not None else []
     if made is None or not folds:
-        return Found()
+        return ConditionFit()
     return _judged(made, streams, folds, seed)
 
 
@@ -120,8 +120,8 @@ def ranges(values: Floats) -> Floats:
     return np.array(found).reshape(-1, 2)
 
 
-def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]) -> Found:
-    found = Found()
+def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]) -> ConditionFit:
+    found = ConditionFit()
     pooled = np.concatenate(streams)
     chosen: dict[int, Floats] = {}
     for name in asked:
@@ -292,7 +292,9 @@ def _halves(streams: Sequence[Floats]) -> list[Fold]:
     return [(stretches[::2], stretches[1::2]), (stretches[1::2], stretches[::2])]
 
 
-def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed: int) -> Found:
+def _judged(
+    made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed: int
+) -> ConditionFit:
     """Return the conditions if held-out readings confirm them."""
     pooled = np.concatenate(streams)
     moves = winsorised_std(pooled) > 1e-9 * np.abs(np.median(pooled, axis=0))
@@ -306,7 +308,7 @@ def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed
         left.append((winsorised_std(rest)[others] / total) ** 2)
     explained = 1.0 - np.mean(left, axis=0)
     if not others or np.mean(explained >= _EXPLAINED) < FOLLOW:
-        return Found()
+        return ConditionFit()
     unit = made.spread[made.usual]
     kept: list[Fold] = [
         ([s[:, varied] for s in known], [s[:, varied] for s in other]) for known, other in folds
@@ -314,8 +316,8 @@ def _judged(made: Conditions, streams: Sequence[Floats], folds: list[Fold], seed
     narrow, unit = made.of(varied), unit[varied]
     without, power, surplus = _compared(narrow, kept, unit, seed)
     if power < without:
-        return Found()
-    found = Found(made, figures={
+        return ConditionFit()
+    found = ConditionFit(made, figures={
         "follow": float(np.mean(explained >= _EXPLAINED)), "steps_seen": power,
         "steps_seen_without": without, "later_alarms_per_budget": surplus,
     })  # fmt: skip
@@ -361,7 +363,7 @@ def _score(score: Scoring, conditions: Conditions | None, values: Floats) -> Flo
     return score(restate(conditions, [values])[0])
 
 
-def _say(found: Found, streams: Sequence[Floats]) -> None:
+def _say(found: ConditionFit, streams: Sequence[Floats]) -> None:
     made = found.conditions
     assert made is not None  # noqa: S101
     at, off = made.place(np.concatenate(streams))

@@ -32,9 +32,9 @@ from models.fitting.calibrate import (
     scores,
     unmet_ratio,
 )
-from models.fitting.cleaning import clean
-from models.fitting.condition_fit import find_conditions, restate
-from models.fitting.counter_rates import among, with_rates
+from models.fitting.cleaning import Cleaned, clean
+from models.fitting.condition_fit import ConditionFit, find_conditions, restate
+from models.fitting.counter_rates import Rated, among, with_rates
 from models.fitting.cross_validation import (
     FEWEST_STREAMS,
     FoldResult,
@@ -128,21 +128,7 @@ def fit_model_set(
         check_training(values, feature_names, _LEAST_ROWS), timestamps, feature_names,
         options.counters,
     )  # fmt: skip
-    clean_data = clean(rated.streams, timestamps, rated.names, options.imputed)
-    clean_data = among(clean_data, rated)
-    check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
-    found = find_conditions(clean_data.streams, clean_data.names, options.condition, options.seed)
-    clean_data.notes += found.notes
-    seasonal = SeasonalFit()
-    if options.drift != "fault":
-        usual = restate(found.conditions, clean_data.streams)
-        if not drift_is_fault(clean_data.streams):
-            seasonal = find_seasonality(
-                usual, clean_data.timestamps, clean_data.names, options.seasonality, options.seed
-            )
-            clean_data.notes += seasonal.notes
-        usual = seasonal.restate(usual, clean_data.timestamps)
-        clean_data = without_faulty(clean_data, options.trim, usual)
+    clean_data, found, seasonal = _clean(rated, timestamps, options)
     received = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
     usual = restate(found.conditions, received)
     streams = seasonal.restate(usual, clean_data.timestamps)
@@ -153,10 +139,8 @@ def fit_model_set(
     )  # fmt: skip
     folds = plan.folds() if plan.scales.kept else []
     report = _report(plan, streams)
-    if found.figures:
-        report.figures["conditions"] = found.figures
-    if seasonal.figures:
-        report.figures["seasonality"] = seasonal.figures
+    figures = {"conditions": found.figures, "seasonality": seasonal.figures}
+    report.figures |= {name: of for name, of in figures.items() if of}
     columns: dict[str, Floats] = {}
     if plan.scales.kept:
         model_set, columns = _fit_detectors(
@@ -177,6 +161,30 @@ def fit_model_set(
     report.seconds = round(time.perf_counter() - began, 3)
     model_set.figures = asdict(report)
     return model_set, report
+
+
+def _clean(
+    rated: Rated, timestamps: Sequence[Times] | None, options: FitOptions
+) -> tuple[Cleaned, ConditionFit, SeasonalFit]:
+    """Leave out garbage and faults; also return the conditions and seasons that readings follow.
+
+    Faults are looked for in readings restated by these, since a changed load is no fault.
+    """
+    cleaned = among(clean(rated.streams, timestamps, rated.names, options.imputed), rated)
+    check_training(cleaned.streams, cleaned.names, _LEAST_ROWS)
+    found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
+    cleaned.notes += found.notes
+    seasonal = SeasonalFit()
+    if options.drift == "fault":
+        return cleaned, found, seasonal
+    usual = restate(found.conditions, cleaned.streams)
+    if not drift_is_fault(cleaned.streams):
+        seasonal = find_seasonality(
+            usual, cleaned.timestamps, cleaned.names, options.seasonality, options.seed
+        )
+        cleaned.notes += seasonal.notes
+    usual = seasonal.restate(usual, cleaned.timestamps)
+    return without_faulty(cleaned, options.trim, usual), found, seasonal
 
 
 def _fit_detectors(

@@ -127,19 +127,7 @@ def to_streams(
         People's feedback on these readings.
     """
     judgements = judgements or Judgements()
-    columns: dict[str, int] = {}
-    streams: dict[tuple[str, str | None, str | None], _Growing] = {}
-    suppressed = 0
-    for reading in readings:
-        key = (reading.asset_id, reading.sensor_id or None, reading.feature or None)
-        grown = streams.get(key)
-        if grown is None:
-            suppressor = suppression.of(key[:2], reading.group or "") if suppression else None
-            grown = streams[key] = _Growing(suppressor)
-        if grown.suppresses(reading):
-            suppressed += 1
-        else:
-            grown.add(reading, columns)
+    columns, streams, suppressed = _by_stream(readings, suppression)
     if suppressed:
         source += f" ({suppressed:,} of maintenance or machines that were off left out)"
     if not streams:
@@ -173,6 +161,26 @@ def to_streams(
     if left_out:
         source += f" ({left_out:,} of alarms with {LASTING} or more anomalies left out)"
     return TrainingData(list(columns), made, source, single=singles, judged=bool(judgements))
+
+
+def _by_stream(
+    readings: Iterable[StoredReading], suppression: Suppression | None
+) -> tuple[dict[str, int], dict[tuple[str, str | None, str | None], _Growing], int]:
+    """Return the columns by feature, the readings by stream, and how many are suppressed."""
+    columns: dict[str, int] = {}
+    streams: dict[tuple[str, str | None, str | None], _Growing] = {}
+    suppressed = 0
+    for reading in readings:
+        key = (reading.asset_id, reading.sensor_id or None, reading.feature or None)
+        grown = streams.get(key)
+        if grown is None:
+            suppressor = suppression.of(key[:2], reading.group or "") if suppression else None
+            grown = streams[key] = _Growing(suppressor)
+        if grown.suppresses(reading):
+            suppressed += 1
+        else:
+            grown.add(reading, columns)
+    return columns, streams, suppressed
 
 
 def _suppression(connection: Connection, start: datetime | None) -> Suppression:

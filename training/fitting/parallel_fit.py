@@ -134,6 +134,12 @@ def run_tasks(
             perform(task, board.part(task.name if len(tasks) > 1 else ""), threads)
             for task in tasks
         ]
+    return _in_processes(tasks, board, workers, threads)
+
+
+def _in_processes(
+    tasks: Sequence[Task], board: ProgressDisplay, workers: int, threads: int
+) -> list[Result]:
     # spawned, not forked: PyTorch and OpenMP do not survive a fork
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
