@@ -15,7 +15,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 export BENTOML_DO_NOT_TRACK = True
 export PYTHONPATH := $(CURDIR)
-# Else each of the demo's processes would compile anew all that it imports.
+# Else each of the demo's processes would recompile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -130,16 +130,16 @@ async def batch(batch: list[Reading]) -> list[dict[str, Any]]:
 async def vectorised(batch: list[Reading]) -> list[dict[str, Any]]:
     x = scaler.transform(np.array([row(reading.features) for reading in batch]))
     ends, windows = [], []
-    for place, reading in enumerate(batch):
+    for index, reading in enumerate(batch):
         history = SCALED[reading.asset_id]
-        history.append(x[place])
+        history.append(x[index])
         if len(history) == WINDOW:
-            ends.append(place)
+            ends.append(index)
             windows.append(np.stack(history))
     lstm: list[float | None] = [None] * len(batch)
     if windows:
-        for place, error in zip(ends, errors(np.stack(windows)).tolist(), strict=True):
-            lstm[place] = error
+        for index, error in zip(ends, errors(np.stack(windows)).tolist(), strict=True):
+            lstm[index] = error
     columns = zip(
         forest.decision_function(x).tolist(), svm.decision_function(x).tolist(), lstm, strict=True
     )

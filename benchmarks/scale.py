@@ -70,7 +70,7 @@ class Site:
     @contextmanager
     def bridges(self, number: int, service: Service, topic: str) -> Iterator[list[Bridge]]:
         """Run this many bridges in one group."""
-        made = [Bridge(self, place, service, topic) for place in range(number)]
+        made = [Bridge(self, index, service, topic) for index in range(number)]
         try:
             yield made
         finally:
@@ -83,7 +83,7 @@ class Site:
 class Bridge:
     """One bridge process."""
 
-    def __init__(self, site: Site, place: int, service: Service, topic: str) -> None:
+    def __init__(self, site: Site, index: int, service: Service, topic: str) -> None:
         self.port = free_port_pair()
         environment = {
             **os.environ,
@@ -97,7 +97,7 @@ class Bridge:
             "KAFKA_SESSION_TIMEOUT_MS": "6000",
             "KAFKA_HEARTBEAT_INTERVAL_MS": "1000",
             "BRIDGE_METRICS_PORT": str(self.port),
-            "VAR_DIR": str(site.folder / f"var-bridge-{place}"),
+            "VAR_DIR": str(site.folder / f"var-bridge-{index}"),
             "LOG_LEVEL": "WARNING",
         }
         command = [sys.executable, "-m", "consumers.bridge"]

@@ -111,10 +111,10 @@ def start(stack: ExitStack, var_dir: Path, modes: list[str], base: int) -> list[
     known = [orjson.dumps(items(50, 20, seed=seed, history=False)) for seed in (2, 3, 4)]
     streams = [orjson.dumps(bridge_body(50, 20, seed)) for seed in (2, 3, 4)]
     found = []
-    for place, (name, command, env, prefix, path) in enumerate(
+    for index, (name, command, env, prefix, path) in enumerate(
         _plans(var_dir, bundle, database, modes, base)
     ):
-        port = base + place
+        port = base + index
         process, took = stack.enter_context(server(command, port, env))
         found.append(
             Contestant(
@@ -147,7 +147,7 @@ def _plans(
             "",
         ),
     ]
-    for place, mode in enumerate(modes):
+    for index, mode in enumerate(modes):
         env = {
             "RUNNER_MODE": mode,
             "VAR_DIR": str(var_dir),
@@ -156,7 +156,7 @@ def _plans(
             "MLFLOW_ENABLED": "false",
             "JOURNAL_REST": "none",
             "SERVICE_HOST": "127.0.0.1",
-            "SERVICE_PORT": str(base + 2 + place),
+            "SERVICE_PORT": str(base + 2 + index),
         }
         bentoml = [str(Path(sys.executable).parent / "bentoml"), "serve"]
         plans.append((mode, bentoml, env, PREFIX, f"{PREFIX}/detect/batch"))

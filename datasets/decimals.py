@@ -106,7 +106,7 @@ class Decimals:
     Attributes
     ----------
     usual : the sign of most columns.
-    problems : column -> why its sign cannot be told.
+    problems : column -> why its sign is ambiguous.
     thousands : column -> a cell in which the other sign is taken to separate thousands.
     """
 
@@ -165,7 +165,7 @@ class Decimals:
         self.usual = default if commas == points else "," if commas > points else "."
 
     def _judged(self, column: _Column, sign: str) -> str | None:
-        """Return the decimal sign of a column such as 1,013; 2,750; None if it cannot be told."""
+        """Return the decimal sign of a column such as 1,013; 2,750; None if it is ambiguous."""
         other = _other(sign)
         if column.groups(sign, self._known):
             return other

@@ -33,7 +33,7 @@ _MAY_BE: Final = re.compile(
     "(fault|failure|defect|attack|alarm|error|anomal(y|ous))(flag|state|status|type|code|class)?|"
     "faulty|faults|failures|failed|broken|defective|changepoint|target|class|truth|gt|y"
 )
-#: Most grades of a label.
+#: Maximum number of grades of a label.
 _GRADES: Final = 20
 
 

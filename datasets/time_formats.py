@@ -44,7 +44,7 @@ AT_MIDNIGHT: Final = r"[ T]0?0:00(:00(\.0+)?)?(Z|[+-]00:?00)?$"
 #: Minutes, seconds and tenths, alone or behind a date.
 _MINUTES: Final = re.compile(r"(?:\S*\d[ T])?[0-5]?\d:[0-5]\d[.,]\d")
 HOURS_LOST: Final = (
-    "minutes and seconds, whose hours a spreadsheet lost (mm:ss.0): export the times anew, or"
+    "minutes and seconds, whose hours a spreadsheet lost (mm:ss.0): export the times again, or"
     " --time-unit row counts the readings instead"
 )
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")

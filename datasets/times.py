@@ -36,7 +36,7 @@ from schemas import AMBIGUOUS_DATE, parse_timestamp
 #: Start and step of the artificial times of readings that are only counted.
 MADE_UP_START: Final = np.datetime64("2000-01-01", "us")
 MADE_UP_STEP: Final = np.timedelta64(60, "s")
-#: Most microseconds before or after 1970 that a count may mean, 250 years.
+#: Largest count of microseconds before or after 1970 that is taken for a time: 250 years.
 _MAX_COUNTED_US: Final = 250 * 365 * 86400 * 10**6
 
 #: Share of the rows that may be mistyped, and the rows that decide on the order of day and month.

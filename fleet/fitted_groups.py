@@ -65,12 +65,12 @@ def collected(frame: Any, scratch: Path) -> list[GroupRow]:
     with kept(frame) as frame:
         frame.count()  # computes everything at once; the rest only fetches
         rows = []
-        for place, row in enumerate(frame.toLocalIterator()):
+        for index, row in enumerate(frame.toLocalIterator()):
             content = row["content"]
-            folder = None if content is None else unpack(bytes(content), scratch / str(place))
+            folder = None if content is None else unpack(bytes(content), scratch / str(index))
             rows.append(GroupRow(row["name"], json.loads(row["about"]), folder))
     # the order of a local training: by group, then by position
-    order = {row.name: place for place, row in enumerate(rows)}
+    order = {row.name: index for index, row in enumerate(rows)}
     return sorted(rows, key=lambda row: (row.about["group"], order[row.name]))
 
 
@@ -124,8 +124,8 @@ class StoredResults(Sequence[Result]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, place: Any) -> Any:
-        row = self._rows[place]
+    def __getitem__(self, index: Any) -> Any:
+        row = self._rows[index]
         about = row.about
         return Result(
             row.name, self._sets[row.name], FitReport(**about["report"]),

@@ -148,8 +148,8 @@ class _Run:
         """Return the number of the newest reset before a reading at ``at``."""
         if at is None:
             return self.reset
-        place = bisect_right(self.resets, at, key=lambda one: one[0])
-        return max((number for _, number in self.resets[:place]), default=0)
+        index = bisect_right(self.resets, at, key=lambda one: one[0])
+        return max((number for _, number in self.resets[:index]), default=0)
 
     def take(self, points: Sequence[Point]) -> pa.RecordBatch:
         """Score the next readings; return their rows."""

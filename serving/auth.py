@@ -65,7 +65,7 @@ class Keys:
             Names the role or the position of the entry; never shows the digest.
         """
         entries: list[Key] = []
-        for place, entry in enumerate((p.strip() for p in text.split(",")), start=1):
+        for number, entry in enumerate((p.strip() for p in text.split(",")), start=1):
             if not entry:
                 continue
             front, _, digest = entry.rpartition(":")
@@ -73,12 +73,12 @@ class Keys:
             role = next((r for r in ROLES if r == given.strip().lower()), None)
             name, digest = name.strip(), digest.strip().lower()
             if role is None:
-                raise _wrong(place, f"is not name:role:sha256 with a role of {', '.join(ROLES)}")
+                raise _wrong(number, f"is not name:role:sha256 with a role of {', '.join(ROLES)}")
             if not _HEX.fullmatch(digest):
-                raise _wrong(place, f"({role}) needs a SHA-256 of 64 hex digits")
+                raise _wrong(number, f"({role}) needs a SHA-256 of 64 hex digits")
             if name and not _NAME.fullmatch(name):
                 what = "a name of at most 100 characters without colons, commas and line breaks"
-                raise _wrong(place, f"({role}) needs {what}")
+                raise _wrong(number, f"({role}) needs {what}")
             entries.append(Key(name or f"{role}-{digest[:8]}", role, digest))
         return cls(entries)
 
@@ -136,8 +136,8 @@ class Keys:
         return best
 
 
-def _wrong(place: int, what: str) -> SettingsError:
-    return SettingsError(f"API_KEYS: entry {place} {what}", field="API_KEYS")
+def _wrong(number: int, what: str) -> SettingsError:
+    return SettingsError(f"API_KEYS: entry {number} {what}", field="API_KEYS")
 
 
 def digest_of(key: str) -> str:

@@ -118,7 +118,7 @@ def prune_folders(home: Path, kept: int, needed: Collection[str], now: float) ->
     home : Path
         Folder of fetched bundles; each can be fetched again.
     kept : int
-        Most folders to keep, besides those in ``needed`` and those used within the last hour,
+        Folders to keep at most, besides those in ``needed`` and those used within the last hour,
         which a process may be about to load.
     needed : collection of str
         Names to keep regardless of age.

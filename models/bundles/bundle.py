@@ -57,7 +57,7 @@ class Bundle:
     ----------
     sets : model sets in memory; others are read from ``folder`` on demand.
     rules : in order of precedence; without rules, every grouped stream is in the default group.
-    keep : most model sets in memory, of those that can be read again.
+    keep : maximum number of model sets in memory, of those that can be read again.
     """
 
     sets: Mapping[str, ModelSet] = field(default_factory=dict)

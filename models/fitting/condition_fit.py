@@ -34,8 +34,8 @@ _HOLE: Final = 5
 _SPARSE: Final = 1e-3
 _SHARE: Final = 0.01  # least share of the readings in a range or condition
 _LEAST: Final = 20  # least number of readings in a range or condition
-MAX_RANGES: Final = 12  # most ranges of a feature, and most conditions, to find
-_MAX_NAMED: Final = 64  # most distinct values of a named feature that may each be a range
+MAX_RANGES: Final = 12  # ranges of a feature, and conditions, at most
+_MAX_NAMED: Final = 64  # distinct values of a named feature that may each be a range, at most
 _KNOWN: Final = 0.9  # least share of the readings inside the conditions
 _RETURNS: Final = 5  # least number of times that streams enter, and leave, a condition
 _PIECES: Final = 5  # pieces of a stream (or streams) half of which must visit a condition ...
@@ -45,7 +45,7 @@ _EXPLAINED: Final = 0.8  # least share of a feature's variance between condition
 FOLLOW: Final = 0.25  # ... for at least this share of the features
 _CONSTANT: Final = 0.01  # spread of a feature constant in each condition, as a share of the overall
 _PRIOR: Final = 20  # weight of the pooled spread, in readings
-_ROWS: Final = 5_000  # most readings used to compare candidate indicators
+_ROWS: Final = 5_000  # readings used to compare candidate indicators, at most
 _BLOCKS: Final = 10  # blocks of a long stream, every other one held out
 _SHORTEST: Final = 40  # fewest readings in a block
 
@@ -96,7 +96,7 @@ def restate(conditions: Conditions | None, streams: Sequence[Floats]) -> list[Fl
     """Restate streams (n_i, d) for the usual condition."""
     if conditions is None:
         return list(streams)
-    return [conditions.restated(s, conditions.place(s)[0]) for s in streams]
+    return [conditions.restated(s, conditions.nearest(s)[0]) for s in streams]
 
 
 def ranges(values: Floats) -> Floats:
@@ -107,14 +107,14 @@ def ranges(values: Floats) -> Floats:
     if high <= low:
         return np.array([[low, high]])
     width = (high - low) / 100.0
-    place = np.clip((values - low) / width, -200.0, 300.0).astype(np.int64) + 200
-    counts = np.bincount(place, minlength=501)
+    binned = np.clip((values - low) / width, -200.0, 300.0).astype(np.int64) + 200
+    counts = np.bincount(binned, minlength=501)
     full = np.flatnonzero(counts > _SPARSE * len(values))
     if not len(full):
         return np.zeros((0, 2))
     found = []
     for bins in np.split(full, np.flatnonzero(np.diff(full) > _HOLE) + 1):
-        inside = values[(place >= bins[0]) & (place <= bins[-1])]
+        inside = values[(binned >= bins[0]) & (binned <= bins[-1])]
         if len(inside) >= max(_SHARE * len(values), _LEAST):
             found.append((inside.min(), inside.max()))
     return np.array(found).reshape(-1, 2)
@@ -247,7 +247,7 @@ def _again(made: Conditions, streams: Sequence[Floats]) -> Conditions:
     The spread of a condition with few readings is shrunk towards the pooled within-condition one.
     """
     values = np.concatenate(streams)
-    at, off = made.place(values)
+    at, off = made.nearest(values)
     parts = [values[(at == k) & ~off.any(axis=1)] for k in range(len(made.low))]
     counts = np.array([len(part) for part in parts], np.float64)[:, None]
     there = counts[:, 0] > 0
@@ -303,7 +303,7 @@ def _judged(
     left = []
     for known, other in folds:
         fresh = np.concatenate(other)
-        rest = fresh - _again(made, known).center[made.place(fresh)[0]]
+        rest = fresh - _again(made, known).center[made.nearest(fresh)[0]]
         total = np.maximum(winsorised_std(fresh)[others], 1e-300)
         left.append((winsorised_std(rest)[others] / total) ** 2)
     explained = 1.0 - np.mean(left, axis=0)
@@ -366,7 +366,7 @@ def _score(score: Scoring, conditions: Conditions | None, values: Floats) -> Flo
 def _say(found: ConditionFit, streams: Sequence[Floats]) -> None:
     made = found.conditions
     assert made is not None  # noqa: S101
-    at, off = made.place(np.concatenate(streams))
+    at, off = made.nearest(np.concatenate(streams))
     unknown = float(off.any(axis=1).mean())
     shares = np.bincount(at, minlength=len(made.low)) / len(at)
     each = "; ".join(

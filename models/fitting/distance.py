@@ -42,16 +42,16 @@ def fit_rows(streams: list[Floats]) -> tuple[Callable[[int, float], Scoring], Fl
     spread = np.maximum(spread, 1e-3 * pooled.std(axis=0) + 1e-12)
     centre = np.median(pooled, axis=0)
     drift = drift_per_reading(streams)
-    together = step_correlation(streams)
+    steps = step_correlation(streams)
 
     def rows_of(horizon: int, shrinkage: float) -> Scoring:
         scale = np.hypot(spread, drift * horizon)
         scaled = np.concatenate([(s - centre) / scale for s in streams])
-        mix = decorrelation(scaled, spread / scale, together, shrinkage)
+        whitening = decorrelation(scaled, spread / scale, steps, shrinkage)
 
         def rows(values: Floats) -> Floats:
             out: Floats = np.clip((values - centre) / scale, -SCALED_CLIP, SCALED_CLIP)
-            return out if mix is None else out @ mix
+            return out if whitening is None else out @ whitening
 
         return rows
 

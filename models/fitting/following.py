@@ -36,8 +36,8 @@ SURE: Final = 2.0
 MEDIUM: Final = -3.0
 _SHARES: Final = (0.4, 0.6)  # share of a stream that is fitted on, by trial
 _LEAST: Final = 200  # fewest readings of a usable stream
-_KNOWN: Final = 10_000  # most readings to calibrate on, over all streams: those nearest the trial
-_FRESH: Final = 15_000  # most readings per stream to try on; also limits the number of streams
+_KNOWN: Final = 10_000  # readings of all streams to calibrate on, at most: those nearest the trial
+_FRESH: Final = 15_000  # readings per stream to try on, at most; also limits the number of streams
 _LEAD_IN: Final = 2_000  # readings replayed first, so that the tail has adapted
 _FAULTS: Final = Steps(
     (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), (30, 300, 1_000), count=4, streams=3, part=3

@@ -113,8 +113,8 @@ def fit_model_set(
     feature_names : d names
     options : None for the defaults
     progress : called at each step, from any thread
-    threads : most parallel fits (of the folds and of all data); fewer for large data, to save
-        memory. The result does not depend on it.
+    threads : maximum number of parallel fits (of the folds and of all data); fewer for large data,
+        to save memory. The result does not depend on it.
     streams_per_asset : streams of all groups that share an asset's incident budget
 
     Raises
@@ -306,7 +306,7 @@ def _side_by_side(
     Threads rather than processes: the libraries release the interpreter lock while they compute,
     and threads share the data, which may be large.
     """
-    tell = progress or (lambda stage, done, total, figures: None)
+    report = progress or (lambda stage, done, total, figures: None)
     counting = threading.Lock()
     done = 0
 
@@ -315,13 +315,13 @@ def _side_by_side(
         found = held_out(plan.varied, held, lambda parts: plan.fit(parts, None), plan.rows)
         with counting:
             done += 1
-            tell("calibration", done, len(folds), {})
+            report("calibration", done, len(folds), {})
         return found
 
     _import_libraries(plan.options.models)
     size = max(1, sum(s.nbytes for s in plan.varied))
     threads = max(1, min(threads, _MEMORY // (_COPIES * size)))
-    tell("calibration", 0, len(folds), {})
+    report("calibration", 0, len(folds), {})
     with ThreadPoolExecutor(threads, "fit") as pool:
         whole = pool.submit(plan.fit, list(enumerate(plan.varied)), progress)
         waiting = [pool.submit(fold, *one) for one in folds]

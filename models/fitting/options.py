@@ -57,7 +57,7 @@ class FitOptions:
     adaptation : "auto", or the step size of the adaptive tail; 0: no adaptation.
     missing : readings with missing features: "refuse", "impute" (at most ``max_imputed`` features),
         or "auto" (impute at most a tenth of the features, or one if there are five or more).
-    max_imputed : most features imputed per reading with ``missing="impute"``.
+    max_imputed : maximum number of features imputed per reading with ``missing="impute"``.
     limits : feature -> physically possible (min, max); either may be None.
     watch_still : whether movements of features that stood still in training count.
     keep_labelled : whether to fit on readings labelled faulty too.
@@ -109,7 +109,7 @@ class FitOptions:
             raise TrainingError(f"folds: {self.folds} is less than 2")
 
     def imputed(self, width: int) -> int:
-        """Return the most features to impute per reading, of ``width`` features."""
+        """Return how many features to impute per reading at most, of ``width`` features."""
         if self.missing == "auto":
             return max(width // 10, int(width >= 5))
         return self.max_imputed if self.missing == "impute" else 0

@@ -22,7 +22,7 @@ class Grid:
     ----------
     period : in seconds.
     points : their number.
-    first : place of the first, in parts of the period, -0.5 to 0.5: where readings usually lie.
+    first : phase of the first in steps between points, -0.5 to 0.5: where readings usually lie.
     """
 
     period: float
@@ -39,15 +39,15 @@ class Grid:
         period : in seconds.
         points : their number.
         """
-        places = np.concatenate(seconds) * (points / period)
-        angle = np.angle(np.exp(2j * np.pi * places).mean()) / (2.0 * np.pi)
+        phases = np.concatenate(seconds) * (points / period)
+        angle = np.angle(np.exp(2j * np.pi * phases).mean()) / (2.0 * np.pi)
         return cls(period, points, float((angle + 0.5) % 1.0 - 0.5))
 
     def cells(self, at: Floats) -> tuple[Indices, Indices, Indices]:
         """Return the periods (p,), each reading's cell (n,), and readings by period and point."""
         which, number = np.unique((at // self.period).astype(np.int64), return_inverse=True)
-        place = (at % self.period) * (self.points / self.period) - self.first
-        cell = number * self.points + np.round(place).astype(np.int64) % self.points
+        phase = (at % self.period) * (self.points / self.period) - self.first
+        cell = number * self.points + np.round(phase).astype(np.int64) % self.points
         count = np.bincount(cell, minlength=len(which) * self.points)
         return which, cell, count.reshape(-1, self.points)
 
@@ -124,7 +124,7 @@ def _levels(cube: Floats, which: Indices, first: float) -> Floats:
     which : (p,)
         Their numbers, ascending.
     first
-        Place of the first point.
+        Phase of the first point, in steps between points.
     """
     middles = trimmed_mean(cube.transpose(1, 0, 2))
     points = cube.shape[1]

@@ -330,14 +330,14 @@ class FitPlan:
         if self.drift_mode == "normal":
             scale = np.hypot(spread, self.scales.drift * self.horizon)
         rows = (flat - np.median(flat, axis=0)) / scale
-        mix = decorrelation(rows, spread / scale, self.step_correlation, self.shrinkage)
+        whitening = decorrelation(rows, spread / scale, self.step_correlation, self.shrinkage)
         limits = {name: (pair[0], pair[1]) for name, pair in self.options.limits.items()}
         # the share is of all features, constant ones too, as in data preparation; one must remain
         imputed = min(self.options.imputed(len(self.names)), max(len(self.scales.kept) - 1, 0))
         dropped = tuple(self.names[j] for j in self.scales.dropped)
         return Preprocessing(
             tuple(self.names[j] for j in self.scales.kept),
-            np.median(pooled, axis=0), scale, spread, mix, self.drift_mode, self.baseline,
+            np.median(pooled, axis=0), scale, spread, whitening, self.drift_mode, self.baseline,
             self.interval, (*dropped, *self.data.unusable),
             "impute" if imputed else "refuse", imputed, limits, self.standing,
             self.data.garbage.of(self.scales.kept), self.data.nulls,

@@ -40,7 +40,7 @@ USUAL: Final = AdaptationParams()
 #: Adaptation less by the stretch and more by the offset.
 BY_OFFSET: Final = replace(USUAL, pace=4.0 * USUAL.pace, max_stretch=0.5 * USUAL.max_stretch)
 _BUDGET: Final = float(10.0**MEDIUM)
-_ROWS: Final = 1_000  # most rows to fit the SVM on
+_ROWS: Final = 1_000  # rows to fit the SVM on, at most
 
 #: Tries adaptation parameters on one fold.
 _Trial = Callable[[AdaptationParams], Tried]

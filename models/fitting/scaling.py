@@ -19,7 +19,7 @@ _SHORT = 333
 #: Share of the identity in the correlation, unless the data show a better one.
 SHRINKAGE: Final = 0.1
 _OUTLYING = 4.0
-_WIDEST_MIX = 100
+_WIDEST = 100
 _FEW_STEPS = 10
 
 
@@ -150,12 +150,12 @@ def step_correlation(streams: list[Floats]) -> Floats:
     d = streams[0].shape[1]
     pooled = np.concatenate(steps) if steps else np.zeros((0, d))
     power = np.sqrt(np.maximum((pooled**2).sum(axis=0), 1e-300))
-    together: Floats = (pooled / power).T @ (pooled / power)
-    return together * max(0.0, 1.0 - _FEW_STEPS / max(len(pooled), 1))
+    correlation: Floats = (pooled / power).T @ (pooled / power)
+    return correlation * max(0.0, 1.0 - _FEW_STEPS / max(len(pooled), 1))
 
 
 def decorrelation(
-    rows: Floats, ratio: Floats, together: Floats, shrinkage: float = SHRINKAGE
+    rows: Floats, ratio: Floats, drift_correlation: Floats, shrinkage: float = SHRINKAGE
 ) -> Floats | None:
     """Return the symmetric transform (d, d) that decorrelates scaled rows.
 
@@ -169,23 +169,23 @@ def decorrelation(
         Scaled readings.
     ratio : (d,)
         Spread over scale: the part of the scale that is the readings' spread. The rest is drift.
-    together : (d, d)
+    drift_correlation : (d, d)
         Correlation of drift, by :func:`step_correlation`.
     shrinkage
         Share of the identity in the correlation, in [0, 1].
     """
     n, d = rows.shape
-    if d < 2 or d > _WIDEST_MIX or n < 10 * d or shrinkage >= 1.0:
+    if d < 2 or d > _WIDEST or n < 10 * d or shrinkage >= 1.0:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):  # a constant feature correlates with none
         correlation = np.corrcoef(np.clip(rows, -_OUTLYING, _OUTLYING), rowvar=False)
     correlation = np.nan_to_num(correlation) * np.outer(ratio, ratio)
     rest = np.sqrt(np.maximum(1.0 - ratio**2, 0.0))
-    correlation += together * np.outer(rest, rest)
+    correlation += drift_correlation * np.outer(rest, rest)
     np.fill_diagonal(correlation, 1.0)
     values, vectors = np.linalg.eigh((1.0 - shrinkage) * correlation + shrinkage * np.eye(d))
-    mix: Floats = (vectors / np.sqrt(np.maximum(values, shrinkage))) @ vectors.T
-    return mix
+    whitening: Floats = (vectors / np.sqrt(np.maximum(values, shrinkage))) @ vectors.T
+    return whitening
 
 
 def drift_is_fault(streams: Sequence[Array]) -> bool:

@@ -31,7 +31,7 @@ from models.fitting.tolerance import seen_by
 from models.fitting.trials import BEHIND, WITHIN, Fold, Steps
 from models.scoring.seasonality import PERIODS, UTC, Season, Seasonality, local_seconds
 
-_MOST: Final = 336  # most points of a profile: 5 minutes of a day at most, half an hour of a week
+_MOST: Final = 336  # points of a profile, at most: of 5 minutes (day) or half an hour (week)
 _WEEK: Final = 7 * 86_400.0
 _FEWEST: Final = 8  # fewest points: slower readings have no profile
 _PERIODS: Final = 5  # fewest complete periods

@@ -28,7 +28,7 @@ BEHIND: Final = 0.1
 WITHIN: Final = 30
 _BLOCKS: Final = 5
 _LEAST: Final = 40  # fewest readings in a block ...
-_LARGEST: Final = 5_000  # ... and most that are used
+_LARGEST: Final = 5_000  # ... and used, at most
 _A_FEATURE: Final = 10  # fewest readings per feature to fit on
 
 #: (streams to fit on, held-out streams)
@@ -67,7 +67,7 @@ class Steps:
     sizes : in standard deviations.
     lengths : in readings.
     count : steps of each size and length per stream.
-    streams : most streams to inject steps into.
+    streams : maximum number of streams to inject steps into.
     part : a step covers at most 1 / ``part`` of a stream.
     """
 

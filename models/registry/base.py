@@ -84,7 +84,7 @@ class Registry(Protocol):
         Parameters
         ----------
         limit
-            Most runs per page.
+            Maximum number of runs per page.
         page
             ``next_page`` of the previous answer; None for the first page.
         model_name

@@ -42,7 +42,7 @@ def import_version(
     Parameters
     ----------
     kept : int, optional
-        Most bundles to keep in store and cache; older ones are deleted. None: keep all.
+        Bundles to keep in store and cache, at most; older ones are deleted. None: keep all.
     """
     about = next((v for v in registry.versions() if v["version"] == version), None)
     if about is None:

@@ -236,9 +236,9 @@ class MlflowRegistry:
         def download(draft: Path) -> Path:
             # not ``models:/name/version``: MLflow resolves that in the process-wide registry,
             # whatever URIs are passed with it
-            place = self.client.get_model_version_download_uri(self.name, version)
+            uri = self.client.get_model_version_download_uri(self.name, version)
             copy = mlflow.artifacts.download_artifacts(
-                f"{place}/data/bundle", dst_path=str(draft), tracking_uri=self.uri
+                f"{uri}/data/bundle", dst_path=str(draft), tracking_uri=self.uri
             )
             return Path(copy)
 

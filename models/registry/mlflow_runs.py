@@ -25,7 +25,7 @@ def training_runs(
     experiment : str
         Name of the experiment; it need not exist.
     limit : int
-        Most runs in the answer.
+        Maximum number of runs in the answer.
     page : str, optional
         ``next_page`` of the previous answer.
     model_name : str, optional

@@ -51,11 +51,11 @@ class BundleModel:
         frame = model_input.reset_index(drop=True)
         rows: list[dict[str, Any]] = [_NOTHING] * len(frame)
         times = _times(frame)
-        for (asset, sensor), places in _streams(frame).items():
-            places.sort(key=lambda place: times[place])
-            for place, result in zip(places, self._stream(frame, asset, sensor, places, times),
+        for (asset, sensor), indices in _streams(frame).items():
+            indices.sort(key=lambda index: times[index])
+            for index, result in zip(indices, self._stream(frame, asset, sensor, indices, times),
                                      strict=True):  # fmt: skip
-                rows[place] = result
+                rows[index] = result
         return pd.DataFrame(rows, columns=list(OUTPUT), index=model_input.index)
 
     def _stream(
@@ -63,22 +63,22 @@ class BundleModel:
         frame: pd.DataFrame,
         asset: str,
         sensor: str | None,
-        places: list[int],
+        indices: list[int],
         times: list[datetime],
     ) -> Iterator[dict[str, Any]]:
         names = [str(column) for column in frame.columns if column not in KEYS]
         criticality = "medium"
-        if "criticality" in frame.columns and isinstance(frame["criticality"][places[0]], str):
-            criticality = str(frame["criticality"][places[0]])
+        if "criticality" in frame.columns and isinstance(frame["criticality"][indices[0]], str):
+            criticality = str(frame["criticality"][indices[0]])
         try:
             model_set = self.bundle.model_set(self.bundle.group_for(asset, sensor, None))
         except AnomalyError as error:
-            yield from ({**_NOTHING, "error": error.message} for _ in places)
+            yield from ({**_NOTHING, "error": error.message} for _ in indices)
             return
-        values = frame[names].to_numpy(np.float64)[places].tolist()
+        values = frame[names].to_numpy(np.float64)[indices].tolist()
         points = (
-            Reading(times[place], {n: v for n, v in zip(names, row, strict=True) if v == v})
-            for place, row in zip(places, values, strict=True)
+            Reading(times[index], {n: v for n, v in zip(names, row, strict=True) if v == v})
+            for index, row in zip(indices, values, strict=True)
         )
         ids = (asset, sensor, None)
         for part in replay(model_set, ids, points, self.policy, criticality):
@@ -97,12 +97,12 @@ def _streams(frame: pd.DataFrame) -> dict[tuple[str, str | None], list[int]]:
     assets = frame["asset_id"].tolist() if "asset_id" in frame.columns else nothing
     sensors = frame["sensor_id"].tolist() if "sensor_id" in frame.columns else nothing
     out: dict[tuple[str, str | None], list[int]] = {}
-    for place, (asset, sensor) in enumerate(zip(assets, sensors, strict=True)):
+    for index, (asset, sensor) in enumerate(zip(assets, sensors, strict=True)):
         key = (
             asset if isinstance(asset, str) else "unknown",
             sensor if isinstance(sensor, str) and sensor else None,
         )
-        out.setdefault(key, []).append(place)
+        out.setdefault(key, []).append(index)
     return out
 
 

@@ -172,7 +172,7 @@ def raised_by(false_alarms: int, step: float = RAISE, limit: float = MAX_RAISED)
     step
         Decades per false alarm.
     limit
-        Most decades in total.
+        Maximum of the sum, in decades.
     """
     return min(step * false_alarms, limit)
 

@@ -19,7 +19,7 @@ _CLIP: Final = 4.0
 GUILTY: Final = 0.8
 
 
-def expected(z: Floats, mix: Floats | None, trusted: Bools) -> Floats:
+def expected(z: Floats, whitening: Floats | None, trusted: Bools) -> Floats:
     """Return the conditional mean (n, d) of each feature given the other, trusted ones.
 
     Rows are independent of one another.
@@ -27,14 +27,14 @@ def expected(z: Floats, mix: Floats | None, trusted: Bools) -> Floats:
     Parameters
     ----------
     z : (n, d) deviations from the level, in scales; untrusted values are not used.
-    mix : (d, d) symmetric root of the inverse correlation; None: features are taken as
+    whitening : (d, d) symmetric root of the inverse correlation; None: features are taken as
         uncorrelated, so the level itself is expected.
     trusted : (n, d) whether a feature's value may be used to predict the others.
     """
     out = np.zeros(z.shape)
-    if mix is None:
+    if whitening is None:
         return out
-    precision = mix @ mix
+    precision = whitening @ whitening
     known = trusted.sum(axis=1)
     for count in np.unique(known[known > 0]):  # rows with equal counts share array shapes
         rows = np.flatnonzero(known == count)

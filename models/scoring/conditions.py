@@ -55,7 +55,7 @@ class Conditions(Stored):
         """Return the column indices of the indicators."""
         return [self.names.index(name) for name in self.indicators]
 
-    def place(self, values: Floats) -> tuple[Indices, Bools]:
+    def nearest(self, values: Floats) -> tuple[Indices, Bools]:
         """Find the condition of each reading (n, d), or the nearest one.
 
         Returns
@@ -73,7 +73,7 @@ class Conditions(Stored):
     def guess(self, row: Floats) -> int:
         """Find the condition of a reading (d,) with missing features, which are NaN."""
         if not np.isnan(row[self.columns]).all():
-            return int(self.place(row[None])[0][0])
+            return int(self.nearest(row[None])[0][0])
         here = ~np.isnan(row)
         with np.errstate(over="ignore"):
             z = np.abs(row[here] - self.center[:, here]) / self.spread[:, here]

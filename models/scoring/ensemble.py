@@ -95,11 +95,11 @@ def run(
         scored = _calibrated(model_set, some, raw)
         # where a stream's levels changed, the readings after the change are scored again
         at, rest = 0, []
-        for place, stream in waiting:
+        for index, stream in waiting:
             judged = StreamScorer(model_set, stream, scored, policy, explainer).judge(at)
-            results[place] += judged
+            results[index] += judged
             if len(judged) < len(stream.readings):
-                rest.append((place, stream.rest(len(judged))))
+                rest.append((index, stream.rest(len(judged))))
             at += len(stream.rows)
         waiting = rest
     wanted = explainer.wanted()

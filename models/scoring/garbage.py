@@ -57,7 +57,7 @@ RARE: Final = 0.01
 #: Fewest repetitions of a wrong-sign code, and fewest distinct values that make a body.
 _REPEATED: Final = 5
 _DISTINCT: Final = 20
-_NAMED: Final = 5  # most values per column, and row ranges, named in a message
+_NAMED: Final = 5  # values per column, and row ranges, named in a message, at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Preprocessing(Stored):
     interval : median seconds between readings; None if trained without times.
     ignored : features known from training but not among ``names``, since they hardly ever moved.
     missing : "refuse" or "impute".
-    max_imputed : most features imputed per reading.
+    max_imputed : maximum number of features imputed per reading.
     limits : feature -> physically possible (min, max); either may be None.
     standing : rates at which the ``ignored`` features moved; None: their movements do not count.
     garbage : values of ``names`` that no sensor measured; None: all values are measurements.
@@ -177,10 +177,10 @@ class Preprocessing(Stored):
             return [features[name] for name in self.names], absent
         here = np.array([name in features for name in self.names])
         received = np.array([features.get(name, np.nan) for name in self.names], np.float64)
-        values, place = received, np.zeros(1, np.intp)
+        values, condition = received, np.zeros(1, np.intp)
         if self.conditions is not None:
-            place[0] = self.conditions.guess(received)
-            values = self.conditions.restated(received[None], place)[0]
+            condition[0] = self.conditions.guess(received)
+            values = self.conditions.restated(received[None], condition)[0]
         usual = np.zeros(len(values))
         if self.seasonality is not None and seconds is not None:
             usual = self.seasonality.offsets(np.array([seconds]))[0]
@@ -188,7 +188,7 @@ class Preprocessing(Stored):
             z = np.where(here, (values - usual - self.center) / self.scale, 0.0)
         imputed = usual + self.center + self.scale * expected(z[None], self.mix, here[None])[0]
         if self.conditions is not None:
-            imputed = self.conditions.original(imputed[None], place)[0]
+            imputed = self.conditions.original(imputed[None], condition)[0]
         return np.where(here, received, imputed).tolist(), absent
 
     def outside(self, features: Mapping[str, float]) -> list[str]:

@@ -38,7 +38,7 @@ class Season(Stored):
     ----------
     period : length in seconds; the first begins at 1970-01-01 00:00 of the local clock.
     profile : (k, d) deviations of d features at k points that divide the period evenly, own units.
-    first : place of the first point, in k-ths of the period.
+    first : phase of the first point, in k-ths of the period.
     """
 
     KEYS: ClassVar = ("period", "profile", "first")
@@ -50,9 +50,9 @@ class Season(Stored):
     def offsets(self, seconds: Floats) -> Floats:
         """Return the profile (n, d) at local times (n,), by :func:`local_seconds`."""
         count = len(self.profile)
-        place = np.mod(seconds, self.period) * (count / self.period) - self.first
-        before = np.floor(place).astype(np.intp)
-        share = (place - before)[:, None]
+        phase = np.mod(seconds, self.period) * (count / self.period) - self.first
+        before = np.floor(phase).astype(np.intp)
+        share = (phase - before)[:, None]
         earlier, later = self.profile[before % count], self.profile[(before + 1) % count]
         out: Floats = earlier + share * (later - earlier)
         return out

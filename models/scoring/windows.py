@@ -32,7 +32,7 @@ BAD_STATE: Final = "bad_state"
 RESET: Final = "reset"
 
 _FEATURES = attrgetter("features")
-_BRIDGED: Final = 5  # most readings in a row that are bridged because they lack values
+_BRIDGED: Final = 5  # readings in a row that are bridged because they lack values, at most
 
 ADDED: Final = "added"
 RESTARTED: Final = "restarted"
@@ -226,7 +226,7 @@ def prepare(
         track.hold(at, lost)
         pace.keep(point, lost)
     for at, reading in enumerate(usable, len(past)):
-        _place(pre, state, reading, track, at, raw[at], pace)
+        _classify(pre, state, reading, track, at, raw[at], pace)
     return _assemble(pre, work, readings, (raw, received), len(past), track, state)
 
 
@@ -234,10 +234,10 @@ def _restated(
     conditions: Conditions, readings: Sequence[PreparedReading], received: Floats
 ) -> Floats:
     """Restate rows (n, d) for the usual condition; the last of them are those of ``readings``."""
-    at, off = conditions.place(received)
+    at, off = conditions.nearest(received)
     first = len(received) - len(readings)
-    for reading, place in zip(readings, at[first:].tolist(), strict=True):
-        reading.condition = place
+    for reading, condition in zip(readings, at[first:].tolist(), strict=True):
+        reading.condition = condition
     for row, column in np.argwhere(off[first:]).tolist() if off.any() else ():
         readings[row].unfit = [*readings[row].unfit, conditions.indicators[column]]
     return conditions.restated(received, at)
@@ -345,7 +345,7 @@ def _rates(
     return pre.counters.read(now, last, passed), now.keys() & pre.counters.names
 
 
-def _place(
+def _classify(
     pre: Preprocessing, state: StreamState, reading: PreparedReading, track: WindowIndex, at: int,
     row: Floats, pace: Pace,
 ) -> None:  # fmt: skip

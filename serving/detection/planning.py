@@ -70,9 +70,9 @@ def set_times(items: Sequence[Item | InputError], now: datetime | None = None) -
     Two readings of one stream with the same time would count as duplicates.
     """
     now = now or datetime.now(UTC)
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         if isinstance(item, Item) and item.timestamp is None:
-            item.timestamp = now + timedelta(microseconds=place)
+            item.timestamp = now + timedelta(microseconds=index)
 
 
 def group_by_stream(items: Sequence[Item | InputError], known: StoredContext) -> list[Planned]:
@@ -87,24 +87,24 @@ def group_by_stream(items: Sequence[Item | InputError], known: StoredContext) ->
     """
     chains: dict[StreamKey, list[int]] = {}
     planned: list[Planned] = []
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         if not isinstance(item, Item):
             continue
         if item.history is not None:
-            planned.append(_alone(item, place, known))
-        chains.setdefault(stream_key(item.asset_id, item.sensor_id), []).append(place)
-    for key, places in chains.items():
-        if len(places) > 1:
-            places.sort(key=lambda p: items[p].timestamp)  # type: ignore[union-attr, arg-type, return-value]
-        members = [(place, item) for place in places if isinstance(item := items[place], Item)]
+            planned.append(_alone(item, index, known))
+        chains.setdefault(stream_key(item.asset_id, item.sensor_id), []).append(index)
+    for key, indices in chains.items():
+        if len(indices) > 1:
+            indices.sort(key=lambda p: items[p].timestamp)  # type: ignore[union-attr, arg-type, return-value]
+        members = [(index, item) for index in indices if isinstance(item := items[index], Item)]
         if any(item.history is None for _, item in members):
             planned.append(_chain(key, members, known))
     return planned
 
 
-def _alone(item: Item, place: int, known: StoredContext) -> Planned:
+def _alone(item: Item, index: int, known: StoredContext) -> Planned:
     window = [Reading(None, features) for features in item.history or ()]
-    return Planned(_work([item], known, StoredStream(window=window)), [place])
+    return Planned(_work([item], known, StoredStream(window=window)), [index])
 
 
 def _chain(key: StreamKey, members: list[tuple[int, Item]], known: StoredContext) -> Planned:
@@ -112,7 +112,7 @@ def _chain(key: StreamKey, members: list[tuple[int, Item]], known: StoredContext
     stored = known.stored.get(key, NOTHING_STORED)
     work = _work([item for _, item in members], known, stored)
     work.renew = True  # an unreadable stored state is not the caller's fault
-    return Planned(work, [place if item.history is None else None for place, item in members])
+    return Planned(work, [index if item.history is None else None for index, item in members])
 
 
 def _work(items: Sequence[Item], known: StoredContext, before: StoredStream) -> StreamWork:
@@ -155,9 +155,9 @@ def reassemble(
         {"error": item.entry()} if isinstance(item, InputError) else {} for item in items
     ]
     for part, outcome in zip(planned, outcomes, strict=True):
-        for place, result in zip(part.items, outcome.results, strict=True):
-            if place is not None:
-                answers[place] = result
+        for index, result in zip(part.items, outcome.results, strict=True):
+            if index is not None:
+                answers[index] = result
     for item, answer in zip(items, answers, strict=True):
         if isinstance(item, Item) and item.metadata and "metadata" in answer:
             merge_metadata(answer["metadata"], item.metadata)

@@ -107,20 +107,20 @@ class DetectorRunner:
         """Answer each call with ``{"y": array}`` or ``{"error": ...}``; never raises."""
         answers: list[dict[str, Any]] = [{} for _ in calls]
         alike: dict[tuple[Any, ...], dict[int, Array]] = {}
-        for place, call in enumerate(calls):
+        for index, call in enumerate(calls):
             try:
                 x = unpack(call["x"])
                 kind = (call["bundle"], call["group"], call["method"], x.shape[1:], x.dtype.str)
             except (KeyError, TypeError, ValueError, IndexError) as error:
-                answers[place] = {"error": {"code": "bad_call", "message": repr(error)}}
+                answers[index] = {"error": {"code": "bad_call", "message": repr(error)}}
             else:
-                alike.setdefault(kind, {})[place] = x
+                alike.setdefault(kind, {})[index] = x
         for (name, group, method, *_), parts in alike.items():
             found = self._stacked(name, group, method, list(parts.values()))
-            for place, answer in zip(parts, found, strict=True):
+            for index, answer in zip(parts, found, strict=True):
                 if "y" in answer:
-                    answer["y"] = pack(answer["y"], bool(calls[place].get("text")))
-                answers[place] = answer
+                    answer["y"] = pack(answer["y"], bool(calls[index].get("text")))
+                answers[index] = answer
         return answers
 
     def _stacked(

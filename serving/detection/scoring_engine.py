@@ -135,24 +135,24 @@ class ScoringEngine:
         """Score several requests at once; one that fails does not fail the others."""
         answers: list[list[StreamOutcome] | BaseException] = [[] for _ in jobs]
         by_bundle: dict[tuple[int, str | None], list[int]] = {}
-        for place, job in enumerate(jobs):
-            by_bundle.setdefault((id(job.bundle), job.group), []).append(place)
-        for places in by_bundle.values():
-            bundle, group = jobs[places[0]].bundle, jobs[places[0]].group
-            works = [work for place in places for work in jobs[place].works]
+        for index, job in enumerate(jobs):
+            by_bundle.setdefault((id(job.bundle), job.group), []).append(index)
+        for indices in by_bundle.values():
+            bundle, group = jobs[indices[0]].bundle, jobs[indices[0]].group
+            works = [work for index in indices for work in jobs[index].works]
             try:
                 outcomes = iter(self._score(bundle, works, group))
             except Exception as error:
-                if len(places) > 1:
-                    for place in places:
-                        answers[place] = self.score_jobs([jobs[place]])[0]
+                if len(indices) > 1:
+                    for index in indices:
+                        answers[index] = self.score_jobs([jobs[index]])[0]
                     continue
                 if not isinstance(error, AnomalyError):
                     log.exception("scoring failed")
-                answers[places[0]] = error
+                answers[indices[0]] = error
                 continue
-            for place in places:
-                answers[place] = [next(outcomes) for _ in jobs[place].works]
+            for index in indices:
+                answers[index] = [next(outcomes) for _ in jobs[index].works]
         return answers
 
     def _score(
@@ -160,17 +160,17 @@ class ScoringEngine:
     ) -> list[StreamOutcome]:
         outcomes: list[StreamOutcome | None] = [None] * len(works)
         by_group: dict[str, list[int]] = {}
-        for place, work in enumerate(works):
+        for index, work in enumerate(works):
             try:
                 group = only or bundle.group_for(work.asset_id, work.sensor_id, work.feature)
             except UnknownGroup as error:
-                outcomes[place] = refused(work, error)
+                outcomes[index] = refused(work, error)
             else:
-                by_group.setdefault(group, []).append(place)
-        for group, places in by_group.items():
-            scored = self._drive(bundle, group, [works[place] for place in places])
-            for place, outcome in zip(places, scored, strict=True):
-                outcomes[place] = outcome
+                by_group.setdefault(group, []).append(index)
+        for group, indices in by_group.items():
+            scored = self._drive(bundle, group, [works[index] for index in indices])
+            for index, outcome in zip(indices, scored, strict=True):
+                outcomes[index] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _drive(self, bundle: Bundle, group: str, works: list[StreamWork]) -> list[StreamOutcome]:

@@ -94,15 +94,15 @@ def parse_batch(body: bytes, settings: Settings) -> list[Item | InputError]:
         raise InputError("the body must be a JSON list of items", code="not_a_list")
     check_count(len(items), "items", settings)
     latest = latest_time(settings)
-    return [_one(entry, place, settings, latest) for place, entry in enumerate(items)]
+    return [_one(entry, index, settings, latest) for index, entry in enumerate(items)]
 
 
-def _one(entry: Any, place: int, settings: Settings, latest: datetime) -> Item | InputError:
+def _one(entry: Any, index: int, settings: Settings, latest: datetime) -> Item | InputError:
     try:
         item = entry if type(entry) is Item else convert(Item, entry, shape="not_an_object")
         _check(item, settings, latest)
     except InputError as error:
-        error.field = f"[{place}].{error.field}" if error.field else f"[{place}]"
+        error.field = f"[{index}].{error.field}" if error.field else f"[{index}]"
         return error
     return item
 
@@ -151,5 +151,5 @@ def _check_history(history: list[dict[str, float]], settings: Settings) -> None:
         )
     names = list(map(tuple, history))
     alike = bool(names) and names.count(names[0]) == len(names)  # the usual case
-    for place, features in enumerate(history[:1] if alike else history):
-        check_numbers(features, f"history[{place}]", settings.max_features)
+    for index, features in enumerate(history[:1] if alike else history):
+        check_numbers(features, f"history[{index}]", settings.max_features)

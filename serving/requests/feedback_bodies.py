@@ -108,9 +108,9 @@ def fault_code_rows(body: FaultCodes) -> list[dict[str, str]]:
         A code occurs twice.
     """
     rows: dict[str, dict[str, str]] = {}
-    for place, one in enumerate(body.fault_codes):
+    for index, one in enumerate(body.fault_codes):
         if one.code in rows:
-            where = f"fault_codes[{place}].code"
+            where = f"fault_codes[{index}].code"
             raise InputError(f"{where}: {one.code!r} is there twice", field=where)
         rows[one.code] = given(one)
     return list(rows.values())

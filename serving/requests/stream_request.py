@@ -121,8 +121,8 @@ def parse_streams(body: bytes, settings: Settings) -> tuple[list[Stream], bool]:
     # orjson turns a state's integers beyond 64 bits into floats, and decodes rows faster
     content = convert(Streams, read_json(body), nul=True)
     streams = [
-        _stream(one, f"streams[{place}]", settings, content)
-        for place, one in enumerate(content.streams)
+        _stream(one, f"streams[{index}]", settings, content)
+        for index, one in enumerate(content.streams)
     ]
     planned = tuple(w for w in windows(content.maintenance_windows or ()) if w.alarms)
     conditions = off_conditions(content.off_conditions or ())
@@ -175,11 +175,11 @@ def _readings(
     if len(rows) > limit:
         raise TooLarge(f"{where}: {len(rows)} readings, at most {limit} are allowed", field=where)
     found: list[Reading | InputError] = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         try:
             found.append(_reading(row, names, settings))
         except InputError as error:
-            found.append(placed(error, f"{where}[{place}]"))
+            found.append(placed(error, f"{where}[{index}]"))
     return found
 
 

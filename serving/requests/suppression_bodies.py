@@ -139,11 +139,11 @@ def off_condition_rows(bodies: Iterable[Condition]) -> list[dict[str, Any]]:
 
 def _each(name: str, bodies: Iterable[S], make: Callable[[S], T]) -> tuple[T, ...]:
     found = []
-    for place, body in enumerate(bodies):
+    for index, body in enumerate(bodies):
         try:
             found.append(make(body))
         except InputError as error:
-            raise placed(error, f"{name}[{place}]") from None
+            raise placed(error, f"{name}[{index}]") from None
     return tuple(found)
 
 

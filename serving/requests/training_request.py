@@ -86,9 +86,9 @@ def parse_training(content: bytes) -> Training:
 
 def _matrix(data: list[list[float | None]]) -> np.ndarray[Any, Any]:
     width = len(data[0])
-    for place, row in enumerate(data):
+    for index, row in enumerate(data):
         if len(row) != width:
-            raise InputError(f"data[{place}]: must have {width} numbers", field=f"data[{place}]")
+            raise InputError(f"data[{index}]: must have {width} numbers", field=f"data[{index}]")
     return np.array(data, dtype=np.float64)  # null becomes NaN: not measured
 
 

@@ -40,7 +40,7 @@ class Prepared:
     streams : both parts of each stream.
     cut : number of first readings of each stream to fit on; the rest is held out.
     notes : what was left out or imputed.
-    imputed : most features to impute per reading.
+    imputed : maximum number of features to impute per reading.
     """
 
     feature_names: list[str]
@@ -145,7 +145,7 @@ def impute_first(
     ----------
     streams : each in time order.
     cut : number of first readings of each stream to impute.
-    max_gap : most missing features per reading.
+    max_gap : maximum number of missing features per reading.
     what : names the data in the note.
     """
     parts = [s.take(slice(k)) for s, k in zip(streams, cut, strict=True)]

@@ -39,7 +39,7 @@ from training.fitting.stream_scores import HeldOut
 #: Columns of the statistics of features.
 FEATURE_STATISTICS = ("group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max")
 
-_MAX_NAMED = 5  # most groups named in a note
+_MAX_NAMED = 5  # groups named in a note, at most
 
 _queue: Any = None  # in a worker process: receives its progress
 

@@ -56,7 +56,7 @@ HALF: Final = 0.5
 #: Most features with all trials; to save time, the others only have WATCH.
 MAX_FEATURES: Final = 64
 _CANDIDATES = 3 * INJECTIONS  # points recorded, of which the calmest are used
-_MAX_STARTS = 10_000  # most possible starts per stream
+_MAX_STARTS = 10_000  # possible starts per stream, at most
 _STAGES = (0, 4, 12, SEEN)  # after each stage, faults detected at all budgets are dropped
 _BATCH = 200  # faults scored in one call: windows of 200 x SEEN readings take a few ten MB
 

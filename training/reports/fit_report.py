@@ -96,7 +96,7 @@ def verdict(alarms: Mapping[str, float], budget: float) -> str:
 
 _MIN_EXPECTED = 10  # fewest expected alarms for their number to be informative
 _MAX_VERDICTS = 6
-_MAX_FEATURES = 40  # most rows in the table of injected faults
+_MAX_FEATURES = 40  # rows in the table of injected faults
 _MAX_NAMED = 20
 
 

@@ -21,7 +21,7 @@ _MAX_STREAMS = 30
 _MAX_FINDINGS = 60
 _MAX_NAMES = 5
 _MAX_PICTURES = 20
-_MAX_DRAWN = 12  # most features in a picture
+_MAX_DRAWN = 12  # features in a picture
 _COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
 
 

@@ -263,7 +263,7 @@ def test_stored_and_read_back_and_older_bundles(model_set: ModelSet):
     values = plant(50, 4)
     for one in (pre.conditions, again.conditions):
         assert one is not None
-        at, off = one.place(values)
+        at, off = one.nearest(values)
         assert not off.any()
         np.testing.assert_allclose(one.original(one.restated(values, at), at), values, rtol=1e-12)
     np.testing.assert_array_equal(
