@@ -33,7 +33,7 @@ def implausible(times: Times) -> Flags:
 
 
 def main_range(times: Times) -> Range:
-    """Return the first and last time of the largest cluster, of plausible ones if two are."""
+    """Return first and last of the largest cluster of times (n,); a plausible one wins a tie."""
     if times.max() - times.min() <= _GAP:
         return times.min(), times.max()
     known = np.sort(times)

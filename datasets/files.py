@@ -24,7 +24,7 @@ from datasets.survey import survey
 from datasets.text import DAMAGED, undone
 from datasets.text_source import TextSource
 from datasets.time_columns import dates_shared
-from datasets.time_of_day import joined, many_share, settled
+from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey
 from datasets.unreadable import Unreadable
@@ -208,7 +208,7 @@ def _settle_times(source: _Source, roles: Roles) -> None:
         day, time = (f"c{index}" for index in roles.times)
         pairs = ((batch.column(day), batch.column(time)) for batch in batches)
         name = source.columns.names[roles.times[1]]
-        roles.time_kinds = [settled(name, roles.time_kinds, pairs)]
+        roles.time_kinds = [chosen_kind(name, roles.time_kinds, pairs)]
     elif roles.dates_only:
         at = [roles.used().index(p) for p in (*roles.keys(), *roles.times)]
         rows = (

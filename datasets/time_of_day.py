@@ -181,7 +181,7 @@ def _runs_on(days: Sequence[Any], values: Floats) -> bool:
     return bool(shared <= len(values) / _SHARED and wrong <= len(values) / 50)
 
 
-def settled(name: str, kinds: Sequence[str], pairs: Iterable[tuple[Any, Any]]) -> str:
+def chosen_kind(name: str, kinds: Sequence[str], pairs: Iterable[tuple[Any, Any]]) -> str:
     """Choose what the numbers of a column mean, by all of its rows.
 
     Parameters

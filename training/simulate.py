@@ -76,7 +76,7 @@ class Plant:
         return list(FEATURES)
 
     def times(self) -> list[Times]:
-        """Return the timestamps once per asset, in the form that ``fit_model_set`` expects."""
+        """Return the timestamps (n,) once per asset, in the form that ``fit_model_set`` expects."""
         return [self.timestamps for _ in self.asset_ids]
 
     def cut(self, start: int, end: int | None = None) -> Plant:

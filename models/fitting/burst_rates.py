@@ -23,7 +23,7 @@ import numpy as np
 
 from errors import TrainingError
 from models.arrays import Floats
-from models.fitting.calibrate import adapted, gone_through
+from models.fitting.calibrate import adapted, replayed
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.bursts import (
     APART,
@@ -95,7 +95,7 @@ def _by_delay(
 ) -> list[BurstRates]:
     """Return the rates of one sample for each of DELAYS."""
     tail, follows = _tail(sample.cal, how)
-    series, times = gone_through(sample.cal, sample.fast, follows)
+    series, times = replayed(sample.cal, sample.fast, follows)
     rarities = [-tail.log10_ps(values) for values in series]
     total = sum(map(len, rarities))
     by_p = [_by_p(total / times, interval_s, streams)] * len(DELAYS)

@@ -173,7 +173,7 @@ def with_adaptation(cal: Calibration, fast: list[Floats], how: AdaptationParams)
     Parameters
     ----------
     cal, fast
-        Result of :func:`fit_fixed`.
+        Result of :func:`fit_fixed`: the calibration, and fast magnitudes, (n_i,) per stream.
     how
         Parameters of the adaptive tail.
     """
@@ -187,11 +187,11 @@ def _adaptive_tail(cal: Calibration, fast: list[Floats], how: AdaptationParams) 
     reach its full fluctuation, more than a small training set has. Each stream is therefore
     replayed repeatedly, and counts only after _BURN_IN readings.
     """
-    series, times = gone_through(cal, fast, how)
+    series, times = replayed(cal, fast, how)
     return fit_tail(series, apart=_APART, repeats=times)
 
 
-def gone_through(
+def replayed(
     cal: Calibration, fast: list[Floats], how: AdaptationParams | None
 ) -> tuple[list[Floats], int]:
     """Return the adapted magnitudes of repeatedly replayed streams, and the number of repeats.
@@ -222,10 +222,10 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
     median = start
     for _ in range(2):  # the second time from the median, so that no start-up remains
         slow = [ewma(np.minimum(f, CLIP), median) for f in fast]
-        median = float(np.median(np.concatenate([settled(s) for s in slow])))
+        median = float(np.median(np.concatenate([after_start_up(s) for s in slow])))
     middle = float(np.median(np.concatenate(swift)))
     # quantiles of fitted tails: an empirical one of a few hundred correlated readings is too noisy
-    reach = fit_tail([settled(s) for s in slow]).quantile(_ANCHOR) - median
+    reach = fit_tail([after_start_up(s) for s in slow]).quantile(_ANCHOR) - median
     wanted = fit_tail(swift).quantile(_ANCHOR) - middle
     gain = min(max(wanted / max(reach, 1e-9), 1.0), _MAX_GAIN)
     return median, middle - gain * median, gain, slow
@@ -275,8 +275,8 @@ def _swift_average(fast: Floats, swiftness: float) -> Floats:
     return ewma(fast, float(np.median(fast)), swiftness)
 
 
-def settled(values: Floats) -> Floats:
-    """Drop the readings of the filter's start-up, if enough remain."""
+def after_start_up(values: Floats) -> Floats:
+    """Drop the values (n,) of the filter's start-up, if enough remain."""
     skip = int(2 * HALF_LIFE)
     return values[skip:] if len(values) > 2 * skip else values
 

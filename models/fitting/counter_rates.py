@@ -55,7 +55,7 @@ class Rated:
 
 
 def counts_up(x: Floats) -> bool:
-    """Return whether readings are a counter's: they only rise, apart from rare resets.
+    """Return whether readings (n,) are a counter's: they only rise, apart from rare resets.
 
     They must rise at least 20 times and ten times as often as they fall: that is not chance.
     """

@@ -152,7 +152,10 @@ class OutOfFold:
 
 
 def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOfFold:
-    """Join the folds: take each reading's magnitude from the fold that held it out."""
+    """Join the folds: take each reading's magnitude from the fold that held it out.
+
+    ``streams`` is a list of (n_i, d), of which only the lengths matter.
+    """
     raw: list[dict[str, Floats]] = [{} for _ in streams]
     warm: list[dict[str, Floats]] = [{} for _ in streams]
     for part, magnitudes, first in (one for fold in found for one in fold.parts):

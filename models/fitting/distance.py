@@ -71,7 +71,7 @@ def fit_distance(streams: list[Floats], horizon: int, shrinkage: float) -> tuple
 
 
 def distance(rows: Scoring) -> Scoring:
-    """Return a function from readings to the log mean square (n,) of their rows."""
+    """Return a function from readings (n, d) to the log mean square (n,) of their rows."""
 
     def score(values: Floats) -> Floats:
         out: Floats = np.log1p((rows(values) ** 2).mean(axis=1))

@@ -147,7 +147,7 @@ def _some(every: Indices) -> Bools:
 
 
 def trimmed_mean(values: Floats) -> Floats:
-    """Return the mean of the middle half over the first axis, of the values that are not NaN.
+    """Return the mean of the middle half over the first axis, (n, ...), without NaN.
 
     It withstands as many faults as a quarter, and varies less than the median.
     """

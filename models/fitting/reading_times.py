@@ -20,7 +20,7 @@ def epoch_seconds(times: Times) -> Floats:
 
 
 def median_interval(timestamps: Sequence[Times] | None) -> float | None:
-    """Return the median seconds between neighbouring readings; None without times."""
+    """Return the median seconds between neighbouring readings (n_i,); None without times."""
     if not timestamps:
         return None
     steps = _intervals(timestamps)
@@ -29,7 +29,7 @@ def median_interval(timestamps: Sequence[Times] | None) -> float | None:
 
 
 def regular_interval(timestamps: Sequence[Times] | None) -> float | None:
-    """Return the median interval if nearly all others are like it; None without times."""
+    """Return the median seconds between readings if nearly all intervals are like it, else None."""
     usual = median_interval(timestamps)
     if timestamps is None or usual is None:
         return None

@@ -40,7 +40,7 @@ Smoothing = Callable[[Floats], Floats]
 
 
 def later_blocks(streams: Sequence[Floats]) -> list[Fold]:
-    """Cut long streams into blocks: (earlier, next block) for each block but the first.
+    """Cut long streams (n_i, d) into blocks: (earlier, next block) for each block but the first.
 
     Blocks with too few readings before them to decorrelate the features are left out: what is
     fitted there differs from what will serve, and alarms on later readings whatever their levels.
@@ -150,7 +150,7 @@ def try_smoothings(
 
 
 def seen(calm: Sequence[Floats], line: Floats | float, after: Sequence[Changed]) -> list[Bools]:
-    """Return, for each fault, which of its readings alarm because of the fault.
+    """Return, for each fault, which of its readings (..., length) alarm because of the fault.
 
     Parameters
     ----------

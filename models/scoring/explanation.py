@@ -51,11 +51,11 @@ class Explainer:
             self._asked.setdefault(name, []).append((at, weight, x))
 
     def wanted(self) -> list[tuple[str, Array]]:
-        """Return the (detector, input) pairs of the ``explain`` calls to make."""
+        """Return the ``explain`` calls to make: detector and input, (n, d) or (n, w, d)."""
         return [(name, np.stack([x for _, _, x in asked])) for name, asked in self._asked.items()]
 
     def fill(self, answers: Sequence[Array]) -> None:
-        """Put the explanations into the results; ``answers`` in the order of :meth:`wanted`."""
+        """Put the explanations (n, d) into the results, in the order of :meth:`wanted`."""
         if not self._targets:
             return
         shares = np.zeros((len(self._targets), len(self._pre.names)))

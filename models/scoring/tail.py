@@ -119,7 +119,7 @@ class Tail(Stored):
         return low + (self.y[at] - low) * (magnitude - left) / (right - left)
 
     def log10_ps(self, magnitudes: Array) -> Floats:
-        """Return :meth:`log10_p` of an array."""
+        """Return :meth:`log10_p` of an array of any shape."""
         excess = np.maximum(magnitudes - self.x[-1], 0.0) / self.beta
         if abs(self.xi) > 1e-9:
             inside = 1.0 + self.xi * excess
@@ -132,7 +132,7 @@ class Tail(Stored):
         return out
 
     def decades(self, magnitudes: Array) -> Floats:
-        """Return magnitudes in decades of rarity: ``-log10 p`` with an exponential tail.
+        """Return magnitudes (any shape) in decades: ``-log10 p`` with an exponential tail.
 
         Beyond the data, decades are linear in the magnitude. Larger magnitudes thus always give
         more decades, and ratios to an event's peak are meaningful. They are not a calibrated

@@ -83,7 +83,7 @@ def of_sensor(x: Floats, garbage: Bools, rows: Rows) -> list[Finding]:
 
 
 def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
-    """Return a stream's usual interval in seconds, and findings on its times."""
+    """Return a stream's usual interval in seconds, and findings on its times (n,)."""
     n = len(times)
     found = []
     if n < _MIN_READINGS:

@@ -217,7 +217,7 @@ def _around(times: Times, start: int, last: int, first: int | None) -> dict[str,
 
 
 def runs(flags: Bools) -> list[tuple[int, int]]:
-    """Return begin and end (exclusive) of each run of True."""
+    """Return begin and end (exclusive) of each run of True in flags (n,)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
