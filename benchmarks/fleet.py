@@ -342,13 +342,13 @@ def main() -> int:
         ways = {"arrays in, results dropped": from_arrays, "Parquet to rows": from_parquet}
         plain = [
             [
-                say(console, alone(f"{n} x one process, {name}", way, folder, total, n))
+                printed(console, alone(f"{n} x one process, {name}", way, folder, total, n))
                 for n in (1, 2)
             ]
             for name, way in ways.items()
         ]
         spark = [
-            say(console, one) for one in spark_rates(folder / "data", folder / "bundle", total)
+            printed(console, one) for one in spark_rates(folder / "data", folder / "bundle", total)
         ]
         for one, *beside in zip(spark, *plain, strict=True):
             one.beside = beside
@@ -367,7 +367,7 @@ def main() -> int:
     return 0
 
 
-def say(console: Console, rate: Rate) -> Rate:
+def printed(console: Console, rate: Rate) -> Rate:
     console.print(f"{rate.name}: {rate.per_core:,.0f} readings per core-second")
     return rate
 

@@ -172,7 +172,7 @@ def from_file(
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
     empty, names = 0, LookAlikes()
     noted = partial(print, "note:", flush=True)
-    for reading in islice(readings(path, form=form, say=noted), limit):
+    for reading in islice(readings(path, form=form, report=noted), limit):
         for sentence in names.meet(reading.asset_id, reading.sensor_id):
             log.warning("%s: %s", path.name, sentence)
         if reading.features:

@@ -83,7 +83,7 @@ def readings(
     feature_names: str | Sequence[str] | None = None,
     form: FileFormat | None = None,
     *,
-    say: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Iterator[Reading]:
     """Stream a file's rows in file order; memory does not grow with the file.
 
@@ -95,7 +95,7 @@ def readings(
         Columns to use, as a list or as typed (``a,b``); None: all that can be features.
     form
         Format options.
-    say
+    report
         Called at the end with each note on what was recognised, replaced or left out.
 
     Raises
@@ -128,9 +128,9 @@ def readings(
             }
             asset, sensor = chunk.keys[chunk.key[row]]
             yield Reading(asset, sensor, times[row], features, labels[row])
-    if say is not None:
+    if report is not None:
         for note in [*file.notes, *notes]:
-            say(note)
+            report(note)
 
 
 def without_repetitions(stream: Stream) -> Stream:

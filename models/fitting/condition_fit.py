@@ -145,7 +145,7 @@ def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]
             found.notes.append("condition: all readings belong to one operating condition")
         return found
     found.conditions = _fit(streams, names, list(chosen), np.array(boxes)[keep])
-    _say(found, streams)
+    _report(found, streams)
     return found
 
 
@@ -321,7 +321,7 @@ def _judged(
         "follow": float(np.mean(explained >= _EXPLAINED)), "steps_seen": power,
         "steps_seen_without": without, "later_alarms_per_budget": surplus,
     })  # fmt: skip
-    _say(found, streams)
+    _report(found, streams)
     found.notes.append(
         f"the operating conditions were found in the data (--condition none: do not look for any):"
         f" {found.figures['follow']:.0%} of the features change with them, and in trials"
@@ -363,7 +363,7 @@ def _score(score: Scoring, conditions: Conditions | None, values: Floats) -> Flo
     return score(restate(conditions, [values])[0])
 
 
-def _say(found: ConditionFit, streams: Sequence[Floats]) -> None:
+def _report(found: ConditionFit, streams: Sequence[Floats]) -> None:
     made = found.conditions
     assert made is not None  # noqa: S101
     at, off = made.nearest(np.concatenate(streams))

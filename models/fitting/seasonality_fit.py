@@ -138,7 +138,7 @@ def find_seasonality(
         left = [values - _by_fold(folds, at) for values, at in zip(left, seconds, strict=True)]
         seasons.append(season)
         found.folds.append(folds)
-        _say(found, (season, name, zone), names, gain, seen)
+        _report(found, (season, name, zone), names, gain, seen)
     if seasons:
         found.seasonality = Seasonality(tuple(seasons), zone)
     elif asked != "auto":
@@ -293,7 +293,7 @@ def _steps_seen(
     return out[0], out[1]
 
 
-def _say(
+def _report(
     found: SeasonalFit, what: tuple[Season, str, str], names: Sequence[str], gain: Floats,
     seen: tuple[Bools, Bools],
 ) -> None:  # fmt: skip

@@ -72,9 +72,9 @@ def test_a_column_that_does_not_decide_is_read_as_the_others_or_not_at_all(
     shown = ["?" if i in found.problems else found.sign(i) for i in range(len(columns))]
     assert "".join(shown) == signs
     for given in ",.":  # the caller decides for what is unclear, and for nothing else
-        told = Decimals(columns, delimiter, given)
-        assert not told.problems
-        assert all(told.sign(i) == given for i, sign in enumerate(signs) if sign == "?")
+        settled = Decimals(columns, delimiter, given)
+        assert not settled.problems
+        assert all(settled.sign(i) == given for i, sign in enumerate(signs) if sign == "?")
 
 
 def test_further_cells_are_taken_into_account() -> None:

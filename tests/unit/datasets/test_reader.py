@@ -65,7 +65,7 @@ def test_the_whole_file_and_row_after_row_agree(write: Write) -> None:
         "A,2026-01-01T00:00,1,ok\nA,2026-01-01T00:01,,fault\nA,2026-01-01T00:02,3,\n"
     )
     notes: list[str] = []
-    rows = list(readings(path, say=notes.append))
+    rows = list(readings(path, report=notes.append))
     data = load(path)
     (stream,) = data.streams
     assert data.notes == notes

@@ -169,7 +169,7 @@ def test_labels_row_by_row(tmp_path: Path) -> None:
         "asset_id,timestamp,f,label\nA,2026-01-01,1,0\nA,2026-01-02,1,3\nA,2026-01-03,1,\n"
     )
     notes: list[str] = []
-    rows = list(datasets.readings(path, say=notes.append))
+    rows = list(datasets.readings(path, report=notes.append))
     assert [row.label for row in rows] == [0, 1, None]
     assert any("graded labels" in note for note in notes)
 
