@@ -88,13 +88,8 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     before = ends[top - 1] if top else 0
     if before + comments and form.header:
         notes.append(f"{before + comments} lines before the line of names are left out")
-    if form.header and _counts_columns(table[top]):
-        counts = f"line that counts the columns ({', '.join(table[top])[:20]})"
-        if _names_below(table[top + 1 :]):
-            notes.append(f"the {counts} is left out")
-            top += 1
-        elif not table[top][0] or len(table[top]) >= _SURELY_COUNTED:
-            notes.append(f"the {counts} is taken as the line of names")
+    if form.header:
+        top = _below_counts(table, top, notes)
     names, rows, ends = table[top], table[top + 1 :], ends[top:]
     skip = first + ends[0]
     trim = delimiter != BLANKS and len(names) > 1 and all(n[:1] == " " for n in names[1:])
@@ -111,15 +106,26 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
         names.append("")  # every row ends with a separator, but the line of names does not
     if form.header and (below := _lines_below_names(rows)):
         shown = " / ".join(", ".join(row) for row in rows[:below])[:80]
-        which = (
-            "the line of units" if below == 1 else f"{below} lines below the names (units, types)"
-        )
-        notes.append(f"{which} {'is' if below == 1 else 'are'} left out: {shown}")
+        which = f"{below} lines below the names (units, types) are"
+        notes.append(f"{'the line of units is' if below == 1 else which} left out: {shown}")
         rows, skip = rows[below:], first + ends[below]
     whole = [row for row in rows if len(row) == len(names)] or [[""] * len(names)]
     cells = [bare(column) for column in zip(*whole, strict=True)]
     decimals = Decimals(cells, delimiter, form.decimal)
     return Layout(names, rows, skip, delimiter, decimals, encoding, trim, notes)
+
+
+def _below_counts(table: list[list[str]], top: int, notes: list[str]) -> int:
+    """Return the index of the names: ``top``, or the next if that line counts the columns."""
+    if not _counts_columns(table[top]):
+        return top
+    counts = f"line that counts the columns ({', '.join(table[top])[:20]})"
+    if _names_below(table[top + 1 :]):
+        notes.append(f"the {counts} is left out")
+        return top + 1
+    if not table[top][0] or len(table[top]) >= _SURELY_COUNTED:
+        notes.append(f"the {counts} is taken as the line of names")
+    return top
 
 
 def _lines(path: Path, form: FileFormat) -> tuple[list[str], str]:

@@ -54,17 +54,17 @@ class Following:
 
     Parameters
     ----------
-    little : whether narrow limits are enough.
+    narrow_enough : whether narrow limits are enough.
     power : detected share of the injected faults' readings, with wide and with narrow limits.
     surplus : alarm rate on fault-free readings in budgets, with wide and with narrow limits.
     """
 
-    little: bool
+    narrow_enough: bool
     power: tuple[float, float]
     surplus: tuple[float, float]
 
 
-def a_little(rate: float) -> AdaptationParams:
+def narrow_limits(rate: float) -> AdaptationParams:
     """Return the narrow limits: an offset of at most one decade, at a third of the pace."""
     return AdaptationParams(0.3 * rate, min_stretch=1.0, max_stretch=1.0, max_offset=1.0)
 
@@ -85,7 +85,7 @@ def judge_following(
     if not folds:
         return None
     rate = AdaptationParams().rate
-    both = (AdaptationParams(rate), a_little(rate))
+    both = (AdaptationParams(rate), narrow_limits(rate))
     trials = []
     for k, fold in enumerate(folds):
         trial = far_trial(fold, fit_distance(fold[0], horizon, shrinkage), slow, [seed, 5, k])
@@ -109,8 +109,8 @@ def judge_following(
 
 def _more(alarms: Floats) -> bool:
     """Return whether narrow limits alarm significantly more; ``alarms`` is (wide, narrow)."""
-    far, little = alarms
-    return bool(little - far > SURE * math.sqrt(little + far))
+    wide, narrow = alarms
+    return bool(narrow - wide > SURE * math.sqrt(narrow + wide))
 
 
 def far_folds(streams: Sequence[Floats]) -> list[Fold]:

@@ -14,7 +14,7 @@ from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector
 from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
-from models.fitting.following import Following, a_little, judge_following
+from models.fitting.following import Following, judge_following, narrow_limits
 from models.fitting.forecasting import Forecast, choose_forecast
 from models.fitting.options import FitOptions
 from models.fitting.quickness import Basis, Way, choose_pace
@@ -40,7 +40,7 @@ from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import WIDEST_BASELINE
 
-_MANY_ROWS = 3_000
+_MANY_ROWS: Final = 3_000  # from here on the detectors of three folds hardly differ
 #: Past readings that a forecast uses.
 LAGS: Final = 5
 
@@ -107,11 +107,11 @@ class FitPlan:
         self.lags = self._lags(varied)
         # where levels wander and the slow magnitude is used, swift smoothing would prolong false
         # alarms too
-        few = steady or (not self.slow and self.adapts_little)
-        self.swiftness = swiftness if few else 1.0
+        swift_helps = steady or (not self.slow and self.narrow_enough)
+        self.swiftness = swiftness if swift_helps else 1.0
         self.adaptation = self._adaptation()
-        # baseline of each stream, also for folds that hold out its first readings
-        self.first = [self._first(s) for s in streams] if self.baseline else []
+        # of each stream, also for folds that hold out its first readings
+        self.initial_levels = [self._initial_level(s) for s in streams] if self.baseline else []
 
     def _shrinkage(self, horizon: int) -> float:
         if self.drift_mode == "normal" and self.scales.kept:
@@ -120,7 +120,7 @@ class FitPlan:
 
     def _paces(self) -> tuple[Way, Way] | None:
         """Choose pace and drift allowance that hold the budget far from the fitted readings."""
-        if self.following is None or self.following.little:
+        if self.following is None or self.following.narrow_enough:
             return None
         usual = Basis(self.horizon, self.shrinkage, self.slow)
         free = self.options.horizon == "auto" and self.horizon > 0
@@ -144,7 +144,7 @@ class FitPlan:
         self.forecast = choose_forecast(varied, self.shrinkage, lags)
         return lags if self.forecast is not None and self.forecast.holds else 0
 
-    def _first(self, values: Floats) -> Floats:
+    def _initial_level(self, values: Floats) -> Floats:
         """Return a stream's robust initial level, (d,) of the kept features."""
         center, spread = self.scales.center, self.scales.spread
         first = values[: self.baseline, self.scales.kept]
@@ -210,10 +210,10 @@ class FitPlan:
         return fit_standing(values, [self.names[j] for j in dropped])
 
     @property
-    def adapts_little(self) -> bool:
+    def narrow_enough(self) -> bool:
         """Return whether the data show that adaptation within narrow limits is enough."""
         if self.following is not None:
-            return self.following.little
+            return self.following.narrow_enough
         return self.steadiness is not None and self.steadiness.steady
 
     def moved(self, streams: list[Floats]) -> list[Floats]:
@@ -240,8 +240,8 @@ class FitPlan:
         rate = AdaptationParams().rate if isinstance(asked, str) else float(asked)
         if self.drift_mode == "fault":
             return AdaptationParams(rate, max_stretch=1.5, max_offset=1.0, start=0)
-        if isinstance(asked, str) and self.adapts_little:
-            return a_little(rate)
+        if isinstance(asked, str) and self.narrow_enough:
+            return narrow_limits(rate)
         return self.paces[1].how if self.paces else AdaptationParams(rate)
 
     def folds(self) -> list[list[Part]]:
@@ -316,14 +316,14 @@ class FitPlan:
             The readings, kept features only, in own units.
         """
         scaled = pre.scaled(values)
-        return scaled - pre.scaled(self.first[stream][None]) if self.baseline else scaled
+        return scaled - pre.scaled(self.initial_levels[stream][None]) if self.baseline else scaled
 
     def preprocess(self, parts: Sequence[tuple[int, Floats]]) -> Preprocessing:
         """Fit scales and decorrelation on stretches (stream, (n, d) of the kept features)."""
         pooled = np.concatenate([v for _, v in parts])
         flat = pooled
         if self.baseline:
-            flat = np.concatenate([v - self.first[i] for i, v in parts])
+            flat = np.concatenate([v - self.initial_levels[i] for i, v in parts])
         # a feature may be constant in all blocks but the held-out one
         spread = np.maximum(winsorised_std(flat), 0.1 * self.scales.spread)
         scale = spread

@@ -42,8 +42,8 @@ def describe_adaptation(plan: FitPlan) -> list[str]:
         return []
     return [
         f"normal levels {'hold' if found.steady else 'wander'},"
-        f" {'so' if found.steady == plan.adapts_little else 'yet'} live calibration adapts to each"
-        f" stream within {'narrow' if plan.adapts_little else 'wide'} limits",
+        f" {'so' if found.steady == plan.narrow_enough else 'yet'} live calibration adapts to each"
+        f" stream within {'narrow' if plan.narrow_enough else 'wide'} limits",
         f"an average over some 20 readings, for small lasting steps, is"
         f" {'' if found.slow else 'not '}used: with it trials with fixed limits gave"
         f" {_alarms(found.surplus[1])} and detected {found.power[1]:.0%} of such steps"
@@ -71,7 +71,7 @@ def _limits(plan: FitPlan) -> list[str]:
     if tried is None:
         return []
     return [
-        f"narrow limits of adaptation are {'' if tried.little else 'not '}enough: trials far"
+        f"narrow limits of adaptation are {'' if tried.narrow_enough else 'not '}enough: trials far"
         f" from the readings fitted on gave {_alarms(tried.surplus[1])} and detected"
         f" {tried.power[1]:.0%} of lasting steps (wide limits: {tried.surplus[0]:.1f} times,"
         f" {tried.power[0]:.0%})"

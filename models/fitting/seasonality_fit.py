@@ -1,13 +1,13 @@
 """Find whether a group's features follow the time of the day or of the week.
 
-A profile is the middle over the periods of training, each relative to the stream's level then: a
-fault, a trend or a level that wanders hardly changes it. It is smoothed over as many neighbouring
+A profile is a trimmed mean over the periods of training, each relative to the stream's level then:
+a fault, a trend or a level that wanders hardly changes it. It is smoothed over as many neighbouring
 points as predict held-out periods best. A feature follows a season if the profile of the first
 three fifths of all periods explains the later ones, and that of the last three fifths the earlier
 ones: the mean logarithm of the variance ratio, by period, must be clear of chance, and above 0 on
-each weekday. A season is used only if it explains four fifths of the variance within a period
-for a quarter of the features (as with operating conditions), or shows a tenth more of the steps
-injected into later readings than it was found on; and not if it shows fewer of these.
+each weekday. A season is used if it explains four fifths of the variance within a period for a
+quarter of the features (as with operating conditions), or if it shows a tenth more of the steps
+injected into later readings than it was found on. It is not used if it shows fewer of these steps.
 
 Training readings are restated by profiles of the *other* periods. Otherwise each reading would
 have helped to predict itself, and calibration would promise too little variation.
@@ -40,11 +40,11 @@ _KNOWN: Final = 0.6  # share of the periods that a profile to be judged is taken
 #: neither the Mondays nor every other day are one.
 _FOLDS: Final = 11
 _WIDTHS: Final = (0, 1, 2, 4, 8, 16)  # candidates of the smoothing: neighbours on either side
-_GAIN: Final = 0.1  # least mean logarithm of the variance ratio of a feature that follows ...
-_CLEAR: Final = float(np.log(5.0))  # ... and of one of which four fifths are explained: at least
-_FOLLOW: Final = 0.25  # this share of the features
-_CONSTANT: Final = 0.01  # spread of a feature that the clock sets, as a share of the overall one
+_GAIN: Final = 0.1  # least mean logarithm of the variance ratio of a feature that follows
 _ERRORS: Final = 2.0  # standard errors by which it must exceed 0
+_CLEAR: Final = float(np.log(5.0))  # that of a feature whose variance is explained to four fifths
+_FOLLOW: Final = 0.25  # share of such features that makes a season worth using
+_CONSTANT: Final = 0.01  # spread of a feature that the clock sets, as a share of the overall one
 _STEPS: Final = Steps((1.0, 2.0, 4.0, 8.0), (WITHIN,), count=50, streams=5)
 
 
@@ -97,6 +97,24 @@ class SeasonalFit:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A season that some features follow; the profiles of the others are 0.
+
+    Attributes
+    ----------
+    season : the season by all periods.
+    folds : for the readings of each group of periods, the season by the other periods.
+    early : the season by the first periods, for a trial on the later ones.
+    gain : (d,) mean logarithm of the variance ratio of each feature.
+    """
+
+    season: Season
+    folds: list[Season]
+    early: Season
+    gain: Floats
+
+
 def find_seasonality(
     streams: Sequence[Floats],
     timestamps: Sequence[Times] | None,
@@ -128,17 +146,16 @@ def find_seasonality(
         if points < _FEWEST:
             continue
         grid = Grid.of(seconds, period, points)
-        made = _season(average_periods(left, seconds, grid), grid)
+        made = _candidate(average_periods(left, seconds, grid), grid)
         if made is None:
             continue
-        season, folds, early, gain = made
-        seen = _steps_seen(left, seconds, (early, folds), seed)
-        if seen is None or not _worth(gain, *seen):
+        seen = _steps_seen(left, seconds, made, seed)
+        if seen is None or not _worth(made.gain, *seen):
             continue
-        left = [values - _by_fold(folds, at) for values, at in zip(left, seconds, strict=True)]
-        seasons.append(season)
-        found.folds.append(folds)
-        _report(found, (season, name, zone), names, gain, seen)
+        left = [values - _by_fold(made.folds, at) for values, at in zip(left, seconds, strict=True)]
+        seasons.append(made.season)
+        found.folds.append(made.folds)
+        _report(found, made, (name, zone), names, seen)
     if seasons:
         found.seasonality = Seasonality(tuple(seasons), zone)
     elif asked != "auto":
@@ -170,12 +187,8 @@ def _by_fold(folds: Sequence[Season], seconds: Floats) -> Floats:
     return out
 
 
-def _season(periods: Periods, grid: Grid) -> tuple[Season, list[Season], Season, Floats] | None:
-    """Return the season that some features follow, and the features' gains (d,).
-
-    Between them: the seasons of its folds, and that of the first periods, for a trial on the later
-    ones. The profile of a feature that does not follow it is 0.
-    """
+def _candidate(periods: Periods, grid: Grid) -> _Candidate | None:
+    """Return the season that some features follow; None if no feature follows one."""
     known = np.unique(periods.index)
     if len(known) < _PERIODS:
         return None
@@ -210,7 +223,8 @@ def _season(periods: Periods, grid: Grid) -> tuple[Season, list[Season], Season,
 
     first = periods.index <= known[round(_KNOWN * len(known)) - 1]
     early = season(trimmed_mean(periods.values[first]))
-    return season(whole), [season(whole if m is None else m) for m in middles], early, gain
+    folds = [season(whole if middle is None else middle) for middle in middles]
+    return _Candidate(season(whole), folds, early, gain)
 
 
 def _follows(
@@ -254,7 +268,7 @@ def _follows(
 def _steps_seen(
     streams: Sequence[Floats],
     seconds: Sequence[Floats],
-    seasons: tuple[Season, list[Season]],
+    made: _Candidate,
     seed: int,
 ) -> tuple[Bools, Bools] | None:
     """Return which injected steps are detected without and with a season, on later readings.
@@ -264,24 +278,23 @@ def _steps_seen(
     Parameters
     ----------
     streams, seconds : (n_i, d) and (n_i,)
-    seasons
-        That of the first periods, for the later readings, and those by fold, for the first ones.
+    made
+        The season; by the first periods for later readings, by fold for the first ones.
     seed
         Seed of the injected steps.
     """
-    early, folds = seasons
     varied = winsorised_std(np.concatenate(streams)) > 0.0
     plain: Fold = ([], [])
     rest: Fold = ([], [])
     for values, at in zip(streams, seconds, strict=True):
-        if len(values) < len(early.profile):
+        if len(values) < len(made.early.profile):
             continue
         cut = round(_KNOWN * len(values))
         first, later = values[:cut], values[cut:]
         plain[0].append(first[:, varied])
         plain[1].append(later[:, varied])
-        rest[0].append((first - _by_fold(folds, at[:cut]))[:, varied])
-        rest[1].append((later - early.offsets(at[cut:]))[:, varied])
+        rest[0].append((first - _by_fold(made.folds, at[:cut]))[:, varied])
+        rest[1].append((later - made.early.offsets(at[cut:]))[:, varied])
     if not rest[0]:
         return None
     unit = winsorised_std(np.concatenate(rest[0]))
@@ -294,13 +307,13 @@ def _steps_seen(
 
 
 def _report(
-    found: SeasonalFit, what: tuple[Season, str, str], names: Sequence[str], gain: Floats,
+    found: SeasonalFit, made: _Candidate, what: tuple[str, str], names: Sequence[str],
     seen: tuple[Bools, Bools],
 ) -> None:  # fmt: skip
-    season, name, zone = what
+    name, zone = what
     without, share = (float(one.mean()) for one in seen)
-    at = np.flatnonzero(season.profile.any(axis=0)).tolist()
-    left = float(np.exp(-gain[at].mean()))
+    at = np.flatnonzero(made.season.profile.any(axis=0)).tolist()
+    left = float(np.exp(-made.gain[at].mean()))
     found.figures |= {
         f"{name}_features": float(len(at)), f"{name}_variance_left": left,
         f"{name}_steps_seen": share, f"{name}_steps_seen_without": without,

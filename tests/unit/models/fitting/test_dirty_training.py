@@ -187,22 +187,22 @@ def test_levels_that_hold_need_no_tail_that_follows():
 
 
 def test_a_tail_follows_as_far_as_it_may_only_where_the_levels_go_on_and_on():
-    """Else what it follows is faults that last: a little shows more of them, within the budget."""
+    """Else what it follows is faults that last: narrow limits show more, within the budget."""
     calm = judge_following([plant(4000)], 0, 0.1, slow=True)
     assert calm is not None
-    assert calm.little
+    assert calm.narrow_enough
     assert calm.power[1] > calm.power[0]
     assert calm.surplus[1] < 3
     lasting = walk(4000)
     lasting[:, 0] += np.arange(4000) * 0.05  # a level that never comes back
     wandering = judge_following([lasting], 0, 0.1, slow=True)
     assert wandering is not None
-    assert not wandering.little
+    assert not wandering.narrow_enough
     odd = plant(4000)
     odd[3300:3500, 0] += 6.0  # one stretch out of the ordinary decides nothing
     still = judge_following([odd], 0, 0.1, slow=True)
     assert still is not None
-    assert still.little
+    assert still.narrow_enough
 
 
 @pytest.mark.parametrize(("begin", "end"), [(0.42, 0.58), (0.05, 0.37)])
@@ -214,7 +214,7 @@ def test_levels_that_wandered_gently_once_are_followed_as_far_as_may_be(begin, e
     found = judge_following([values], 0, 0.1, slow=True)
     assert found is not None
     assert found.surplus[1] < 3
-    assert not found.little
+    assert not found.narrow_enough
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -224,7 +224,7 @@ def test_streams_of_which_each_goes_on_somewhere_are_followed_as_far_as_may_be(s
     going = simulate(assets=12, readings=7_880, seed=seed, machines=names, ramp=3.0)
     found = judge_following([v[:2_880] for v in going.values], 800, 0.03, slow=False)
     assert found is not None
-    assert not found.little
+    assert not found.narrow_enough
 
 
 def test_an_adaptation_that_was_asked_for_is_taken_and_none_is_tried():

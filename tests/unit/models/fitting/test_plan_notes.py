@@ -61,7 +61,7 @@ def test_why_a_stream_is_followed_as_usual(plan: FitPlan, alarms: int, words: st
 
 
 @pytest.mark.parametrize(
-    ("steady", "little", "words"),
+    ("steady", "narrow_enough", "words"),
     [
         (True, True, "hold, so live calibration adapts to each stream within narrow limits"),
         (False, False, "wander, so live calibration adapts to each stream within wide limits"),
@@ -70,11 +70,11 @@ def test_why_a_stream_is_followed_as_usual(plan: FitPlan, alarms: int, words: st
     ],
 )
 def test_how_far_a_stream_is_followed(
-    plan: FitPlan, steady: bool, little: bool, words: str
+    plan: FitPlan, steady: bool, narrow_enough: bool, words: str
 ) -> None:
     pair = (0.5, 0.5)
     plan.steadiness, plan.following = (
         Steadiness(True, steady, pair, pair),
-        Following(little, pair, pair),
+        Following(narrow_enough, pair, pair),
     )
     assert describe_adaptation(plan)[0] == f"normal levels {words}"
