@@ -20,9 +20,10 @@ from models.detectors.base import (
     shares,
     whole_number,
 )
-from models.detectors.covariance import RobustCovariance, missing_variance
+from models.detectors.covariance import missing_variance
+from models.detectors.error_size import ErrorSize
 from models.detectors.forecast import RIDGE, fit_forecast, forecast
-from models.detectors.lstm_kernel import reconstruct_last, whitened_error
+from models.detectors.lstm_kernel import reconstruct_last
 from models.detectors.lstm_training import Ends, split, thin
 
 _KERNEL = (
@@ -52,7 +53,8 @@ class LSTMAutoencoder(Detector):
 
     The error e of the last reading is measured relative to the covariance S of such errors in
     normal operation, ``t = e' S^-1 e / d``, which is about 1 on normal data (Malhotra et al. do
-    the same). Errors common to all features then count little, and an error of one feature much.
+    the same). Errors common to all features then count little, and an error of one feature much;
+    of one among many by :class:`models.detectors.error_size.ErrorSize`.
     There are two errors. The network reconstructs the reading from a code that contains it. A
     linear forecast uses the ``lags`` readings before it only (:mod:`models.detectors.forecast`).
     The forecast also follows values far beyond the training range, where the network's units
@@ -178,7 +180,7 @@ class LSTMAutoencoder(Detector):
         self._weights, self.history = train(single, training, validation, self, report)
         ends = thin(np.sort(np.concatenate([training, validation])), _MAX_ERRORS)
         errors = rows[ends] - self._reconstruct(rows, ends)
-        self._correlation = RobustCovariance.of(errors, missing_variance(rows), centred=True)
+        self._errors = ErrorSize.of(errors, missing_variance(rows))
         self._fit_forecast([np.asarray(s, np.float64) for s in streams], rows, ends)
         self.warm()
         return self
@@ -190,7 +192,7 @@ class LSTMAutoencoder(Detector):
             return
         self._weights_ahead = fit_forecast(streams, self.lags, self.clip, self.penalty)
         errors = rows[ends] - forecast(rows, ends, self._weights_ahead)
-        self._forecast_errors = RobustCovariance.of(errors, np.zeros(rows.shape[1]), centred=True)
+        self._forecast_errors = ErrorSize.of(errors, np.zeros(rows.shape[1]))
 
     def code_of(self, features: int) -> int:
         """Return the width of the bottleneck for a number of features."""
@@ -213,7 +215,10 @@ class LSTMAutoencoder(Detector):
         """Return each feature's share in the error; see :meth:`Detector.explain`."""
         readings, ends = self._unroll(x)
         found = self._guesses(readings, ends)
-        parts = [shares(errors.contributions(readings[ends] - guess)) for guess, errors, _ in found]
+        parts = [
+            shares(errors.covariance.contributions(readings[ends] - guess))
+            for guess, errors, _ in found
+        ]
         if len(parts) == 1:
             return parts[0]
         largest = np.maximum(np.maximum(found[0][2], found[1][2]), 1e-300)
@@ -228,7 +233,7 @@ class LSTMAutoencoder(Detector):
 
     def save(self, folder: Path) -> None:
         """Write the weights; see :meth:`Detector.save`."""
-        arrays = {**self._weights, **self._correlation.arrays()}
+        arrays = {**self._weights, **self._errors.arrays()}
         if self._weights_ahead is not None:
             arrays[_FORECAST + "weights"] = self._weights_ahead
             arrays |= self._forecast_errors.arrays(_FORECAST)
@@ -238,31 +243,28 @@ class LSTMAutoencoder(Detector):
     def load(cls, folder: Path) -> Self:
         """Read the weights; see :meth:`Detector.load`."""
         detector, arrays, facts = cls.read(folder)
-        detector._correlation = RobustCovariance.from_arrays(arrays)
+        detector._errors = ErrorSize.from_arrays(arrays)
         detector._weights = {key: arrays[key] for key in (*_KERNEL, "decoder_hidden")}
         detector.history = facts["history"]
         detector._weights_ahead = arrays.get(_FORECAST + "weights")
         if detector._weights_ahead is not None:
-            detector._forecast_errors = RobustCovariance.from_arrays(arrays, _FORECAST)
+            detector._forecast_errors = ErrorSize.from_arrays(arrays, _FORECAST)
         detector.warm()
         return detector
 
-    def _guesses(self, readings: Floats, ends: Ends) -> list[tuple[Any, RobustCovariance, Floats]]:
+    def _guesses(self, readings: Floats, ends: Ends) -> list[tuple[Any, ErrorSize, Floats]]:
         """Return the reconstruction of the newest readings, and their forecast if there is one.
 
         Returns
         -------
-        (guess, errors, size) : (n, d) values, covariance of normal errors, (n,) whitened errors
+        (guess, errors, size) : (n, d) values, normal errors, (n,) sizes of the errors
         """
-        own = (self._reconstruct(readings, ends), self._correlation)
-        guesses: list[tuple[Any, RobustCovariance]] = [own]
+        own = (self._reconstruct(readings, ends), self._errors)
+        guesses: list[tuple[Any, ErrorSize]] = [own]
         if self._weights_ahead is not None:
             ahead = forecast(readings, ends, self._weights_ahead)
             guesses.append((ahead, self._forecast_errors))
-        return [
-            (guess, errors, whitened_error(readings, ends, guess, errors.whitening))
-            for guess, errors in guesses
-        ]
+        return [(guess, errors, errors.measure(readings, ends, guess)) for guess, errors in guesses]
 
     def _reconstruct(self, readings: Floats, ends: Ends) -> NDArray[np.float32]:
         weights = (self._weights[key] for key in _KERNEL)

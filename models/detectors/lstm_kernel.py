@@ -216,38 +216,3 @@ def reconstruct_last(
             out[i + which] = out_bias
             _add(out[i + which], hidden[which], out_weight)
     return out
-
-
-@compiled
-def whitened_error(readings: F64, ends: I64, reconstruction: F32 | F64, whitening: F64) -> F64:
-    """Return the root mean square of ``(reading - reconstruction) @ whitening``, (n,).
-
-    Terms are divided by the largest before squaring, so that no finite reading overflows.
-
-    Parameters
-    ----------
-    readings : (m, d)
-    ends : (n,)
-        Rows of ``readings`` that were reconstructed.
-    reconstruction : (n, d)
-    whitening : (d, d)
-        Makes errors uncorrelated, of variance one.
-    """
-    d = readings.shape[1]
-    out = np.empty(ends.shape[0])
-    error = np.empty(d)
-    for i in range(ends.shape[0]):
-        error[:] = 0.0
-        for k in range(d):
-            gap = readings[ends[i], k] - reconstruction[i, k]
-            for j in range(d):
-                error[j] += gap * whitening[k, j]
-        largest = 1e-300
-        for j in range(d):
-            largest = max(largest, abs(error[j]))
-        total = 0.0
-        for j in range(d):
-            part = error[j] / largest
-            total += part * part
-        out[i] = largest * np.sqrt(total / d)
-    return out

@@ -48,10 +48,12 @@ def test_scores_equal_pytorch_on_random_and_extreme_windows(
     weights = fitted._weights_ahead
     assert weights is not None
     ahead = sum(x[:, -2 - lag] @ weights[lag] for lag in range(fitted.lags))
-    squares = sum(
-        ((((x[:, -1] - guess) @ covariance.whitening) ** 2).mean(axis=1))
-        for guess, covariance in ((by_torch, fitted._correlation), (ahead, fitted._forecast_errors))
-    )
+    squares = 0.0
+    for guess, errors in ((by_torch, fitted._errors), (ahead, fitted._forecast_errors)):
+        gap, normal = x[:, -1] - guess, errors.covariance
+        together = ((gap @ normal.whitening) ** 2).mean(axis=1)
+        alone = ((gap @ normal.precision) ** 2 / np.diag(normal.precision)).max(axis=1)
+        squares += np.maximum(together, np.exp(2.0 * errors.shift) * alone**errors.gain)
     np.testing.assert_allclose(fitted.score(x), np.log1p(5 * squares), rtol=1e-5, atol=1e-9)
 
 
