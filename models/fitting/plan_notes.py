@@ -4,35 +4,39 @@ from __future__ import annotations
 
 from models.fitting.plan import FitPlan
 from models.fitting.swiftness import SWIFTNESSES
-from models.fitting.tolerance import APART
 
 
 def describe(plan: FitPlan) -> list[str]:
     """Return the decisions that a plan made on the data, in sentences."""
+    return [*plan.resting, *_drift(plan), *describe_adaptation(plan), *_correlation(plan)]
+
+
+def _drift(plan: FitPlan) -> list[str]:
     if not plan.trials:
-        return []
-    return [*plan.resting, _drift(plan), *describe_adaptation(plan), _correlation(plan)]
-
-
-def _drift(plan: FitPlan) -> str:
+        asked = plan.horizon if plan.drift_mode == "normal" else 0
+        return [f"slow drift over up to {asked} readings is taken for normal, as asked"] * (
+            asked > 0
+        )
     chosen = next(t for t in plan.trials if t.horizon == plan.horizon)
     trials = (
         f"trials with fixed limits gave {_alarms(chosen.surplus)} and detected"
         f" {chosen.power:.0%} of injected steps"
     )
     if not plan.horizon:
-        return f"slow drift is not taken for normal: {trials}"
+        return [f"slow drift is not taken for normal: {trials}"]
     none = plan.trials[0]
-    return (
+    return [
         f"slow drift over up to {plan.horizon} readings is taken for normal: {trials} (taking"
         f" none for normal: {none.surplus:.1f} times, {none.power:.0%})"
-    )
+    ]
 
 
-def _correlation(plan: FitPlan) -> str:
-    if plan.shrinkage == APART:
-        return "correlations of features are not used: those of training do not hold later"
-    return f"correlations of features are weakened by {plan.shrinkage:.0%}, against overfitting"
+def _correlation(plan: FitPlan) -> list[str]:
+    if plan.steadiness is None or len(plan.scales.kept) < 2:
+        return []
+    if plan.shrinkage >= 1.0:
+        return ["correlations of features are not used: too few readings tell them from chance"]
+    return [f"correlations of features are weakened by {plan.shrinkage:.0%}, against overfitting"]
 
 
 def describe_adaptation(plan: FitPlan) -> list[str]:

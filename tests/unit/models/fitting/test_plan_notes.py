@@ -11,7 +11,7 @@ from models.fitting.cleaning import clean
 from models.fitting.following import Following
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
-from models.fitting.plan_notes import describe_adaptation, describe_pace
+from models.fitting.plan_notes import describe, describe_adaptation, describe_pace
 from models.fitting.quickness import BY_OFFSET, USUAL, Basis, Way
 from models.fitting.steadiness import Steadiness
 from models.scoring.adaptation import AdaptationParams
@@ -23,6 +23,15 @@ FOUR = replace(USUAL, rate=4.0 * USUAL.rate)
 def plan() -> FitPlan:
     rows = np.random.default_rng(0).normal(size=(100, 2))
     return FitPlan(clean([rows], None, ["a", "b"]), FitOptions(drift="fault"))
+
+
+@pytest.mark.parametrize(("asked", "drift"), [(0, 0), (200, 1)])
+def test_an_allowance_that_was_asked_for_hides_no_other_decision(asked: int, drift: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(600, 3))
+    notes = describe(FitPlan(clean([rows], None, list("abc")), FitOptions(horizon=asked)))
+    assert sum("200 readings is taken for normal, as asked" in note for note in notes) == drift
+    for decision in ("normal levels", "narrow limits", "the forecast", "correlations"):
+        assert any(note.startswith(decision) for note in notes)
 
 
 def way(how: AdaptationParams, horizon: int, alarms: int = 4) -> Way:
