@@ -353,7 +353,9 @@ def _compared(
         own = _again(made, known)
         for way, conditions in enumerate((None, own)):
             score, _ = fit_distance(restate(conditions, known), 0, SHRINKAGE)
-            found, alarms = seen_by(partial(_score, score, conditions), (known, other), faulty)
+            found, alarms = seen_by(
+                partial(_score, score, conditions), None, (known, other), faulty
+            )
             seen[way] += found
         surplus.append(alarms)
     return float(np.mean(seen[0])), float(np.mean(seen[1])), float(np.mean(surplus))

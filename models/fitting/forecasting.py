@@ -11,6 +11,7 @@ generalise beyond the readings it was fitted on, as where operation changes, and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ import numpy as np
 from models.arrays import Floats
 from models.detectors.covariance import RobustCovariance
 from models.detectors.forecast import RIDGE, fit_forecast, forecast
-from models.fitting.distance import fit_rows
+from models.fitting.distance import Scoring, fit_rows
+from models.fitting.held_out import own_magnitudes
 from models.fitting.trials import BUDGET, Fold, later_blocks
 
 #: Candidates, in readings of noise as large as the readings; the largest first.
@@ -76,19 +78,49 @@ def choose_forecast(streams: Sequence[Floats], shrinkage: float, lags: int) -> F
 def _tried(fold: Fold, shrinkage: float, lags: int) -> Floats:
     """Return surplus and error on a fold: (penalties, 2)."""
     known, later = fold
-    rows_of = fit_rows(known)[0](0, shrinkage)
-    rows, fresh = [rows_of(s) for s in known], [rows_of(s) for s in later]
+
+    def fit(streams: list[Floats]) -> list[_Penalised]:
+        return _fitted(streams, shrinkage, lags)
+
+    forecasts = fit(known)
+    out = []
+    for one, own in zip(forecasts, own_magnitudes(known, forecasts, fit), strict=True):
+        line = np.quantile(np.concatenate(own), 1.0 - BUDGET)
+        alarms = np.concatenate([one(s) for s in later]) > line
+        size = np.maximum(
+            np.abs(np.concatenate([one.errors(s) for s in later])).mean(axis=0), 1e-12
+        )
+        out.append((float(alarms.mean()) / BUDGET, float(np.log(size).mean())))
+    return np.array(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Penalised:
+    """A forecast with one penalty: maps readings (n, d) to magnitudes (n - lags,)."""
+
+    rows: Scoring
+    weights: Floats
+    normal: RobustCovariance
+
+    def errors(self, values: Floats) -> Floats:
+        return _errors(self.rows(values), self.weights)
+
+    def __call__(self, values: Floats) -> Floats:
+        squares: Floats = (self.normal.whiten(self.errors(values)) ** 2).sum(axis=1)
+        return squares
+
+
+def _fitted(streams: list[Floats], shrinkage: float, lags: int) -> list[_Penalised]:
+    """Return forecasts fitted on streams (n_i, d), one for each penalty."""
+    scale = fit_rows(streams)[0](0, shrinkage)
+    rows = [scale(s) for s in streams if len(s) > lags]
     out = []
     for penalty in PENALTIES:
         weights = fit_forecast(rows, lags, _CLIP, penalty)
-        pooled = np.concatenate([_errors(r, weights) for r in rows])
-        normal = RobustCovariance.of(pooled, np.zeros(pooled.shape[1]), centred=True)
-        line = np.quantile((normal.whiten(pooled) ** 2).sum(axis=1), 1.0 - BUDGET)
-        errors = np.concatenate([_errors(r, weights) for r in fresh])
-        surplus = float(np.mean((normal.whiten(errors) ** 2).sum(axis=1) > line)) / BUDGET
-        size = np.maximum(np.abs(errors).mean(axis=0), 1e-12)
-        out.append((surplus, float(np.log(size).mean())))
-    return np.array(out)
+        errors = np.concatenate([_errors(r, weights) for r in rows])
+        normal = RobustCovariance.of(errors, np.zeros(errors.shape[1]), centred=True)
+        out.append(_Penalised(scale, weights, normal))
+    return out
 
 
 def _errors(rows: Floats, weights: Floats) -> Floats:

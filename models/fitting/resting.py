@@ -83,10 +83,10 @@ def _on_fold(fold: Fold, others: Bools, rng: np.random.Generator) -> list[tuple[
     without: Fold = ([s[:, others] for s in fold[0]], [s[:, others] for s in fold[1]])
     score, spread = fit_distance(without[0], 0, SHRINKAGE)
     faulty = _STEPS.inject(without[1], spread, rng)
-    alone, _ = seen_by(score, without, faulty)
+    alone, _ = seen_by(score, None, without, faulty)
     score, _ = fit_distance(fold[0], 0, SHRINKAGE)
     beside, _ = seen_by(
-        score, fold, [_whole(*one, others) for one in zip(fold[1], faulty, strict=False)]
+        score, None, fold, [_whole(*one, others) for one in zip(fold[1], faulty, strict=False)]
     )
     return list(zip(beside, alone, strict=True))
 

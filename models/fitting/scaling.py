@@ -13,7 +13,8 @@ from models.arrays import Floats
 from models.detectors.base import Array
 from models.detectors.covariance import winsorised_std
 
-_BLOCK = 50
+#: Readings in a block, whose mean is a level.
+BLOCK: Final = 50
 _FLEET = 3
 _SHORT = 333
 #: Share of the identity in the correlation, unless the data show a better one.
@@ -128,24 +129,24 @@ def drift_per_reading(streams: list[Floats]) -> Floats:
     total = np.zeros(streams[0].shape[1])
     steps = 0
     for values in streams:
-        blocks = len(values) // _BLOCK
+        blocks = len(values) // BLOCK
         if blocks < 2:
             continue
-        cut = values[: blocks * _BLOCK].reshape(blocks, _BLOCK, -1)
+        cut = values[: blocks * BLOCK].reshape(blocks, BLOCK, -1)
         step = np.diff(cut.mean(axis=1), axis=0)
-        noise = 2.0 * cut.var(axis=1).mean(axis=0) / _BLOCK
+        noise = 2.0 * cut.var(axis=1).mean(axis=0) / BLOCK
         total += np.maximum((step**2).sum(axis=0) - noise * len(step), 0.0)
         steps += len(step)
-    drift: Floats = np.sqrt(total / max(steps, 1)) / _BLOCK
+    drift: Floats = np.sqrt(total / max(steps, 1)) / BLOCK
     return drift
 
 
 def step_correlation(streams: list[Floats]) -> Floats:
     """Return the correlation (d, d) of the steps between block means; shrunk to 0 if few."""
     steps = [
-        np.diff(s[: len(s) // _BLOCK * _BLOCK].reshape(-1, _BLOCK, s.shape[1]).mean(axis=1), axis=0)
+        np.diff(s[: len(s) // BLOCK * BLOCK].reshape(-1, BLOCK, s.shape[1]).mean(axis=1), axis=0)
         for s in streams
-        if len(s) >= 2 * _BLOCK
+        if len(s) >= 2 * BLOCK
     ]
     d = streams[0].shape[1]
     pooled = np.concatenate(steps) if steps else np.zeros((0, d))

@@ -302,7 +302,7 @@ def _steps_seen(
     for known, other in (plain, rest):
         score, _ = fit_distance(known, 0, SHRINKAGE)
         faulty = _STEPS.inject(other, unit, np.random.default_rng(seed))
-        out.append(np.array(seen_by(score, (known, other), faulty)[0]))
+        out.append(np.array(seen_by(score, None, (known, other), faulty)[0]))
     return out[0], out[1]
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from models.arrays import Floats
 from models.fitting.calibrate import ewma, smoothing
 from models.fitting.distance import fit_distance
+from models.fitting.held_out import own_magnitudes
 from models.fitting.trials import BEHIND, HOLDS, Fold, Steps, later_blocks, try_smoothings
 from models.scoring.adaptation import CLIP
 from models.scoring.tail import fit_tail
@@ -95,12 +96,15 @@ def _try(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> list[Fl
     """Return power and surplus on a fold, each without and with the slow magnitude."""
     known, other = fold
     distance, spread = fit_distance(known, horizon, shrinkage)
-    tail = fit_tail([distance(s) for s in known])
+    (own,) = own_magnitudes(
+        known, [distance], lambda some: [fit_distance(some, horizon, shrinkage)[0]]
+    )
+    tail = fit_tail(own)
 
     def score(values: Floats) -> Floats:
         return tail.decades(distance(values))
 
-    fast = [score(s) for s in known]
+    fast = [tail.decades(magnitudes) for magnitudes in own]
     swift = [ewma(f, f[0], _SWIFTNESS) for f in fast]
     median, shift, gain, _ = smoothing(fast, swift)
 
@@ -110,5 +114,5 @@ def _try(fold: Fold, horizon: int, shrinkage: float, seed: list[int]) -> list[Fl
         return np.stack([swift, np.maximum(swift, shift + gain * slow)])
 
     faulty = _FAULTS.inject(other, spread, np.random.default_rng(seed))
-    seen, surplus = try_smoothings(score, both, _LENGTH, fold, faulty)
+    seen, surplus = try_smoothings(score, both, _LENGTH, fold, faulty, fast)
     return [np.mean([one.mean(axis=1) for one in seen], axis=0), surplus]

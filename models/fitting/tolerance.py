@@ -12,10 +12,10 @@ than HOLDS. A cycle that the first blocks contain does not count as drift here, 
 that is quiet only because it is blind has too little power to be chosen.
 
 The shrinkage of the correlation is chosen in the same way, on smaller steps. Less shrinkage detects
-faults that break a strong correlation, provided that the correlation persists. A correlation of
-many features that hardly belong together is mostly chance: if no decorrelation at all holds the
-budget on later blocks and the shrinkage chosen does not, and no fewer steps are detected, there is
-none.
+faults that break a strong correlation, provided that the correlation persists. Where readings are
+scarce (:func:`models.fitting.held_out.scarce`), correlations are mostly chance: there no
+decorrelation, and very little, are tried too, and also on large steps, since small ones in a few of
+many features are seldom detected by any.
 
 The score is the distance of :mod:`models.fitting.distance`, smoothed over a few readings.
 """
@@ -23,7 +23,7 @@ The score is the distance of :mod:`models.fitting.distance`, smoothed over a few
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -31,6 +31,7 @@ import numpy as np
 from models.arrays import Floats
 from models.fitting.calibrate import ewma
 from models.fitting.distance import Scoring, distance, fit_rows
+from models.fitting.held_out import own_magnitudes, scarce
 from models.fitting.scaling import SHRINKAGE
 from models.fitting.trials import (
     BEHIND,
@@ -47,10 +48,11 @@ from models.fitting.trials import (
 LADDER: Final = (0, 50, 100, 200, 400, 800)
 #: Candidate shares of the identity in the correlation, the largest first.
 SHRINKAGES: Final = (0.1, 0.03, 0.01)
-#: The shrinkage that leaves no correlation.
-APART: Final = 1.0
+#: Larger ones where readings are scarce; 1 leaves no correlation.
+STRONG: Final = (1.0, 0.3)
 _LARGE: Final = Steps((3.0, 6.0), (WITHIN,), count=20, streams=5)
 SMALL: Final = Steps((0.5, 1.0, 2.0), (WITHIN,), count=20, streams=5)
+_OF_ALL_SIZES: Final = replace(SMALL, sizes=(*SMALL.sizes, *_LARGE.sizes))
 _WEIGHT: Final = 1.0 - 0.5 ** (1.0 / 5.0)
 _MEMORY: Final = 60  # readings that an average with this weight remembers
 
@@ -93,7 +95,7 @@ def choose_horizon(streams: Sequence[Floats], seed: int = 0) -> tuple[int, list[
 def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> float:
     """Return the largest shrinkage of the correlation that misses no more faults.
 
-    SHRINKAGES[0] if there is too little data, APART if decorrelating harms.
+    SHRINKAGES[0] if there is too little data. Stronger ones are tried where readings are scarce.
 
     Parameters
     ----------
@@ -106,12 +108,13 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
     folds = later_blocks(streams)
     if not folds:
         return SHRINKAGES[0]
-    apart, *trials = _trials(folds, [(horizon, s) for s in (APART, *SHRINKAGES)], SMALL, seed)
+    few = scarce(streams)
+    shares = (*STRONG, *SHRINKAGES) if few else SHRINKAGES
+    steps = _OF_ALL_SIZES if few else SMALL
+    trials = _trials(folds, [(horizon, share) for share in shares], steps, seed)
     least = max(trial.power for trial in trials) - BEHIND / 2.0
-    ways = zip(SHRINKAGES, trials, strict=True)
-    shrinkage, chosen = next((s, trial) for s, trial in ways if trial.power >= least)
-    harms = chosen.surplus > HOLDS >= apart.surplus
-    return APART if harms and apart.power >= least else shrinkage
+    ways = zip(shares, trials, strict=True)
+    return next(share for share, trial in ways if trial.power >= least)
 
 
 def _chosen(trials: Sequence[Trial]) -> Trial:
@@ -142,24 +145,36 @@ def _on_fold(
     fold: Fold, ways: Sequence[tuple[int, float]], steps: Steps, rng: np.random.Generator
 ) -> list[tuple[list[bool], float]]:
     """Return which steps each way detects on a fold, and its surplus there."""
-    rows_of, spread = fit_rows(fold[0])
-    faulty = steps.inject(fold[1], spread, rng)
-    return [seen_by(distance(rows_of(*way)), fold, faulty) for way in ways]
+    known, later = fold
+
+    def fit(streams: list[Floats]) -> tuple[list[Scoring], Floats]:
+        rows_of, spread = fit_rows(streams)
+        return [distance(rows_of(*way)) for way in ways], spread
+
+    scores, spread = fit(known)
+    faulty = steps.inject(later, spread, rng)
+    own = own_magnitudes(known, scores, lambda pieces: fit(pieces)[0])
+    return [seen_by(*one, fold, faulty) for one in zip(scores, own, strict=True)]
 
 
-def seen_by(score: Scoring, fold: Fold, faulty: Sequence[Changed]) -> tuple[list[bool], float]:
+def seen_by(
+    score: Scoring, own: Sequence[Floats] | None, fold: Fold, faulty: Sequence[Changed]
+) -> tuple[list[bool], float]:
     """Return which steps a score detects, and its alarm rate on held-out readings in budgets.
 
     Parameters
     ----------
     score
         Maps readings (n, d) to magnitudes (n,).
+    own
+        Magnitudes of the readings that the score was fitted on, as if they had been held out; None:
+        those of the score.
     fold
         Readings that the score was fitted on, and held-out readings.
     faulty
         Steps injected into the held-out readings.
     """
-    seen, surplus = try_smoothings(score, _smoothed, _MEMORY, fold, faulty)
+    seen, surplus = try_smoothings(score, _smoothed, _MEMORY, fold, faulty, own)
     return [bool(one.any()) for one in seen], float(surplus[0])
 
 

@@ -112,7 +112,12 @@ def _changed(stream: Floats, fault: Fault, spread: Floats, rng: np.random.Genera
 
 
 def try_smoothings(
-    score: Scoring, smoothing: Smoothing, memory: int, fold: Fold, faulty: Sequence[Changed]
+    score: Scoring,
+    smoothing: Smoothing,
+    memory: int,
+    fold: Fold,
+    faulty: Sequence[Changed],
+    own: Sequence[Floats] | None = None,
 ) -> tuple[list[Bools], Floats]:
     """Try ways to smooth a score on one fold.
 
@@ -128,13 +133,17 @@ def try_smoothings(
         Readings that the score was fitted on, and held-out readings.
     faulty
         Steps in the held-out readings, by :meth:`Steps.inject`.
+    own
+        Magnitudes of the readings fitted on, by :func:`models.fitting.held_out.own_magnitudes`;
+        None: those of ``score``.
 
     Returns
     -------
     (seen, surplus) : result of :func:`seen`, (ways, length) per step, and alarm rates in budgets,
         (ways,).
     """
-    usual = np.concatenate([smoothing(score(s)) for s in fold[0]], axis=1)
+    own = [score(s) for s in fold[0]] if own is None else own
+    usual = np.concatenate([smoothing(values) for values in own], axis=1)
     raw = [score(s) for s in fold[1]]
     calm = [smoothing(values) for values in raw]
     other = np.concatenate(calm, axis=1)

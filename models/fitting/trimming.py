@@ -29,6 +29,7 @@ from models.arrays import Bools, Floats, Indices
 from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.distance import Scoring, distance, fit_rows
+from models.fitting.held_out import own_magnitudes
 from models.fitting.recurrence import MOVED, Event, recurring
 from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales
 from models.scoring.garbage import row_ranges
@@ -256,17 +257,38 @@ def _search(streams: Sequence[Floats], max_share: float) -> _Search:
         use = use & (winsorised_std(np.concatenate(known)) >= _STEADY * whole)
         if not use.any():  # the highest events are still those of the first round: unjudged
             return nothing
-        rows = fit_rows([s[:, use] for s in known])[0](0, SHRINKAGE)
-        score = distance(rows)
-        heights = [_averaged(score(s[:, use])) for s in streams]
+        rows, magnitudes = _scored([s[:, use] for s in streams], found)
+        heights = [_averaged(one) for one in magnitudes]
         if len(streams) > 1:
             centre = np.median(np.concatenate(known)[:, use], axis=0)
-            heights = _by_own_kind(score, [s[:, use] for s in streams], heights, centre)
+            heights = _by_own_kind(distance(rows), [s[:, use] for s in streams], heights, centre)
         search = _Search(*_beyond(heights, found, line, max_share), use, rows)
         if line is None and all(map(np.array_equal, search.faults, found)):
             break
         line = None
     return search
+
+
+def _scored(streams: list[Floats], faults: Sequence[Bools]) -> tuple[Scoring, list[Floats]]:
+    """Fit on the readings but ``faults``; return their rows, and the magnitudes (n_i,) of all.
+
+    Those fitted on are scored as if they had been held out, like the faults: else whatever is left
+    out would stand apart from the others.
+    """
+
+    def fit(pieces: list[Floats]) -> Scoring:
+        return fit_rows(pieces)[0](0, SHRINKAGE)
+
+    known = [s[~mask] for s, mask in zip(streams, faults, strict=True)]
+    rows = fit(known)
+    score = distance(rows)
+    (own,) = own_magnitudes(known, [score], lambda pieces: [distance(fit(pieces))])
+    out = []
+    for stream, mask, usual in zip(streams, faults, own, strict=True):
+        magnitudes = np.empty(len(stream))
+        magnitudes[~mask], magnitudes[mask] = usual, score(stream[mask])
+        out.append(magnitudes)
+    return rows, out
 
 
 def _by_own_kind(

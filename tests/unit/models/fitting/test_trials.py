@@ -7,7 +7,7 @@ import pytest
 
 from models.fitting.distance import fit_distance
 from models.fitting.injection import Fault
-from models.fitting.tolerance import choose_horizon, choose_shrinkage
+from models.fitting.tolerance import choose_horizon
 from models.fitting.trials import BUDGET, Steps, later_blocks, seen, try_smoothings
 
 NORMAL = np.random.default_rng(0).normal(size=(4000, 3))
@@ -94,10 +94,3 @@ def test_a_smoothing_goes_on_from_the_readings_before_the_step() -> None:
     forgotten, _ = try_smoothings(lambda v: v[:, 0], smoothing, 1, fold, faulty)
     assert remembered[0].mean(axis=1).tolist() == [1.0, 0.0]
     assert forgotten[0].mean(axis=1).tolist()[0] == 1.0
-
-
-@pytest.mark.parametrize(("alike", "expected"), [(0.0, {1.0}), (1.0, {0.1, 0.03, 0.01})])
-def test_features_that_hardly_belong_together_are_not_decorrelated(alike, expected) -> None:
-    draw = np.random.default_rng(0)
-    common = alike * draw.normal(size=(2000, 3)) @ draw.normal(size=(3, 60))
-    assert choose_shrinkage([common + draw.normal(size=(2000, 60))], 0) in expected

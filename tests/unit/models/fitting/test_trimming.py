@@ -26,9 +26,15 @@ def faulty(streams, max_share):
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("seed", range(4))
 def test_clean_data_lose_nothing(kind, seed):
-    for n, d in ((600, 1), (4000, 8)):
+    for n, d in ((600, 1), (4000, 8), (1000, 30)):
         values = KINDS[kind](np.random.default_rng([seed, n]), n, d)
         assert not faulty([values], 0.15)[0].any()
+
+
+def test_many_features_lose_nothing_to_those_left_out_first():
+    """What is left out lies further off than what is fitted on, by the fit alone."""
+    noise = np.random.default_rng(0).normal(size=(3000, 100))
+    assert not faulty([lfilter([1.0], [1.0, -0.9], noise, axis=0)], 0.15)[0].any()
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
