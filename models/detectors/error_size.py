@@ -19,7 +19,7 @@ from models.arrays import Floats
 from models.detectors.covariance import RobustCovariance
 from models.detectors.kernels import F32, F64, I64, compiled
 
-_QUANTILES = (0.5, 0.95)  # where both have the same size: the middle, and where the tail begins
+_QUANTILES = (0.5, 0.95)  # where both have the same size
 _LEAST = 1e-300
 
 
@@ -54,7 +54,15 @@ class ErrorSize:
         return cls(covariance, float(high - gain * alone_high), gain)
 
     def measure(self, readings: Floats, ends: I64, guess: F32 | F64) -> Floats:
-        """Return the size (n,) of the errors in guesses (n, d) of the rows ``readings[ends]``."""
+        """Return the size (n,) of the errors in guesses.
+
+        Parameters
+        ----------
+        readings : (m, d)
+        ends : (n,)
+            Rows of ``readings`` that were guessed.
+        guess : (n, d)
+        """
         size: Floats
         size, alone = self._sizes(readings, ends, guess)
         if self.gain:
