@@ -15,19 +15,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
 from models.arrays import Floats
 from models.detectors.kernels import affine
 
+#: Readings in a block, whose mean is a level.
+BLOCK: Final = 50
 _MAX_ROWS = 50_000  # more would take memory without changing the covariance
 _CLIP = 4.0  # standard deviations at which outliers of the fitted data are clipped
 _LEAST_SHRINKAGE = 0.01
 _SMALLEST = 1e-3  # lower bound of a standard deviation, in the input's unit
 _LONGEST = 0.999  # largest autocorrelation that is believed
-_LEVEL = 50  # readings whose mean is a level
 _COMMON = 1.5  # least eigenvalue of a common direction, in features' worth of variance
 
 
@@ -153,7 +154,7 @@ def sampling_shrinkage(rows: Floats) -> float:
     """Return the share of the identity that correlations need if few rows are independent, or 0.
 
     Readings that follow one another closely tell less about the correlations of ``d`` features
-    than as many independent ones would. Where they are worth fewer than ``d ** 2`` of those,
+    than as many independent ones would. Where they are :func:`scarce`,
     whitening by what chance alone correlates enlarges new readings, and hides faults of single
     features among them. The share of Ledoit and Wolf (2004) is the error of the correlations over
     their distance from the identity; that error is larger by :func:`repetition`.
@@ -165,13 +166,16 @@ def sampling_shrinkage(rows: Floats) -> float:
     """
     from sklearn.covariance import ledoit_wolf_shrinkage
 
+    if not scarce(rows):
+        return 0.0
+    share = float(ledoit_wolf_shrinkage(rows, assume_centered=True))
+    return min(1.0, repetition(rows) * share)
+
+
+def scarce(rows: Floats) -> bool:
+    """Return whether ``rows`` (n, d) are worth fewer than ``d ** 2`` independent ones."""
     n, d = rows.shape
-    if d < 2 or n < 2:
-        return 0.0
-    alike = repetition(rows)
-    if d**2 <= n / alike:
-        return 0.0
-    return min(1.0, alike * float(ledoit_wolf_shrinkage(rows, assume_centered=True)))
+    return bool(d > 1 and n > 1 and d**2 > n / repetition(rows))
 
 
 def repetition(rows: Floats) -> float:
@@ -181,8 +185,8 @@ def repetition(rows: Floats) -> float:
     autoregressive ones (Bartlett 1946), in the median of all pairs. Levels of 50 readings are taken
     off before: that they differ is drift, which repeats nothing.
     """
-    whole = len(rows) // _LEVEL * _LEVEL or len(rows)
-    blocks = rows[:whole].reshape(-1, min(_LEVEL, whole), rows.shape[1])
+    whole = len(rows) // BLOCK * BLOCK or len(rows)
+    blocks = rows[:whole].reshape(-1, min(BLOCK, whole), rows.shape[1])
     off = blocks - blocks.mean(axis=1, keepdims=True)
     squares = np.maximum((off**2).sum(axis=(0, 1)), 1e-300)
     lag = np.clip((off[:, 1:] * off[:, :-1]).sum(axis=(0, 1)) / squares, 0.0, _LONGEST)

@@ -13,22 +13,13 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats
-from models.detectors.covariance import repetition
+from models.detectors.covariance import BLOCK, scarce
 from models.fitting.distance import Scoring
-from models.fitting.scaling import BLOCK
 
 _SETS: Final = 5
 #: Fits the ways of a trial on pieces of streams [(n_i, d)], and returns the score of each.
 FitWays = Callable[[list[Floats]], Sequence[Scoring]]
 _Pieces = list[tuple[int, slice]]
-
-
-def scarce(streams: Sequence[Floats]) -> bool:
-    """Return whether readings (n_i, d) are worth fewer than ``d ** 2`` independent ones."""
-    n, d = sum(map(len, streams)), streams[0].shape[1]
-    if d < 2 or n < 2:
-        return False
-    return bool(d**2 > n / repetition(np.concatenate(streams)))
 
 
 def own_magnitudes(
@@ -38,7 +29,8 @@ def own_magnitudes(
 
     Every fifth block of 50 readings is scored by a fit on the other blocks, which lie on either
     side of it: drift from one part of a stream to another is none of its concern. Where readings
-    are not :func:`scarce`, or with fewer than ten blocks, it is the fit on all of them.
+    are not :func:`models.detectors.covariance.scarce`, or with fewer than ten blocks, it is the fit
+    on all of them.
 
     Parameters
     ----------
@@ -52,7 +44,7 @@ def own_magnitudes(
     -------
     For each way the magnitudes (n_i,) of each stream.
     """
-    if sum(map(len, streams)) < 2 * _SETS * BLOCK or not scarce(streams):
+    if sum(map(len, streams)) < 2 * _SETS * BLOCK or not scarce(np.concatenate(streams)):
         return [[score(s) for s in streams] for score in scores]
     found: list[dict[tuple[int, int], Floats]] = [{} for _ in scores]
     for left_out in range(_SETS):

@@ -11,10 +11,8 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import Array
-from models.detectors.covariance import winsorised_std
+from models.detectors.covariance import BLOCK, winsorised_std
 
-#: Readings in a block, whose mean is a level.
-BLOCK: Final = 50
 _FLEET = 3
 _SHORT = 333
 #: Share of the identity in the correlation, unless the data show a better one.

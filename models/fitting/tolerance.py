@@ -13,7 +13,7 @@ that is quiet only because it is blind has too little power to be chosen.
 
 The shrinkage of the correlation is chosen in the same way, on smaller steps. Less shrinkage detects
 faults that break a strong correlation, provided that the correlation persists. Where readings are
-scarce (:func:`models.fitting.held_out.scarce`), correlations are mostly chance: there no
+scarce (:func:`models.detectors.covariance.scarce`), correlations are mostly chance: there no
 decorrelation, and very little, are tried too, and also on large steps, since small ones in a few of
 many features are seldom detected by any.
 
@@ -29,9 +29,10 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats
+from models.detectors.covariance import scarce
 from models.fitting.calibrate import ewma
 from models.fitting.distance import Scoring, distance, fit_rows
-from models.fitting.held_out import own_magnitudes, scarce
+from models.fitting.held_out import own_magnitudes
 from models.fitting.scaling import SHRINKAGE
 from models.fitting.trials import (
     BEHIND,
@@ -108,7 +109,7 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
     folds = later_blocks(streams)
     if not folds:
         return SHRINKAGES[0]
-    few = scarce(streams)
+    few = scarce(np.concatenate(streams))
     shares = (*STRONG, *SHRINKAGES) if few else SHRINKAGES
     steps = _OF_ALL_SIZES if few else SMALL
     trials = _trials(folds, [(horizon, share) for share in shares], steps, seed)

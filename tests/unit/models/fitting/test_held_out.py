@@ -9,8 +9,9 @@ import pytest
 from scipy.signal import lfilter
 
 from models.arrays import Floats
+from models.detectors.covariance import scarce
 from models.fitting.distance import Scoring, fit_distance
-from models.fitting.held_out import own_magnitudes, scarce
+from models.fitting.held_out import own_magnitudes
 from models.fitting.injection import Fault
 from models.fitting.tolerance import choose_horizon, choose_shrinkage
 from models.fitting.trials import later_blocks, try_smoothings
@@ -29,11 +30,11 @@ def numbered(n: int, first: int) -> Floats:
 
 
 def test_readings_are_scarce_by_features_and_by_repetition() -> None:
-    assert scarce([white(1_000, 40)])
-    assert not scarce([white(2_000, 40)])
-    assert not scarce([white(100, 1)])
+    assert scarce(white(1_000, 40))
+    assert not scarce(white(2_000, 40))
+    assert not scarce(white(100, 1))
     slow = lfilter([1.0], [1.0, -0.9], white(2_000, 40), axis=0)
-    assert scarce([slow[:1_000], slow[1_000:]])
+    assert scarce(slow)
 
 
 def test_a_reading_is_scored_by_its_neighbours_but_not_by_itself() -> None:
