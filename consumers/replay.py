@@ -1,6 +1,6 @@
 """Send readings to the input topic: ``python -m consumers.replay``.
 
-Each row of a wide CSV or Parquet file becomes one record of the grouped shape, keyed by asset.
+Each row of a wide CSV, JSON or Parquet file becomes one record of the grouped shape, keyed by asset.
 ``--dead-letters`` sends stored dead letters again, with their original bytes, key and headers,
 after the cause of their rejection is fixed.
 """
@@ -205,7 +205,9 @@ def dead_letters(engine: Engine, chosen: DeadLetterFilter) -> Iterator[Message]:
 def arguments() -> argparse.ArgumentParser:
     """Define the command line."""
     parser = command_parser("consumers.replay", __doc__, HELP)
-    parser.add_argument("file", nargs="?", type=Path, help="CSV or Parquet, one reading per row")
+    parser.add_argument(
+        "file", nargs="?", type=Path, help="CSV, JSON or Parquet, one reading per row"
+    )
     parser.add_argument("--rate", type=float, help="records per second (default: no limit)")
     parser.add_argument("--limit", type=int, help="maximum number of records")
     parser.add_argument(

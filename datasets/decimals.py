@@ -123,9 +123,9 @@ class Decimals:
         self.add({index: cells for index, cells in enumerate(columns) if cells is not None})
 
     def add(self, cells: Mapping[int, Collection[str]]) -> None:
-        """Take further cells of some columns, by index, into account."""
+        """Take further cells of some columns, by index, into account; not of typed ones."""
         for index, found in cells.items():
-            for cell in set(found):
+            for cell in set() if index in self._typed else set(found):
                 self._columns[index].add(cell)
         self._decide()
 

@@ -1,4 +1,4 @@
-"""Open a file of readings, text or Parquet: find its columns' roles, and read it chunk by chunk."""
+"""Open a file of readings (text, JSON, Parquet): find its columns' roles, and read it in chunks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ import pyarrow as pa
 from datasets.columns import Chunk, ChunkReader, Rows, times_of
 from datasets.far_times import Range, far_times, implausible, main_range, problem
 from datasets.format import ROW, FileFormat
+from datasets.json_documents import is_json
+from datasets.json_source import JsonSource
 from datasets.numbers import Nulls
 from datasets.parquet_source import ParquetSource
 from datasets.roles import find_roles
 from datasets.sampled_columns import Columns, Roles
-from datasets.suffixes import is_parquet
+from datasets.suffixes import kind_of
 from datasets.survey import survey
-from datasets.text import DAMAGED, undone
+from datasets.text import DAMAGED, sample, undone
 from datasets.text_source import TextSource
 from datasets.time_columns import dates_shared
 from datasets.time_of_day import chosen_kind, joined, many_share
@@ -162,7 +164,7 @@ def open_file(
     """
     form = form or FileFormat()
     with _named(path):
-        source: _Source = ParquetSource(path, form) if is_parquet(path) else TextSource(path, form)
+        source = _source(path, form)
         source.columns.nulls = frozenset(text.casefold() for text in form.null)
         source.columns.look = lambda streams, times, others: survey(
             source.batches(sorted({*streams, *times, *others})), streams, times, others
@@ -188,6 +190,16 @@ def open_file(
         path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, source.lines,
         notes, Counter(labels),
     )  # fmt: skip
+
+
+def _source(path: Path, form: FileFormat) -> _Source:
+    """Open a file by its suffix; a text that begins as JSON does is JSON."""
+    kind = kind_of(path)
+    if kind == "parquet":
+        return ParquetSource(path, form)
+    if kind == "json" or is_json(sample(path)[0]):
+        return JsonSource(path, form)
+    return TextSource(path, form)
 
 
 def _streams_of(chunks: Sequence[Chunk]) -> Any:
@@ -247,7 +259,7 @@ def _pieces(
     passed = 0
     for batch in source.batches(used, numbers):
         passed += batch.num_rows
-        source.lines.check(passed + len(source.lines.rows))
+        source.lines.check(passed)
         rest = batch.slice(max(0, batch.num_rows - (passed - done)))
         for start in range(0, rest.num_rows, _CHUNK_ROWS):
             yield rest.slice(start, _CHUNK_ROWS)

@@ -30,7 +30,7 @@ def files_of(spec: str) -> list[Path]:
     if path.is_dir():
         found = sorted(name for name in path.iterdir() if is_data(name))
         if not found:
-            raise DatasetError(f"folder {spec!r} holds no .csv or .parquet file")
+            raise DatasetError(f"folder {spec!r} holds no .csv, .json or .parquet file")
         return found
     found = sorted(Path(name) for name in glob.glob(spec, recursive=True))
     return [name for name in found if name.is_file()]

@@ -1,34 +1,37 @@
-"""Tell the kind of a file by its suffixes: text or Parquet, compressed or not."""
+"""Tell the kind of a file by its suffixes: text, JSON or Parquet, compressed or not."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from errors import DatasetError
 
 _PARQUET: Final = (".parquet", ".pq", ".parq")
 _TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn")
+_JSON: Final = (".json", ".jsonl", ".ndjson", ".jsonlines")
 _PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
-def is_parquet(path: Path) -> bool:
-    """Return whether the suffix means Parquet; raise `DatasetError` if it means neither format."""
+def kind_of(path: Path) -> Literal["parquet", "json", "text"]:
+    """Return what the suffixes mean; raise `DatasetError` if they mean none of the formats."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _PARQUET:
-        return True
+        return "parquet"
     if suffixes and suffixes[-1] in _PACKED:
         suffixes = suffixes[:-1] or [".csv"]
+    if suffixes and suffixes[-1] in _JSON:
+        return "json"
     if suffixes and suffixes[-1] in _TEXT:
-        return False
+        return "text"
     hint = ": save the sheet as CSV" if suffixes and suffixes[-1].startswith(".xls") else ""
-    raise DatasetError(f"{path.name}: neither .csv nor .parquet{hint}")
+    raise DatasetError(f"{path.name}: neither .csv nor .json nor .parquet{hint}")
 
 
 def is_data(path: Path) -> bool:
     """Return whether a path is a file with a suffix that :func:`datasets.load` can read."""
     try:
-        return path.is_file() and (is_parquet(path) or True)
+        return path.is_file() and bool(kind_of(path))
     except DatasetError:
         return False
 
@@ -36,7 +39,7 @@ def is_data(path: Path) -> bool:
 def bare_name(path: Path) -> str:
     """Return a file's name without the suffixes of its format."""
     name = path.name
-    for known in (_PACKED, (*_TEXT, *_PARQUET)):
+    for known in (_PACKED, (*_TEXT, *_JSON, *_PARQUET)):
         stem, dot, suffix = name.rpartition(".")
         if dot and f".{suffix.lower()}" in known:
             name = stem

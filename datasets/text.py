@@ -119,6 +119,11 @@ class _Lines(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def readinto(self, buffer: Any) -> int:
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
     def read(self, size: int = -1) -> bytes:
         wanted = size if size >= 0 else 1 << 62
         parts, have = [self._rest], len(self._rest)

@@ -42,14 +42,14 @@ class Unreadable:
         self.rows.setdefault(row, error)
 
     def check(self, read: int) -> None:
-        """Check that the errors are few among the ``read`` rows so far.
+        """Check that the errors are few among the first ``read`` rows, whichever are known so far.
 
         Raises
         ------
         DatasetError
             There are too many; the first row's error.
         """
-        if ONE_OF * len(self.rows) > read:
+        if ONE_OF * len(self.rows) > read and ONE_OF * sum(r <= read for r in self.rows) > read:
             raise self.rows[min(self.rows)]
 
     def notes(self) -> list[str]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from datasets.suffixes import is_parquet
+from datasets.suffixes import kind_of
 from datasets.types import Dataset, Stream
 from errors import DatasetError
 
@@ -24,7 +24,10 @@ def save(path: Path | str, dataset: Dataset) -> None:
     if len(labelled) > 1:
         raise DatasetError("label: either every stream has labels or none", field="label")
     table = pa.concat_tables(tables)
-    if is_parquet(path):
+    kind = kind_of(path)
+    if kind == "json":
+        raise DatasetError(f"{path.name}: data sets are written as .csv or .parquet")
+    if kind == "parquet":
         pa.parquet.write_table(table, path)
     else:
         pa.csv.write_csv(table, path)

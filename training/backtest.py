@@ -60,7 +60,9 @@ def parser() -> argparse.ArgumentParser:
         " reading, through the service's scoring code. Labels are never trained on.",
         EPILOG,
     )
-    made.add_argument("--data", required=True, metavar="FILE", help="wide CSV or Parquet, or glob")
+    made.add_argument(
+        "--data", required=True, metavar="FILE", help="wide CSV, JSON, Parquet, or glob"
+    )
     made.add_argument(
         "--train-until", required=True, metavar="ROW|TIMESTAMP",
         help="train on each asset's first ROW readings, or on those before TIMESTAMP",

@@ -17,3 +17,11 @@ def test_one_row_of_a_hundred_is_named_and_more_are_refused_by_the_first():
     assert odd.notes() == ["rows left out (2): row 3: bad; row 7: bad"]
     with pytest.raises(DatasetError, match="row 3"):
         odd.check(199)
+
+
+def test_errors_known_of_later_rows_do_not_count_yet():
+    odd = Unreadable("lines left out")
+    for row in range(9000, 9050):
+        odd.add(row, DatasetError(f"row {row}: bad"))
+    odd.check(4000)
+    odd.check(10_000)

@@ -1,0 +1,100 @@
+"""Turn JSON objects into rows: messages of the input topic, flat objects, objects in objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from datasets.json_documents import Document
+from errors import DatasetError
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: What the older form of a message, with one feature, says beside its name and value.
+_WHOSE: Final = ("asset_id", "sensor_id", "timestamp")
+
+
+@dataclass(slots=True)
+class Rows:
+    """Turn objects into rows: column name -> value.
+
+    Parameters
+    ----------
+    is_role : whether a key beside ``features`` may have a role, such as the time.
+    beside : keys beside ``features`` that were left out.
+    record_times : messages that had no time of their own, but that of the Kafka record.
+    """
+
+    is_role: Callable[[str], bool]
+    beside: dict[str, None] = field(default_factory=dict)
+    record_times: int = 0
+
+    def row(self, document: Document) -> Document:
+        """Return the row of an object.
+
+        Raises
+        ------
+        DatasetError
+            The object has two values for a column, or wraps something that is no object.
+        """
+        if "payload" in document and ("topic" in document or "schema" in document):
+            document = self._unwrapped(document)
+        if type(document.get("features")) is dict:
+            return self._message(document)
+        metadata = document.get("metadata")
+        if type(metadata) is dict and "name" in document and "value" in document:
+            whose = {key: metadata[key] for key in _WHOSE if key in metadata}
+            return {**whose, "name": document["name"], "value": document["value"]}
+        if dict not in set(map(type, document.values())):
+            return document
+        out: Document = {}
+        for name, value in document.items():
+            inner = type(value) is dict
+            more = {f"{name}.{key}": v for key, v in value.items()} if inner else {name: value}
+            _merge(out, more)
+        return out
+
+    def _message(self, document: Document) -> Document:
+        """Return the row of a message: its features, and what names its stream and time."""
+        out: Document = {}
+        for name, value in document.items():
+            if name == "features":
+                _merge(out, value)
+            elif self.is_role(name) or type(value) is str:
+                _merge(out, {name: value})
+            else:
+                self.beside[name] = None
+        return out
+
+    def _unwrapped(self, record: Document) -> Document:
+        """Return the message of a Kafka record, as kcat -J and Kafka Connect wrap it."""
+        payload = record["payload"]
+        try:
+            document = orjson.loads(payload) if type(payload) is str else payload
+        except orjson.JSONDecodeError:
+            raise DatasetError(f"has a payload that is no JSON: {payload!r:.60}") from None
+        if type(document) is not dict:
+            raise DatasetError(f"has a payload that is no JSON object: {payload!r:.60}")
+        ts = record.get("ts")
+        if (
+            "features" in document
+            and document.get("timestamp") is None
+            and type(ts) is int
+            and ts > 0
+        ):
+            self.record_times += 1
+            at = _EPOCH + timedelta(milliseconds=min(ts, 10**14))
+            return {**document, "timestamp": at.isoformat()}
+        return document
+
+
+def _merge(out: Document, more: Any) -> None:
+    before = len(out)
+    out.update(more)
+    if len(out) < before + len(more):
+        names = list(out)[:before]
+        name = next(name for name in names if name in more)
+        raise DatasetError(f"has the key {name!r:.80} twice: beside the features and among them")

@@ -1,0 +1,56 @@
+"""Unfold a JSON object that holds a whole table: pandas' forms, or a list of readings in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from datasets.json_documents import Document
+from errors import DatasetError
+
+#: The first of the numbers that pandas gives to rows.
+_COUNTED: Final = ("0", "1")
+
+
+def unfold(document: Document, notes: list[str]) -> Iterator[Document] | None:
+    """Return the rows of a table in an object; None if the object is a row itself.
+
+    Parameters
+    ----------
+    document
+        The only object of a file.
+    notes
+        Receives a sentence on where the rows are taken from.
+
+    Raises
+    ------
+    DatasetError
+        Several lists may be the table.
+    """
+    names, data = document.get("columns"), document.get("data")
+    if isinstance(names, list) and isinstance(data, list):
+        notes.append("read as pandas' table of columns, index and data")
+        return (dict(zip(map(str, names), row, strict=True)) for row in data)
+    lists: list[str] = [
+        key for key, value in document.items()
+        if isinstance(value, list) and value and set(map(type, value)) == {dict}
+    ]  # fmt: skip
+    if len(lists) > 1:
+        raise DatasetError(
+            f"holds several lists ({', '.join(lists[:5])}), not one object per reading: jq -c"
+            f" '.{lists[0]}[]' writes those of one as lines"
+        )
+    if lists:
+        notes.append(f"the readings are taken from the list {lists[0]!r}")
+        return (row for row in document[lists[0]])
+    columns = list(document.values())
+    if len(columns) < 2 or set(map(type, columns)) != {dict}:
+        return None
+    if next(iter(document)) in _COUNTED:
+        notes.append("read as pandas' table of rows")
+        return iter(columns)
+    keys = list(columns[0])
+    if keys[:1] in ([count] for count in _COUNTED) and all(list(c) == keys for c in columns):
+        notes.append("read as pandas' table of columns")
+        return ({name: document[name][key] for name in document} for key in keys)
+    return None

@@ -1,0 +1,71 @@
+"""JSON objects become rows: messages of the input topic, wrapped ones, objects in objects."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from datasets.json_rows import Rows
+from errors import DatasetError
+
+MESSAGE = {
+    "asset_id": "P1", "sensor_id": None, "features": {"temp": 1.5, "vib": 2},
+    "timestamp": "2026-01-01T00:00:00Z", "metadata": {"num_features": 2}, "seq": 17, "site": "A",
+}  # fmt: skip
+ROW = {
+    "asset_id": "P1", "sensor_id": None, "timestamp": "2026-01-01T00:00:00Z", "temp": 1.5,
+    "vib": 2, "site": "A",
+}  # fmt: skip
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows(lambda name: name in ("asset_id", "sensor_id", "timestamp"))
+
+
+def test_a_message_has_its_features_as_columns(rows: Rows) -> None:
+    assert rows.row(MESSAGE) == ROW
+    assert list(rows.beside) == ["metadata", "seq"]
+
+
+def test_an_object_in_an_object_has_a_name_of_two_parts(rows: Rows) -> None:
+    found = rows.row({"asset_id": "P1", "motor": {"temp": 1, "coil": {"u": 2}}})
+    assert found == {"asset_id": "P1", "motor.temp": 1, "motor.coil": {"u": 2}}
+
+
+@pytest.mark.parametrize("payload", [MESSAGE, json.dumps(MESSAGE)])
+def test_messages_wrapped_by_a_consumer(rows: Rows, payload: Any) -> None:
+    record = {"topic": "t", "partition": 0, "ts": 1767225600000, "key": "P1", "payload": payload}
+    assert rows.row(record) == ROW
+    assert rows.row({"schema": {"type": "string"}, "payload": payload}) == ROW
+
+
+def test_a_message_without_time_has_that_of_its_record(rows: Rows) -> None:
+    message = {key: value for key, value in MESSAGE.items() if key != "timestamp"}
+    record = {"topic": "t", "ts": 1767225600000, "payload": json.dumps(message)}
+    assert rows.row(record)["timestamp"] == "2026-01-01T00:00:00+00:00"
+    assert rows.record_times == 1
+    assert "timestamp" not in rows.row({**record, "ts": -1})
+
+
+@pytest.mark.parametrize("payload", [None, "", "\x00\x01", "[1]", 3])
+def test_a_record_without_an_object_is_named(rows: Rows, payload: Any) -> None:
+    with pytest.raises(DatasetError, match="has a payload that is no JSON"):
+        rows.row({"topic": "t", "payload": payload})
+
+
+def test_the_older_form_with_one_feature(rows: Rows) -> None:
+    whose = {"asset_id": "P1", "sensor_id": "S1", "timestamp": "2026-01-01"}
+    message = {"name": "rms", "value": 1.2, "metadata": {**whose, "source": "x"}}
+    assert rows.row(message) == {**whose, "name": "rms", "value": 1.2}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{**MESSAGE, "features": {"site": 1}}, {"a": {"b": 1}, "a.b": 2}],
+)
+def test_two_values_for_one_column_are_named(rows: Rows, document: dict[str, Any]) -> None:
+    with pytest.raises(DatasetError, match="twice"):
+        rows.row(document)

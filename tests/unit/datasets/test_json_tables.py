@@ -1,0 +1,44 @@
+"""Tables within one JSON object are unfolded; an object that is a row is not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import pandas as pd
+import pytest
+
+from datasets.json_tables import unfold
+from errors import DatasetError
+
+FRAME = pd.DataFrame({"asset_id": ["P1"] * 3, "temp": [1.5, 2.5, 3.5]})
+ROWS = [{"asset_id": "P1", "temp": i + 1.5} for i in range(3)]
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "table"])
+def test_tables_of_pandas(orient: Literal["columns", "index", "split", "table"]) -> None:
+    notes: list[str] = []
+    found = list(unfold(json.loads(FRAME.to_json(orient=orient)), notes) or ())
+    assert [{name: row[name] for name in ("asset_id", "temp")} for row in found] == ROWS
+    assert len(notes) == 1
+
+
+def test_a_list_of_readings_in_an_object() -> None:
+    notes: list[str] = []
+    assert list(unfold({"count": 3, "tags": ["a"], "readings": ROWS}, notes) or ()) == ROWS
+    assert notes == ["the readings are taken from the list 'readings'"]
+
+
+def test_several_lists_are_refused() -> None:
+    with pytest.raises(DatasetError, match=r"several lists \(temp, flow\).*jq -c '.temp"):
+        unfold({"temp": ROWS, "flow": ROWS}, [])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, ROWS[0], {"asset_id": "P1", "features": {"0": 1}}, {"a": {"x": 1}, "b": {"x": 2}}],
+)
+def test_an_object_that_is_a_row(document: dict[str, Any]) -> None:
+    notes: list[str] = []
+    assert unfold(document, notes) is None
+    assert not notes
