@@ -1,6 +1,6 @@
 """Send readings to the input topic: ``python -m consumers.replay``.
 
-Each row of a wide CSV, JSON or Parquet file becomes one record of the grouped shape, keyed by asset.
+Each row of a wide file becomes one record of the grouped shape, keyed by asset.
 ``--dead-letters`` sends stored dead letters again, with their original bytes, key and headers,
 after the cause of their rejection is fixed.
 """

@@ -12,8 +12,10 @@ from datasets.sampled_columns import Columns, Roles, plain_name, rows_of
 from datasets.time_formats import (
     HOURS_LOST,
     dates_only,
+    epoch_unit,
     is_compact,
     is_date,
+    is_month,
     is_time,
     lost_hours,
 )
@@ -26,6 +28,13 @@ TIME_NAMES: Final = frozenset(
      "zeit", "zeitstempel", "datum", "datumzeit", "datumuhrzeit", "uhrzeit", "horodatage", "fecha",
      "fechahora", "epoch", "unixtime")
 )  # fmt: skip
+
+#: The days of 1954 to 2119 since 1900.
+_SPREADSHEET_DAYS: Final = (20_000, 80_000)
+#: Names of columns of months.
+_MONTH_NAMES: Final = frozenset(
+    ("month", "yearmonth", "monat", "jahrmonat", "mois", "mes", "mese", "period", "periode")
+)
 
 
 def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
@@ -54,6 +63,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         _join_time_of_day(columns, roles, free)
         return
     timed = [p for p in free if p in columns.timed or _holds_times(columns, p)]
+    timed = timed or [p for p in free if _counts_from_1970(columns, p)]
     named = [p for p in columns.like(TIME_NAMES) if p in free]
     dates = [p for p in free if p in {*timed, *named} and is_date(columns.filled(p))]
     hours = _written_hours(columns, [p for p in free if p not in dates])
@@ -132,7 +142,16 @@ def _holds_times(columns: Columns, index: int) -> bool:
     cells = columns.filled(index)[:40]
     name = plain_name(columns.names[index])
     dated = name in TIME_NAMES or any(word in name for word in ("date", "datum", "yyyymmdd"))
+    if is_month(cells):  # or a code such as 2001-05
+        return dated or name in _MONTH_NAMES
     return is_time(cells) or (dated and is_compact(cells))
+
+
+def _counts_from_1970(columns: Columns, index: int) -> bool:
+    """Return whether a column counts from 1970, by its name and numbers."""
+    name = plain_name(columns.names[index])
+    named = name in TIME_NAMES or may_be_time(name) or name.startswith(("ts", "epoch", "unix"))
+    return named and bool(epoch_unit(columns.filled(index)[:40]))
 
 
 def _read_as_one(columns: Columns, roles: Roles, *parts: int) -> None:
@@ -289,10 +308,31 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
     has = ", ".join(filter(None, columns.names))[:300]
     if counts := _counts(columns):
         name, cell = columns.names[counts[0]], columns.filled(counts[0])[-1]
+        if all(_SPREADSHEET_DAYS[0] < float(c) < _SPREADSHEET_DAYS[1] for c in
+               columns.filled(counts[0])):  # fmt: skip
+            raise DatasetError(
+                f"column 'timestamp' is missing; {name!r} holds numbers such as {cell}, a"
+                " spreadsheet's days since 1900? Save that column as date and time",
+                field="timestamp",
+            )
         raise DatasetError(
             f"column 'timestamp' is missing; it has {has}. {name!r} holds numbers such as"
             f" {cell}: --columns timestamp={quoted(name)} --time-unit s reads them as seconds (ms,"
             " us, ns) since 1970 or since the start, --time-unit row counts the readings instead",
+            field="timestamp",
+        )
+    for p in columns.like(TIME_NAMES):
+        if (cells := columns.filled(p)) and not any(map(is_number, cells)):
+            raise DatasetError(
+                f"column {columns.names[p]!r} holds {cells[0]!r:.60}, which is not read as a time:"
+                f" --columns timestamp={quoted(columns.names[p])} --time-format FORMAT, such as"
+                " %d/%m/%Y %H:%M, reads it",
+                field="timestamp",
+            )
+    if 2 * sum(is_time([name]) for name in columns.names) > len(columns.names):
+        raise DatasetError(
+            f"the names of the columns are times ({has[:60]} ...), and each row is a sensor:"
+            " transpose the table, so that each row is a time and each column a sensor",
             field="timestamp",
         )
     raise DatasetError(

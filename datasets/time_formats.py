@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from functools import lru_cache
+from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import Final
 
+from datasets.format import TIME_UNITS
+from datasets.time_texts import tidy
 from errors import InputError
 from schemas import parse_timestamp
 
@@ -19,7 +21,7 @@ _DAYS: Final = (
     # wherever people separate by points, the day comes first
     *(order.replace(" ", ".") for order in _ORDERS[:-3]), "%y.%m.%d",  # or, in Korea, the year
     *(order.replace(" ", sign) for sign in "-/ " for order in _ORDERS),
-    "%Y%m%d", "%d%b%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
+    "%Y%m%d", "%Y-%j", "%d%b%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
 )  # fmt: skip
 _HOURS: Final = (
     "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H.%M.%S", "%H.%M", "%H%M%S", "%H%M", "%H",
@@ -27,7 +29,9 @@ _HOURS: Final = (
     "%I.%M.%S %p", "%I.%M.%S.%f %p", "%I.%M %p", "%Hh%M", "%Hh%M:%S", "%Hh%Mm%Ss",
 )  # fmt: skip
 _BETWEEN: Final = (" ", "T", ", ", "_", "-", ":")
-_WHOLE: Final = ("%b %d %H:%M:%S %Y",)
+#: Months alone have no time of day.
+_MONTHS: Final = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%Y")
+_WHOLE: Final = ("%b %d %H:%M:%S %Y", *_MONTHS)
 #: 14 or 12 digits, which no count of seconds or milliseconds since 1970 has in our days.
 _COMPACT: Final = re.compile(r"(19|20)\d{10}(\d\d)?")
 #: 8 or 10 digits, which may be a count of seconds or a number of anything.
@@ -36,9 +40,6 @@ _COMPACT_DAY: Final = re.compile(r"(19|20)\d{6}(\d\d)?")
 #: A weekday before a date, and a zone after a time, as in RFC 2822 and C's ctime.
 _WEEKDAY: Final = re.compile(r"([A-Za-z]{3,9})(,? +)(?=\S)")
 ZONE: Final = re.compile(r"( ?)(UTC|GMT|Z|[+-]\d\d:?\d\d)$")
-#: Blanks that do not break a line, as spreadsheets write before AM, and AM and PM with points.
-ODD_BLANKS: Final = "\u00a0\u202f"
-POINTED_HALF: Final = r" ?([aApP])\. ?[mM]\.?$"
 #: What follows a date in texts of dates at midnight.
 AT_MIDNIGHT: Final = r"[ T]0?0:00(:00(\.0+)?)?(Z|[+-]00:?00)?$"
 #: Minutes, seconds and tenths, alone or behind a date.
@@ -47,8 +48,13 @@ HOURS_LOST: Final = (
     "minutes and seconds, whose hours a spreadsheet lost (mm:ss.0): export the times again, or"
     " --time-unit row counts the readings instead"
 )
+_POINTED: Final = r"^(\d{1,2})\.(\d{1,2})\.(\d{2,4})(?=\D|$)"
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
 SAMPLE: Final = 40
+_COUNT: Final = re.compile(r"\d{9,20}(\.\d+)?")
+#: The beginning of the year 2000, in seconds since 1970, and a year.
+_FIRST_S: Final = 946_684_800
+_YEAR_S: Final = 365 * 86_400
 #: strptime's fields of digits.
 _FIELDS: Final = "YymdHIMSfj"
 
@@ -59,15 +65,13 @@ def formats_of(cells: Sequence[str]) -> list[str]:
     found = list(dict.fromkeys(form for cell in cells[:3] for form in _formats(cell)))
     read = {form: sum(reads_somehow(form, cell) for cell in cells) for form in found}
     found = [form for form in found if read[form] >= len(cells) - len(cells) // 10]
+    if not found and (slashed := [re.sub(_POINTED, r"\1/\2/\3", cell) for cell in cells]) != cells:
+        # nobody but some Americans puts the month first, so 01.02.2003 is a 1st of February
+        return [form.replace("/", ".") for form in formats_of(slashed) if form[:6] == "%m/%d/"]
     found.sort(key=lambda form: -read[form])
     # a four-digit year rules out formats with a two-digit year in the same order
     return [f for f in found if not ("%y" in f and any(day_order(f) == day_order(g) for g in found
                                                        if "%Y" in g))]  # fmt: skip
-
-
-def tidy(text: str) -> str:
-    """Return a text with plain blanks, and with AM and PM without points (5:00 p. m.)."""
-    return re.sub(POINTED_HALF, r" \1m", re.sub(f"[{ODD_BLANKS}]", " ", text))
 
 
 def lesser(form: str) -> list[str]:
@@ -156,6 +160,28 @@ def is_date(cells: Sequence[str]) -> bool:
     return bool(found) and not any(re.search("%[HI]", form) for form in found)
 
 
+def is_month(cells: Sequence[str]) -> bool:
+    """Return whether texts are months, such as 2024-03, and no exact times."""
+    found = formats_of(cells[:SAMPLE])
+    return bool(found) and all(form in _MONTHS for form in found)
+
+
+def epoch_unit(cells: Sequence[str]) -> str:
+    """Return the unit in which numbers count from 1970 to times since 2000, or ``""``.
+
+    Seconds, milliseconds and so on of these years differ in their number of digits.
+    """
+    last = datetime.now(UTC).timestamp() + _YEAR_S
+
+    def fits(cell: str, ticks: int) -> bool:
+        return bool(_COUNT.fullmatch(cell)) and _FIRST_S <= float(cell) / ticks <= last
+
+    units = (
+        unit for unit, ticks in TIME_UNITS.items() if _mostly(cells, partial(fits, ticks=ticks))
+    )
+    return next(units, "") if cells else ""
+
+
 def dates_only(cells: Sequence[str]) -> bool:
     """Return whether all texts are dates, or dates at midnight such as 2026-01-31 00:00:00."""
     days = [re.sub(AT_MIDNIGHT, "", cell) for cell in cells]
@@ -182,7 +208,7 @@ def fixed_digits(form: str) -> str | None:
     strptime itself reads fields without a sign between them with one digit each, so 0010 as one
     minute past midnight. None if the format has no such fields.
     """
-    if not re.search(rf"%[{_FIELDS}]%[{_FIELDS}]", form):
+    if not re.search(rf"%[{_FIELDS}]%[{_FIELDS}]|%j", form):
         return None
     out = []
     for number, part in enumerate(re.split(rf"((?:%[{_FIELDS}]){{2,}})", form)):
@@ -190,7 +216,8 @@ def fixed_digits(form: str) -> str | None:
             widths = {"Y": r"\d{4}", "j": r"\d{3}", "f": r"\d{1,6}"}
             out += [widths.get(field, r"\d\d") for field in part[1::2]]
         else:
-            out.append(re.sub("(?:%.)+", ".*", re.escape(part)))
+            part = re.sub("(?:%[^j])+", ".*", re.escape(part))
+            out.append(part.replace("%j", r"\d{3}"))
     return "(?s:" + "".join(out) + ")"
 
 
@@ -201,7 +228,7 @@ def all_iso(cells: Sequence[str]) -> bool:
 
 def _is_iso(cell: str) -> bool:
     try:
-        parse_timestamp(cell)
+        parse_timestamp(tidy(cell))
         return True
     except InputError:
         return False

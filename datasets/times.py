@@ -16,19 +16,18 @@ import pyarrow.compute as pc
 from datasets.format import ROW, TIME_UNITS, FileFormat
 from datasets.time_formats import (
     HOURS_LOST,
-    ODD_BLANKS,
-    POINTED_HALF,
     SAMPLE,
     ZONE,
     all_iso,
     day_order,
+    epoch_unit,
     fixed_digits,
     formats_of,
     lesser,
     lost_hours,
     reads_somehow,
-    tidy,
 )
+from datasets.time_texts import are_intervals, tidied, tidy
 from datasets.types import Flags, Times
 from errors import DatasetError, InputError
 from schemas import AMBIGUOUS_DATE, parse_timestamp
@@ -94,7 +93,7 @@ class Clock:
                 " numbers since 1970, --time-unit row a count of readings",
                 field="timestamp",
             )
-        column = _tidied(column)
+        column = tidied(column)
         late = pc.fill_null(pc.match_substring_regex(column, _MIDNIGHT), False)
         if pc.any(late).as_py():
             column = pc.replace_substring_regex(column, _MIDNIGHT, r"\100\2")
@@ -166,14 +165,19 @@ def clock_of(
     if form.time_format is not None:
         return Clock("format", (form.time_format,), form.time_zone)
     cells = [" ".join(cells).strip() for cells in zip(*parts, strict=True)] if text else []
-    cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", tidy(cell)) for cell in cells if cell]
-    cells = cells[:: max(1, len(cells) // SAMPLE)]
+    cells = [cell for cell in cells if cell][:: max(1, len(cells) // SAMPLE)]
+    notes = []
+    if are_intervals(cells):
+        notes.append(f"of intervals such as {cells[0]!r} the start is taken")
+    cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", tidy(cell)) for cell in cells]
+    if len(parts) == 1 and (unit := epoch_unit(cells)):
+        notes.append(f"times such as {cells[0]} are read as {unit} since 1970 (--time-unit)")
+        return Clock(unit, (), None, notes)
     if not cells or all_iso(cells):
-        return Clock("iso", (), form.time_zone)
+        return Clock("iso", (), form.time_zone, notes)
     formats = formats_of(cells)
     if not formats:
-        return Clock("iso", (), form.time_zone)  # its errors name the unreadable row
-    notes = []
+        return Clock("iso", (), form.time_zone, notes)  # its errors name the unreadable row
     if len({day_order(f) for f in formats}) > 1:
         formats = _settle(formats, everything)
         if len({day_order(f) for f in formats}) > 1:
@@ -186,12 +190,6 @@ def clock_of(
     shown = next(cell for cell in cells if reads_somehow(formats[0], cell))
     notes.append(f"times such as {shown!r} are read as {formats[0]} in {zone}")
     return Clock("format", tuple(formats[:1]), form.time_zone, notes)
-
-
-def _tidied(column: Any) -> Any:
-    """Return texts with plain blanks, and with AM and PM without points, as `tidy` does."""
-    column = pc.replace_substring_regex(column, f"[{ODD_BLANKS}]", " ")
-    return pc.replace_substring_regex(column, POINTED_HALF, r" \1m")
 
 
 def _is_text(column: Any) -> bool:
@@ -249,7 +247,7 @@ def _unread(
     unread = dict.fromkeys(formats, 0)
     rows = 0
     for column in columns:
-        text = pc.utf8_trim_whitespace(_tidied(column.drop_null()))
+        text = pc.utf8_trim_whitespace(tidied(column.drop_null()))
         text = pc.replace_substring_regex(text, _MIDNIGHT, r"\100\2")
         text = text.filter(pc.not_equal(text, ""))
         rows += len(text)

@@ -151,7 +151,7 @@ TWO_WAYS = {
     "asset_id;timestamp;f;g\nA;2026-01-01;1,500;2.500\n": "'1,500' may .*'2.500'.*--decimal",
     "timestamp,f\n2026-01-01,1\n": "'asset_id' is missing.*--asset-id NAME.*--columns asset_id=",
     "asset_id,f\nA,1\n": "'timestamp' is missing.*--columns timestamp=.*--time-unit row",
-    "asset_id,timestamp,f\nA,1767225600,1\n": "--time-unit s, ms, us or ns",
+    "asset_id,timestamp,f\nA,67225600,1\n": "--time-unit s, ms, us or ns",
     "asset_id,begin,end,f\nA,2026-01-01,2026-01-02,1\n": "each of 'begin', 'end' may be it",
     "asset_id,timestamp,f\nA,01/02/2026,1\nA,01/05/2026,1\n": "may be read as .*--time-format",
     f"{AT}1\nA,2026-01-02,1,2\n": "4 fields, not 3",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -79,8 +81,9 @@ def test_epochs(tmp_path: Path, unit: str, ticks: int, suffix: str) -> None:
         pa.parquet.write_table(columns, path)
     data = datasets.load(path, None, FileFormat(time_unit=unit))
     assert data.streams[0].timestamps.tolist() == [START, START + timedelta(minutes=1)]
-    with pytest.raises(DatasetError, match="--time-unit"):
-        datasets.load(path)
+    data = datasets.load(path)
+    assert data.streams[0].timestamps.tolist() == [START, START + timedelta(minutes=1)]
+    assert data.notes == [f"times such as {moments[0]} are read as {unit} since 1970 (--time-unit)"]
 
 
 def test_an_epoch_in_the_wrong_unit_is_refused(load: Load) -> None:
@@ -154,3 +157,76 @@ def test_local_times_row_by_row_agree_with_the_whole_file(tmp_path: Path) -> Non
 def test_times_with_an_offset_are_not_moved_by_a_zone(load: Load) -> None:
     data = load("asset_id,timestamp,f\nA,2026-01-01T00:00:00Z,1\n", time_zone="Europe/Berlin")
     assert data.streams[0].timestamps[0] == np.datetime64(START)
+
+
+@pytest.mark.parametrize("name", ["Time", "ts_ms", "epoch", "unix_time", "time_us"])
+def test_a_column_that_counts_from_1970_is_found(load: Load, name: str) -> None:
+    rows = "".join(f"A,{1767225600_000 + 60_000 * i},{i % 7}\n" for i in range(50))
+    assert load(f"asset_id,{name},f\n{rows}").streams[0].timestamps[0] == np.datetime64(START)
+    beside = "".join(f"A,2026-01-{i + 1:02d},{1767225600 + i},{i % 7}\n" for i in range(31))
+    assert load(f"asset_id,day,{name},f\n{beside}").feature_names == [name, "f"]
+
+
+@pytest.mark.parametrize("number", [946684799, 4102444800, 126230400, 17672256000])
+def test_numbers_that_are_no_times_of_our_years_are_refused(load: Load, number: int) -> None:
+    with pytest.raises(DatasetError, match="--time-unit"):
+        load(f"asset_id,timestamp,f\nA,{number},1\nA,{number + 1},2\n")
+
+
+@pytest.mark.parametrize(
+    ("form", "freq", "n"),
+    [
+        ("%m.%d.%Y %H:%M", "6h", 80), ("%m.%d.%Y", "D", 80), ("%m.%d.%Y %H.%M", "6h", 80),
+        ("%Y-%j", "D", 400), ("%Y-%jT%H:%M:%S", "h", 50), ("%Y-%j %H:%M", "h", 50),
+        ("%Y-%m", "MS", 36), ("%m/%Y", "MS", 36), ("%b %Y", "MS", 36), ("%B %Y", "MS", 36),
+        ("%d.%m.%Y %H:%M CET", "h", 50), ("%Y-%m-%d %H:%M:%S GMT+1", "h", 50),
+        ("%Y-%m-%dT%H:%M UTC+01:00", "h", 50), ("%d/%m/%Y %H:%M:%S (MEZ)", "h", 50),
+    ],
+)  # fmt: skip
+def test_times_that_can_mean_one_thing_only(load: Load, form: str, freq: str, n: int) -> None:
+    times = pd.date_range("2026-01-01", periods=n, freq=freq)
+    rows = "".join(f"A,{time.strftime(form)},{i % 7}\n" for i, time in enumerate(times))
+    found = load(f"asset_id,timestamp,f\n{rows}").streams[0].timestamps
+    ahead = any(zone in form for zone in ("CET", "MEZ", "+"))
+    expected = times.to_numpy().astype("datetime64[us]") - np.timedelta64(int(ahead), "h")
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_points_mean_day_month_and_year_if_they_may(load: Load) -> None:
+    rows = "".join(f"A,0{i + 1}.02.2026,{i}\n" for i in range(9))
+    found = load(f"asset_id,timestamp,f\n{rows}").streams[0].timestamps
+    assert str(found[0]) == "2026-02-01T00:00:00.000000"
+
+
+@pytest.mark.parametrize(
+    "between", ["{0:%Y-%m-%dT%H:%MZ}/{1:%Y-%m-%dT%H:%MZ}", "{0:%Y-%m-%dT%H:%M:%S}/PT1H",
+                "{0:%d.%m.%Y %H:%M} - {1:%d.%m.%Y %H:%M}", "{0:%d/%m/%Y %H:%M} to {1:%H:%M}"]
+)  # fmt: skip
+def test_the_start_of_an_interval_is_taken(load: Load, between: str) -> None:
+    times = pd.date_range("2026-01-01", periods=401, freq="h")
+    pairs = itertools.pairwise(times)
+    rows = "".join(f"A,{between.format(*pair)},{i % 7}\n" for i, pair in enumerate(pairs))
+    data = load(f"asset_id,timestamp,f\n{rows}")
+    expected = times[:-1].to_numpy().astype("datetime64[us]")
+    np.testing.assert_array_equal(data.streams[0].timestamps, expected)
+    assert data.notes[0].startswith("of intervals such as")
+
+
+def test_codes_that_look_like_months_stay_texts(load: Load) -> None:
+    rows = "".join(f"A,2026-01-{i + 1:02d},2001-{i % 12 + 1:02d},{i % 7}\n" for i in range(31))
+    data = load(f"asset_id,day,part,f\n{rows}")
+    assert data.streams[0].timestamps[0] == np.datetime64(START)
+    assert "column 'part' holds no number" in "\n".join(data.notes)
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "problem"),
+    [
+        ("asset_id,Time,f", "A,2026-01-01 10:00 EST,1", "'Time' holds '2026-01-01 10:00 EST'.*not"),
+        ("asset_id,Time,f", "A,45361.25,1", "a spreadsheet's days since 1900"),
+        ("asset_id,2026-01-01 00:00,2026-01-01 00:10,2026-01-01 00:20", "A,1,2,3", "transpose"),
+    ],
+)
+def test_why_no_column_is_a_time(load: Load, head: str, cells: str, problem: str) -> None:
+    with pytest.raises(DatasetError, match=problem):
+        load(f"{head}\n{cells}\n{cells.replace('.25', '.26')}\n")

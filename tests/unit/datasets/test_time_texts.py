@@ -1,0 +1,33 @@
+"""Times as people write them become texts that formats read, the same in Python and Arrow."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from datasets.time_texts import tidied, tidy
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("5:00\u202fp.\u00a0m.", "5:00 pm"), ("5:00 a.m.", "5:00 am"),
+        ("2026-01-01T00:00:00Z/PT10M", "2026-01-01T00:00:00Z"),
+        ("2026-01-01 00:00 - 2026-01-01 00:10", "2026-01-01 00:00"),
+        ("01.02.2026 00:00 bis 00:10", "01.02.2026 00:00"),
+        ("2026-01-01 00:00 UTC+1", "2026-01-01 00:00+01:00"),
+        ("2026-01-01 00:00 GMT-0330", "2026-01-01 00:00-03:30"),
+        ("2026-01-01 00:00 UTC+05", "2026-01-01 00:00+05:00"),
+        ("2026-01-01 00:00 CEST", "2026-01-01 00:00+02:00"),
+        ("2026-01-01 00:00 (MEZ)", "2026-01-01 00:00+01:00"),
+        ("10 mars 2026 10:00", "10 Mar 2026 10:00"), ("3. Mär. 2026", "3 Mar 2026"),
+        ("3. Dez 2026", "3 Dec 2026"), ("2 févr. 2026", "2 Feb 2026"), ("02-mai-26", "02-May-26"),
+        ("1. Apr. 2026", "1 Apr 2026"),
+        # as they are
+        ("2026-01-01 00:00 EST", "2026-01-01 00:00 EST"), ("12:30 - 10.03.2026",) * 2,
+        ("2026-01-01T00:00:00+00:00",) * 2, ("10/03/2026 10:00",) * 2, ("Mar 10, 2026",) * 2,
+    ],
+)  # fmt: skip
+def test_texts(text: str, plain: str) -> None:
+    assert tidy(text) == plain
+    assert tidied(pa.array([text, None])).to_pylist() == [plain, None]
