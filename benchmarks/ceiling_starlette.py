@@ -13,8 +13,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from models.bundles.bundle import Bundle
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import Reading, StreamWork
 
 POLICY = ScoringPolicy()
 MODEL_SET = Bundle.load(Path(os.environ["BUNDLE_DIR"])).model_set("default")

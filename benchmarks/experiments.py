@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from benchmarks.data import Series, read_cmapss, read_skab
 from benchmarks.measures import alarm_rate, detection, first_run
 from benchmarks.methods import judge
-from benchmarks.noise import noise
 from benchmarks.plain import precision, ranked
 from benchmarks.report import Row
-from benchmarks.simulated import calm, plant
 from models.arrays import Bools, Floats
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import BUDGETS
 
@@ -116,6 +115,3 @@ def anomaly_free(shared: Path, seed: int, quick: bool) -> list[Row]:
         share = float(np.mean(seen[method, budget]))
         rows.append(Row("SKAB anomaly-free", method, f"steps seen at {budget:g}", share))
     return rows
-
-
-__all__ = ["anomaly_free", "calm", "cmapss", "noise", "plant", "skab"]

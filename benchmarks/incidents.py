@@ -26,15 +26,16 @@ from scipy.stats import chi2
 
 from models.arrays import Floats, Times
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.fitting.reading_times import epoch_seconds
 from models.scoring.bursts import AT_ONCE_WHY, MONTH_S, Burst, OpeningRule
 from models.scoring.calibration import subset_key
-from models.scoring.ensemble import Reading
 from models.scoring.events import ANOMALY, Event, advance
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
+from models.scoring.stream_work import Reading
 from runtime import run_command
 from training.simulate import FEATURES, Plant, simulate
 

@@ -10,7 +10,8 @@ from benchmarks.measures import alarm_rate
 from benchmarks.methods import judge
 from benchmarks.report import Row
 from models.arrays import Bools, Floats
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from training.simulate import ar1
 
 Noise = Callable[[np.random.Generator, int, int], Floats]

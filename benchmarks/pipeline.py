@@ -34,7 +34,8 @@ from sqlalchemy import Engine, text
 from db.migrate import migrate
 from db.session import make_engine
 from models.bundles.bundle import Bundle
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from runtime import run_command
 from tests.fixtures.broker import Broker, free_port_pair
 from tests.fixtures.own_postgres import OwnPostgres

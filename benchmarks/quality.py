@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import experiments, plants, shifts
+from benchmarks import experiments, noise, plants, shifts, simulated
 from benchmarks.fit_time import fit_time
 from benchmarks.report import Row, plot, table
 from runtime import run_command
@@ -95,15 +95,15 @@ def code_digest() -> str:
 def _task(name: str, shared: Path, other: Path | None) -> Task | None:
     if name == "fit":
         return None if other is None else lambda seed, quick: fit_time(other, seed, quick)
-    simulated = {
-        "calm": experiments.calm,
-        "plant": experiments.plant,
-        "noise": experiments.noise,
+    made_up = {
+        "calm": simulated.calm,
+        "plant": simulated.plant,
+        "noise": noise.noise,
         "lasting": shifts.lasting,
         "dirty": lambda seed, quick: plants.contaminated(shared, seed, quick),
     }
-    if name in simulated:
-        return simulated[name]
+    if name in made_up:
+        return made_up[name]
     needed = {
         "skab": (shared / "skab" / "valve1", experiments.skab),
         "free": (shared / "skab" / "anomaly-free", experiments.anomaly_free),

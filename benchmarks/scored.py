@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from models.arrays import Bools, Floats, Times
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import Reading, StreamWork
 
 
 @dataclass(slots=True)

@@ -13,10 +13,11 @@ from datasets import Stream
 from models.detectors.covariance import winsorised_std
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
-from models.scoring.ensemble import StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
+from models.scoring.stream_work import StreamWork
 from training.fitting.stream_scores import HeldOut, readings_of, score_streams
 from training.simulate import simulate
 

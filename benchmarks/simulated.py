@@ -10,7 +10,8 @@ from benchmarks.measures import alarm_rate
 from benchmarks.methods import Judged, judge
 from benchmarks.report import OURS, Row
 from models.arrays import Bools, Floats
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import BUDGETS
 from training.simulate import Fault, Plant, simulate
@@ -129,6 +130,3 @@ def _false_events(judged: Judged, faults: list[Fault]) -> int:
     for fault in faults:
         near |= set(judged.run.event[fault.start : fault.end + 120])
     return len(set(judged.run.event) - near)
-
-
-__all__ = ["calm", "plant"]

@@ -18,7 +18,7 @@ from errors import TrainingError
 from fleet.frames import History, column, with_states
 from fleet.group_fit import SET, TWIN, GroupPlan, arranged
 from fleet.spark import kept
-from models.bundles.bundle import Rule
+from models.bundles.rules import Rule
 from models.bundles.serialization import load_model_set
 from models.fitting.model_set_fit import FitReport
 from models.scoring.model_set import ModelSet

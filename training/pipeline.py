@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from config import Settings
 from errors import BundleError, TrainingError
-from models.bundles.bundle import Bundle, Rule
+from models.bundles.bundle import Bundle
+from models.bundles.rules import Rule
 from models.fitting.options import FitOptions
 from models.registry.base import Registry
 from models.registry.promotion import Champion, load_champion

@@ -39,8 +39,6 @@ from models.bundles.serialization import (
 )
 from models.scoring.model_set import ModelSet
 
-__all__ = ["DEFAULT", "FORMAT", "TWIN", "Bundle", "Rule"]
-
 FORMAT: Final = 1
 DEFAULT: Final = "default"
 #: Subfolder of a bundle's hold-out twin.

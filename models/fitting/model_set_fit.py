@@ -339,6 +339,3 @@ def _import_libraries(names: Sequence[str]) -> None:
     """Import the detectors' libraries before threads start: concurrent imports are unsafe."""
     for name in names:
         importlib.import_module(_LIBRARIES[name])
-
-
-__all__ = ["FitOptions", "FitReport", "fit_model_set"]

@@ -22,9 +22,9 @@ import pandas as pd
 from errors import AnomalyError
 from models.bundles.bundle import Bundle
 from models.detectors.base import MODEL_NAMES
-from models.scoring.ensemble import Reading
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
+from models.scoring.stream_work import Reading
 from schemas import parse_timestamp
 
 KEYS = ("asset_id", "sensor_id", "timestamp", "criticality")

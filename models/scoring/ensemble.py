@@ -20,16 +20,8 @@ from models.scoring.decision import CalibratedScores, StreamScorer, error_entry
 from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.windows import BAD_STATE, RESET, PreparedStream, Reading, StreamWork, prepare
-
-__all__ = [
-    "DetectorCall",
-    "Reading",
-    "StreamOutcome",
-    "StreamWork",
-    "run",
-    "score",
-]
+from models.scoring.stream_work import StreamWork
+from models.scoring.windows import BAD_STATE, RESET, PreparedStream, prepare
 
 
 @dataclass(slots=True)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from models.arrays import Floats
 from models.scoring.clock import LIKE
-
-if TYPE_CHECKING:
-    from models.scoring.windows import Reading
+from models.scoring.stream_work import Reading
 
 #: Newest intervals that tell whether a stream keeps to training's.
 PACED_BY: Final = 3

@@ -20,10 +20,10 @@ from errors import AnomalyError, InputError
 from models.arrays import Floats
 from models.scoring.clock import Step
 from models.scoring.conditions import Conditions
-from models.scoring.maintenance_window import MaintenanceWindow
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
-from models.scoring.suppression import OffCondition, Suppressor
+from models.scoring.stream_work import Reading, StreamWork
+from models.scoring.suppression import Suppressor
 from models.scoring.window_index import Pace, WindowIndex
 
 #: Why a stream restarts: its clock had run ahead, its state was unreadable, or a person asked.
@@ -37,50 +37,6 @@ _BRIDGED: Final = 5  # readings in a row that are bridged because they lack valu
 ADDED: Final = "added"
 RESTARTED: Final = "restarted"
 LEFT_OUT: Final = "left_out"
-
-
-@dataclass(slots=True)
-class Reading:
-    """One reading; ``timestamp`` is aware UTC, None only inside a window sent without times."""
-
-    timestamp: datetime | None
-    features: Mapping[str, float]
-
-
-@dataclass(slots=True)
-class StreamWork:
-    """Consecutive readings of one stream, to be scored with its state.
-
-    Attributes
-    ----------
-    criticality : of the asset; one value, or one per reading.
-    state : returned by the previous call; None for a new stream.
-    window : past readings, oldest first, at most ``window_length``.
-    arrived : when Kafka received each reading; empty if unknown. See :mod:`models.scoring.clock`.
-    now : the caller's clock.
-    renew : restart the stream if its state cannot be read, instead of raising an error.
-    false_alarms : recently reported for the asset, see :func:`models.scoring.bursts.raised_by`.
-    maintenance, off_conditions : when to suppress alarms, see :mod:`models.scoring.suppression`.
-    reset : number of the newest reset requested; one that is newer than the state's is applied.
-    closed_events : persistent events whose incidents people closed, see
-        :mod:`models.scoring.settling`.
-    """
-
-    asset_id: str
-    sensor_id: str | None
-    feature: str | None
-    criticality: str | Sequence[str]
-    state: dict[str, Any] | None
-    window: Sequence[Reading]
-    readings: Sequence[Reading]
-    arrived: Sequence[datetime | None] = ()
-    now: datetime | None = None
-    renew: bool = False
-    false_alarms: int = 0
-    maintenance: Sequence[MaintenanceWindow] = ()
-    off_conditions: Sequence[OffCondition] = ()
-    reset: int = 0
-    closed_events: Collection[str] = ()
 
 
 class PreparedReading:

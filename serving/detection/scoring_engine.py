@@ -18,9 +18,10 @@ from typing import Any
 from errors import AnomalyError, InputError, Unavailable, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.detectors.base import Array
-from models.scoring.ensemble import Reading, StreamOutcome, StreamWork, run
+from models.scoring.ensemble import StreamOutcome, run
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import Reading, StreamWork
 from serving import metrics
 from serving.batching import Batcher
 from serving.detection.runners import Runners

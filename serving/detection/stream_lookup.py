@@ -24,7 +24,7 @@ from db.queries.schedules import WINDOW_DAYS, off_conditions, windows
 from db.queries.stored_windows import stored_windows
 from db.queries.stream_states import StoredState, newest_states
 from errors import InputError, StorageUnavailable
-from models.scoring.ensemble import Reading
+from models.scoring.stream_work import Reading
 from models.scoring.suppression import Suppression
 from schemas import StreamKey
 from serving import metrics

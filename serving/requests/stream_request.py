@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from config import Settings
 from errors import InputError, TooLarge
-from models.scoring.windows import Reading, StreamWork
+from models.scoring.stream_work import Reading, StreamWork
 from schemas import Criticality, check_features, check_name, parse_timestamp
 from serving.requests.detect import check_count
 from serving.requests.suppression_bodies import (

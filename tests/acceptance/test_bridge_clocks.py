@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from kafka import KafkaProducer
 
-from models.scoring.ensemble import Reading
+from models.scoring.stream_work import Reading
 from tests.fixtures.bridging import Scene
 from tests.fixtures.bundle import points
 

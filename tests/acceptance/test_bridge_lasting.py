@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 
-from models.scoring.ensemble import StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import StreamWork
 from tests.acceptance.test_bridge_service import records
 from tests.fixtures.bundle import points
 

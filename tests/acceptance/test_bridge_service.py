@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from models.bundles.bundle import Bundle
-from models.scoring.ensemble import StreamWork, score
+from models.scoring.ensemble import score
+from models.scoring.stream_work import StreamWork
 from schemas import SEVERITIES
 from tests.fixtures.bundle import points
 from tests.fixtures.waiting import wait_until

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from models.scoring.ensemble import Reading, StreamOutcome, StreamWork, score
+from models.scoring.ensemble import StreamOutcome, score
+from models.scoring.stream_work import Reading, StreamWork
 
 
 def work(readings, state=None, window=(), criticality="medium", asset="PUMP_001") -> StreamWork:

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from errors import TrainingError, UnknownGroup
-from models.bundles.bundle import DEFAULT, Bundle, Rule
-from models.bundles.rules import RuleIndex
+from models.bundles.bundle import DEFAULT, Bundle
+from models.bundles.rules import Rule, RuleIndex
 from training.cli.text_files import read_document
 from training.data.sources import TrainingData, key_of
 

@@ -8,7 +8,8 @@ from glob import escape
 import numpy as np
 
 from datasets import Stream
-from models.bundles.bundle import DEFAULT, Rule
+from models.bundles.bundle import DEFAULT
+from models.bundles.rules import Rule
 from training.cli.common import listed
 from training.data.groups import Grouping, pick
 from training.data.preparation import MAX_MISSING, MIN_ROWS

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from models.bundles.bundle import TWIN, Bundle, Rule
+from models.bundles.bundle import TWIN, Bundle
+from models.bundles.rules import Rule
 from models.scoring.model_set import ModelSet
 
 

@@ -30,12 +30,13 @@ from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
 from models.fitting.reading_times import epoch_seconds
 from models.scoring.counters import Counters
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stored import Stored
 from models.scoring.stream_replay import carried
+from models.scoring.stream_work import Reading, StreamWork
 from training.evaluation.measures import Scored
 from training.fitting.stream_scores import HeldOut, InjectionPoint, readings_of, score_streams
 

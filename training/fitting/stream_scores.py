@@ -14,10 +14,10 @@ import numpy as np
 
 from datasets import Stream, datetimes
 from models.detectors.base import MODEL_NAMES, Progress
-from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import Noted, replay
+from models.scoring.stream_work import Reading
 from models.scoring.suppression import Suppression
 from training.evaluation.measures import Scored
 

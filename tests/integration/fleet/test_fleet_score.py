@@ -24,7 +24,8 @@ from fleet import score
 from fleet.frames import parquet, with_states
 from fleet.spark import ship, spark_session
 from fleet.spark_worker import shipped
-from models.bundles.bundle import Bundle, Rule
+from models.bundles.bundle import Bundle
+from models.bundles.rules import Rule
 from models.fitting.model_set_fit import fit_model_set
 from models.registry.base import CHAMPION, open_registry
 from tests.fixtures.bundle import QUICK

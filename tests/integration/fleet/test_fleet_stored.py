@@ -20,10 +20,10 @@ from db.session import transaction
 from fleet import score
 from models.bundles.bundle import Bundle
 from models.registry.base import CHAMPION, open_registry
-from models.scoring.ensemble import Reading, StreamWork
 from models.scoring.ensemble import score as score_work
 from models.scoring.maintenance_window import MaintenanceWindow
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.suppression import OffCondition
 from tests.fixtures.bundle import points
 from training.simulate import Plant

@@ -18,9 +18,9 @@ import pytest
 from models.bundles.bundle import Bundle
 from models.registry.base import CHAMPION, open_registry
 from models.registry.promotion import load_version, promote, roll_back
-from models.scoring.ensemble import Reading
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
+from models.scoring.stream_work import Reading
 
 LEFT = Path(__file__).resolve().parents[2] / "fixtures" / "release_0_1"
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"

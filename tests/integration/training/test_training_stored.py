@@ -21,9 +21,9 @@ from db.session import transaction
 from errors import DatasetError
 from models.bundles.bundle import Bundle
 from models.feature_drift import SCORE
-from models.scoring.ensemble import Reading
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
+from models.scoring.stream_work import Reading
 from schemas import parse_timestamp
 from tests.fixtures.training import TINIEST, run, small_plant
 from training import drift, fit, promote

@@ -12,10 +12,13 @@ import pytest
 
 from benchmarks.scored import run_series
 from errors import BundleError, UnknownGroup
-from models.bundles.bundle import Bundle, Rule
+from models.bundles.bundle import Bundle
+from models.bundles.rules import Rule
 from models.detectors.base import MODEL_NAMES
-from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.ensemble import StreamWork, score
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
+from models.scoring.ensemble import score
+from models.scoring.stream_work import StreamWork
 from tests.fixtures.bundle import points
 from tests.fixtures.bundle_fit import GroupData, fit_bundle
 from training.simulate import simulate

@@ -17,7 +17,8 @@ from models.fitting.burst_rates import (
 )
 from models.fitting.calibrate import adapted
 from models.fitting.cross_validation import stream_folds
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.bursts import APART, BurstRates
 from models.scoring.calibration import subset_key

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from models.fitting.condition_fit import find_conditions, ranges, restate
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.scoring.conditions import Conditions
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
+from models.scoring.stream_work import Reading, StreamWork
 
 pytestmark = pytest.mark.slow  # fits models
 

@@ -9,7 +9,7 @@ import pytest
 
 from errors import TrainingError
 from models.fitting.counter_rates import Rated, counters_among, counts_up, with_rates, without_holes
-from models.fitting.model_set_fit import FitOptions
+from models.fitting.options import FitOptions
 
 N = 600
 MINUTE = np.timedelta64(60, "s")

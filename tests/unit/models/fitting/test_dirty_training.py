@@ -11,12 +11,14 @@ from models.bundles.bundle import Bundle
 from models.fitting.cleaning import clean
 from models.fitting.following import judge_following
 from models.fitting.forecasting import choose_forecast
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.steadiness import judge_steadiness
 from models.fitting.tolerance import LADDER, Trial, _chosen, choose_horizon
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
+from models.scoring.stream_work import Reading, StreamWork
 from training.simulate import simulate
 
 pytestmark = pytest.mark.slow  # fits models

@@ -9,7 +9,8 @@ from benchmarks.scored import run_series
 from models.arrays import Floats
 from models.detectors.forecast import RIDGE, fit_forecast, forecast
 from models.fitting.forecasting import PENALTIES, choose_forecast
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 
 LAGS = 5
 

@@ -11,8 +11,9 @@ import pytest
 from benchmarks.scored import run_series
 from models.fitting.cross_validation import FoldResult, Part
 from models.fitting.levels import aligned, lifted
-from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.ensemble import Reading
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
+from models.scoring.stream_work import Reading
 from tests.unit.ensemble_scoring import one
 from tests.unit.models.scoring.test_lost_readings import START, STEP
 

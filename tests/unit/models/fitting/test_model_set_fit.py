@@ -12,9 +12,11 @@ from errors import TrainingError
 from models.bundles.bundle import Bundle
 from models.feature_drift import SCORE, compare, recent_columns
 from models.fitting.cross_validation import make_folds, training_parts
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.fitting.reading_times import median_interval
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
+from models.scoring.stream_work import Reading, StreamWork
 from tests.fixtures.bundle import QUICK, points
 
 pytestmark = pytest.mark.slow  # fits models

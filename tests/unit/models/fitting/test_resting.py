@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from models.detectors.base import ISOLATION_FOREST, ONE_CLASS_SVM
-from models.fitting.model_set_fit import FitOptions, FitReport, fit_model_set
+from models.fitting.model_set_fit import FitReport, fit_model_set
+from models.fitting.options import FitOptions
 from models.fitting.resting import judge_resting
-from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
 from models.scoring.standing import Standing
+from models.scoring.stream_work import Reading
 from tests.unit.ensemble_scoring import one
 from tests.unit.models.scoring.test_lost_readings import START, STEP
 

@@ -12,11 +12,13 @@ from scipy.signal import lfilter
 from errors import TrainingError
 from models.arrays import Floats, Times
 from models.bundles.serialization import load_model_set, save_model_set
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.fitting.reading_times import epoch_seconds
 from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
+from models.scoring.stream_work import Reading, StreamWork
 
 NAMES = ["load", "heat", "noise"]
 START = np.datetime64("2026-02-02T00:00:00", "us")  # a Monday

@@ -10,7 +10,8 @@ from models.fitting.cleaning import clean
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.fitting.trimming import find_faults, without_faulty
-from models.scoring.ensemble import StreamWork, score
+from models.scoring.ensemble import score
+from models.scoring.stream_work import StreamWork
 from training.fitting.stream_scores import readings_of
 from training.simulate import simulate
 

@@ -20,8 +20,9 @@ from models.scoring.bursts import (
     BurstRates,
     OpeningRule,
 )
-from models.scoring.ensemble import StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import StreamWork
 from tests.fixtures.bundle import points
 from tests.unit.ensemble_scoring import in_pieces, one
 

@@ -15,11 +15,12 @@ import pytest
 from models.bundles.bundle import Bundle
 from models.fitting.model_set_fit import fit_model_set
 from models.scoring.counters import LEAP, Counters
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.maintenance_window import MaintenanceWindow
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_replay import carried
+from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.window_index import PACED_BY
 from tests.fixtures.bundle import QUICK
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
+from models.scoring.stream_work import Reading, StreamWork
 from tests.unit.ensemble_scoring import in_pieces, one
 
 NAMES = [f"f{j}" for j in range(4)]

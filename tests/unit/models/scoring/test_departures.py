@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.scoring.departures import MOST, Departures
 from models.scoring.events import ANOMALY, QUIET, Event
 from models.scoring.model_set import ModelSet

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from models.detectors.base import MODEL_NAMES
-from models.scoring.ensemble import Reading, run, score
+from models.scoring.ensemble import run, score
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import Reading
 from tests.fixtures.bundle import points
 from tests.unit.ensemble_scoring import in_pieces, one, work
 

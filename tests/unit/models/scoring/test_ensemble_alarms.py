@@ -7,9 +7,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.ensemble import Reading
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import Reading
 from tests.fixtures.bundle import points
 from tests.unit.ensemble_scoring import one
 from training.simulate import simulate

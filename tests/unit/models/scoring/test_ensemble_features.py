@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.detectors.base import MODEL_NAMES
-from models.scoring.ensemble import Reading
+from models.scoring.stream_work import Reading
 from tests.fixtures.bundle import points
 from tests.unit.ensemble_scoring import one
 

@@ -14,10 +14,11 @@ import pytest
 
 from models.bundles.bundle import Bundle
 from models.scoring.baseline import FirstReadings, first_level
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.preprocessing import Preprocessing
+from models.scoring.stream_work import Reading, StreamWork
 
 FOLDER = Path(__file__).parents[3] / "fixtures" / "f469d9d"
 NAMES = ("vib", "temp", "flow")

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.fitting.reading_times import regular_interval
-from models.scoring.ensemble import Reading
 from models.scoring.model_set import ModelSet
+from models.scoring.stream_work import Reading
 from tests.unit.ensemble_scoring import in_pieces, one
 
 NAMES = [f"f{j}" for j in range(5)]

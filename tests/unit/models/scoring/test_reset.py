@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from models.scoring.ensemble import StreamWork, score
+from models.scoring.ensemble import score
+from models.scoring.stream_work import StreamWork
 
 
 def outcome(model_set, readings, state=None, window=(), **given):

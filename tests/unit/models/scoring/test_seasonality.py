@@ -13,7 +13,8 @@ from models.scoring.adaptation import AdaptiveTail
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.seasonality import Season, Seasonality, local_seconds
 from models.scoring.stream_state import StreamState
-from models.scoring.windows import Reading, StreamWork, prepare
+from models.scoring.stream_work import Reading, StreamWork
+from models.scoring.windows import prepare
 
 DAY = 86_400.0
 HOURS = np.arange(24.0)[:, None] * [1.0, -2.0]  # (24, 2) what is usual in the middle of each hour

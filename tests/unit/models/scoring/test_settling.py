@@ -14,12 +14,13 @@ import pytest
 
 from errors import InputError
 from models.bundles.bundle import Bundle
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.settling import MAX_LEVELS, PARTS, WIDEST, Level, Settling, Stretch
 from models.scoring.state_values import pack
 from models.scoring.stream_replay import carried
+from models.scoring.stream_work import Reading, StreamWork
 from training.simulate import simulate
 
 pytestmark = pytest.mark.slow  # fits models

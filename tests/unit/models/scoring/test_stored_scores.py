@@ -21,10 +21,11 @@ import pytest
 
 from models.bundles.bundle import Bundle
 from models.detectors.base import Array
-from models.scoring.ensemble import DetectorCall, Reading, StreamWork, run
+from models.scoring.ensemble import DetectorCall, run
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import carried
+from models.scoring.stream_work import Reading, StreamWork
 from training.simulate import simulate
 
 STORED = Path(__file__).parents[3] / "fixtures" / "stored_scores"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from models.scoring import stream_replay
-from models.scoring.ensemble import Reading
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import carried, replay
+from models.scoring.stream_work import Reading
 from tests.unit.ensemble_scoring import one
 
 STREAM = ("PUMP_001", "S1", None)

@@ -11,8 +11,9 @@ import pytest
 
 from errors import InputError
 from models.scoring import suppression
-from models.scoring.ensemble import Reading, StreamWork, score
+from models.scoring.ensemble import score
 from models.scoring.maintenance_window import MaintenanceWindow
+from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.suppression import (
     OffCondition,
     OffState,

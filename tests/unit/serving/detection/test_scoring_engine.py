@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 from errors import AnomalyError, InputError, Unavailable
-from models.bundles.bundle import Bundle, Rule
+from models.bundles.bundle import Bundle
+from models.bundles.rules import Rule
 from models.detectors.base import Array
-from models.fitting.model_set_fit import FitOptions, fit_model_set
-from models.scoring.ensemble import DetectorCall, Reading, StreamOutcome, StreamWork, score
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
+from models.scoring.ensemble import DetectorCall, StreamOutcome, score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import Reading, StreamWork
 from serving.detection.planning import (
     StoredContext,
     StoredStream,

@@ -10,7 +10,7 @@ import pytest
 
 from config import Settings
 from errors import InputError, TooLarge
-from models.scoring.windows import Reading
+from models.scoring.stream_work import Reading
 from serving.requests.detect import parse_batch, parse_item
 from serving.requests.history_query import parse_query
 from serving.requests.stream_request import parse_streams

@@ -9,7 +9,7 @@ import pytest
 
 from config import Settings
 from errors import InputError, TooLarge
-from models.scoring.windows import Reading
+from models.scoring.stream_work import Reading
 from serving.requests.stream_request import Stream, parse_streams
 
 LIMITS = Settings(_env_file=None, max_batch_items=4, max_features=3, max_history=2)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from datasets import Stream
-from models.bundles.bundle import Rule
-from models.bundles.rules import RuleIndex
+from models.bundles.rules import Rule, RuleIndex
 from training.data.groups import Grouping
 from training.data.sensors import alike, split_by_sensors
 from training.data.sources import TrainingData

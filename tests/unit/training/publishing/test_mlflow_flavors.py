@@ -9,7 +9,8 @@ import pytest
 
 from models.detectors.base import ISOLATION_FOREST, ONE_CLASS_SVM
 from models.detectors.isolation_forest import IsolationForest
-from models.fitting.model_set_fit import FitOptions, fit_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from training.publishing.mlflow_flavors import library_of, scaled_rows
 from training.simulate import Plant
