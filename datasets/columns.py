@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from datasets.decimals import Decimals
 from datasets.numbers import EXACT, Nulls, States, to_floats
+from datasets.quality_columns import bad_rows
 from datasets.sampled_columns import Roles
 from datasets.time_of_day import joined
 from datasets.times import MADE_UP_START, Clock
@@ -78,6 +79,7 @@ class Findings:
     blank: int = 0
     local: int = 0
     universal: int = 0
+    bad: dict[str, int] = field(default_factory=dict)
     rounded: dict[str, None] = field(default_factory=dict)
     switches: dict[str, None] = field(default_factory=dict)
     rows: Unreadable = field(
@@ -101,6 +103,8 @@ class Findings:
         if self.rounded:
             names = ", ".join(self.rounded)
             out.append(f"{names}: whole numbers beyond 2^53 are rounded, as in any CSV reader")
+        for name, count in self.bad.items():
+            out.append(f"{name}: {count:,} values of bad quality are read as not measured")
         if self.switches:
             out.append(f"{', '.join(self.switches)}: read as 0 and 1")
         return [*out, *self.rows.notes(), *self.values.notes()]
@@ -254,7 +258,19 @@ class ChunkReader:
                 )
                 self.found.values.add(int(rows[row]), error)
             values[infinite] = np.nan
+        self._leave_out_bad(batch, values)
         return values
+
+    def _leave_out_bad(self, batch: Any, values: Floats) -> None:
+        """Replace values (n, d) by NaN where a column says that their quality is bad."""
+        for index, judged in self.roles.qualities.items():
+            rows = bad_rows(batch.column(f"c{index}"))
+            for feature in judged if rows.any() else ():
+                number = self.roles.features.index(feature)
+                bad = int((rows & ~np.isnan(values[:, number])).sum())
+                values[rows, number] = np.nan
+                name = self.roles.names[number]
+                self.found.bad[name] = self.found.bad.get(name, 0) + bad
 
     def _numbers(self, column: Any, index: int, name: str, rows: Rows) -> Floats:
         kind = column.type

@@ -45,8 +45,15 @@ _STATES: Final = frozenset(
      "invalid data", "uncertain", "questionable", "unknown", "ptcreated", "no sample",
      "no lab data", "no alarm", "access denied", "equip fail", "system error", "invalid float",
      "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "#####", "pending", "doubtful",
+     "ol", "+ol", "-ol", "overload", "o.l.", "no good", "no good data for calculation", "stale",
+     "kein wert", "keine daten", "ungültig", "überlauf", "pas de données",
+     "invalide", "hors service", "sin datos", "nessun dato", "n.v.", "k.a.", "n.d.",
      "deleted", "out of serv", "out of service", "not good", "substituted", "trace", "<bad>")
 )  # fmt: skip
+#: A code before a state.
+_CODED: Final = re.compile(r"^(\[-?\d+\]|-\d{3,5}[:;]?)\s+")
+#: Signs that fill a cell.
+_FILLED: Final = re.compile(r"[-–—]+|[*.#_~]{2,}|\.|…")
 _INFINITE: Final = ("inf", "infinity", "1.#inf")
 _SWITCH: Final = {"true": 1.0, "false": 0.0, "on": 1.0, "off": 0.0, "yes": 1.0, "no": 0.0}
 #: (column, text) -> the rows in which the text says why nothing was measured.
@@ -58,7 +65,12 @@ EXACT: Final = 2**53
 def missing(text: str) -> bool:
     """Return whether a text means "not measured"."""
     word = text.strip().casefold()
-    return word in _EMPTY or word in _STATES
+    return word in _EMPTY or _is_state(word)
+
+
+def _is_state(word: str) -> bool:
+    """Return whether a text, in lower case, says why there is no value: also [-11059] Bad Input."""
+    return word in _STATES or _CODED.sub("", word) in _STATES or _FILLED.fullmatch(word) is not None
 
 
 def is_number(text: str, decimal: str = ".") -> bool:
@@ -138,7 +150,7 @@ def to_floats(
             wrong.add(cell)
             unreadable.add(int(rows[row]), error)
         values[row] = known[cell]
-        if cell.casefold() in _STATES:
+        if cell.casefold() not in _EMPTY and _is_state(cell.casefold()):
             states.setdefault((name, cell), []).append(int(rows[row]))
     switched = next((cell for cell in known if cell.casefold() in _SWITCH), None)
     if switched is not None and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():

@@ -18,6 +18,7 @@ from datasets.long_tables import (
     tells_apart,
 )
 from datasets.numbers import is_number
+from datasets.quality_columns import find_qualities
 from datasets.sampled_columns import Columns, Roles, given, plain_name, rows_of
 from datasets.time_columns import TIME_NAMES, check_dates, count_rows, find_times
 from datasets.time_of_day import may_be_time
@@ -93,6 +94,7 @@ def find_roles(
     _check_long(columns, roles, wished)
     check_dates(columns, form, roles)
     count_rows(columns, form, roles)
+    find_qualities(columns, roles)
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")

@@ -27,7 +27,8 @@ class Roles:
     ``names`` are the names of ``features``. ``asset_name`` is the asset id if there is no column of
     assets. ``units`` holds the units of features whose cells include them. ``time_kinds`` is what
     numbers in the second of two ``times`` may mean, the most likely first; empty for texts.
-    ``dates_only`` is set if the times are dates that the caller did not name.
+    ``dates_only`` is set if the times are dates that the caller did not name. ``qualities`` has the
+    features that a column of qualities judges.
     """
 
     asset: int | None = None
@@ -43,6 +44,7 @@ class Roles:
     excluded: set[int] = field(default_factory=set)
     time_kinds: list[str] = field(default_factory=list)
     dates_only: bool = False
+    qualities: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def time_kind(self) -> str:
@@ -55,7 +57,8 @@ class Roles:
 
     def used(self) -> list[int]:
         """Return the indices of all columns to read, in the file's order."""
-        return sorted({*self.keys(), *given(self.label, self.group), *self.times, *self.features})
+        beside = given(self.label, self.group)
+        return sorted({*self.keys(), *beside, *self.times, *self.features, *self.qualities})
 
 
 @dataclass(slots=True)

@@ -33,7 +33,13 @@ def test_a_number_is_read_as_people_write_it(cell, decimal, value):
     assert read([cell], decimal).tolist() == [value]
 
 
-@pytest.mark.parametrize("cell", ["", "NaN", "n/a", "Bad Input", "#DIV/0!", "I/O Timeout", "-"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "", "NaN", "n/a", "Bad Input", "#DIV/0!", "I/O Timeout", "-", "-----", "....", "****", "OL",
+        "[-11059] No Good Data For Calculation", "-254: I/O Timeout", "Kein Wert", "–",
+    ],
+)  # fmt: skip
 def test_what_says_that_nothing_was_measured_is_no_number(cell):
     assert missing(cell)
     assert np.isnan(read([cell])).all()

@@ -1,0 +1,116 @@
+"""Find columns that say whether the values of other columns are good, as historians export them.
+
+A value whose quality is bad was not measured: loggers keep the last value, or write a zero.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from datasets.format import quoted
+from datasets.sampled_columns import Columns, Roles, plain_name
+from datasets.types import Flags
+
+_NAME: Final = re.compile(
+    r"(?P<base>.*?)[\W_]*(?:(?P<sure>(?:opc)?(?:quality|qual|qc|q|validity|qualität|qualitaet|"
+    r"qualité|calidad|qualità)(?:[ _-]?(?:code|detail|flag))?)|"
+    r"status|stat|state|flag|statut|estado|stato)\W*",
+    re.IGNORECASE,
+)
+_VALUE: Final = re.compile(r"(values?|val|wert|messwert|valeur|valor|pv)$")
+_GOOD: Final = re.compile(r"good\b.*|ok|okay|valid|gut|gültig|bon|bonne|valide|bueno|buena|g")
+_BAD: Final = re.compile(
+    r"bad\b.*|invalid.*|no[t ]? ?good|schlecht|ungültig|mauvaise?|malo|mala|non ?valide|b"
+)
+_DOUBTFUL: Final = re.compile(r"(uncertain|questionable|doubtful|suspect|unsicher)\b.*|u")
+#: Qualities of OPC: the upper two of eight bits. Good ones are mostly 192, or 216: by hand.
+_OPC_GOOD: Final = (192.0, 216.0)
+_OPC_DOUBTFUL: Final = 64
+_OPC_MOST: Final = 255
+
+
+def find_qualities(columns: Columns, roles: Roles) -> None:
+    """Find the columns of qualities, and which features each judges.
+
+    Parameters
+    ----------
+    columns
+        The file's columns.
+    roles
+        The roles found; receives ``qualities``, and loses features that are qualities.
+    """
+    taken = {*roles.used(), *roles.excluded, *columns.nested, *columns.timed} - {*roles.features}
+    found = [p for p in range(len(columns.names)) if p not in taken and _is_quality(columns, p)]
+    features = [p for p in roles.features if p not in found]
+    if not features:
+        return
+    alone = [p for p in found if not _judged(columns, p, features)]
+    for index in found:
+        judged = _judged(columns, index, features)
+        if not judged:
+            between = features[0] < index < features[-1]
+            judged = features if len(alone) == 1 and not between else []
+            judged = judged or [p for p in features if p == index - 1]
+        if not judged:
+            continue
+        if index in roles.features:
+            del roles.names[roles.features.index(index)]
+            roles.features.remove(index)
+        roles.qualities[index] = judged
+        name = columns.names[index]
+        roles.notes = [n for n in roles.notes if not n.startswith(f"column {name!r} holds no num")]
+        whose = ", ".join(columns.names[p] for p in judged)[:80]
+        instead = (
+            f" (--exclude {quoted(name)} keeps bad ones, --label {quoted(name)} reads a label)"
+        )
+        roles.notes.append(f"column {name!r} is read as the quality of {whose}{instead}")
+
+
+def bad_rows(column: Any) -> Flags:
+    """Return which rows (n,) of a column of qualities say that a value is bad."""
+    encoded = column.cast(pa.string()).dictionary_encode()
+    bad = np.array([*(_is_bad(text or "") for text in encoded.dictionary.to_pylist()), False])
+    codes = encoded.indices.fill_null(len(bad) - 1).to_numpy(zero_copy_only=False)
+    rows: Flags = bad[codes]
+    return rows
+
+
+def _is_quality(columns: Columns, index: int) -> bool:
+    """Return whether the cells of a column are qualities, and its name does not say otherwise."""
+    match = _NAME.fullmatch(columns.names[index])
+    cells = {*columns.cells[index], *columns.seen.spread.get(index, ())} - {""}
+    words = {cell.casefold() for cell in cells}
+    if match is None or not words:
+        return False
+    if match["sure"] and all(cell.removesuffix(".0").isdigit() for cell in cells):
+        usual = [float(cell) for cell in columns.filled(index)]
+        most = 2 * sum(number in _OPC_GOOD for number in usual) > len(usual)
+        return most and max(map(float, cells)) <= _OPC_MOST
+    return any(map(_GOOD.fullmatch, words)) and all(
+        any(known.fullmatch(word) for known in (_GOOD, _BAD, _DOUBTFUL)) for word in words
+    )
+
+
+def _judged(columns: Columns, index: int, features: Sequence[int]) -> list[int]:
+    """Return the features whose name is that of a column of qualities, as Temp of Temp_Q."""
+    match = _NAME.fullmatch(columns.names[index])
+    base = plain_name(match["base"]) if match else ""
+    return [
+        p for p in features
+        if base and base in (name := plain_name(columns.names[p]), _VALUE.sub("", name))
+    ]  # fmt: skip
+
+
+@cache
+def _is_bad(text: str) -> bool:
+    word = text.strip().casefold()
+    try:
+        return float(word) < _OPC_DOUBTFUL
+    except ValueError:
+        return _BAD.fullmatch(word) is not None

@@ -1,0 +1,73 @@
+"""Values whose quality column says bad are not measured; other columns are left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.unit.datasets.plant_files import START, Load
+
+
+def plant(head: str, temp: list[str], vib: list[str], form: str) -> str:
+    lines = [f"asset_id,timestamp,{head}"]
+    for i in range(400):
+        time = f"{np.datetime64(START) + np.timedelta64(i, 'm')}Z"
+        line = form.format(t=50 + i % 7 / 8, v=1 + i % 5 / 8, qt=temp[i], qv=vib[i])
+        lines.append(f"P1,{time},{line}")
+    return "\n".join(lines) + "\n"
+
+
+GOOD = ["Good"] * 400
+BAD_AT_9 = [*GOOD[:9], "Bad", *GOOD[10:]]
+BAD_LATE = [*GOOD[:390], "Bad [Configuration Error]", "Uncertain", *GOOD[392:]]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Temp,Temp_Q,Vib,Vib_Q", "Temp Value,Temp Quality,Vib Value,Vib Quality",
+        "Temp,Temp.Status,Vib,Vib.Status", "Temp,Status,Vib,Status", "Temp,Qualität,Vib,Qualität",
+    ],
+)  # fmt: skip
+def test_pairs_of_value_and_quality(load: Load, head: str) -> None:
+    data = load(plant(head, BAD_AT_9, BAD_LATE, "{t},{qt},{v},{qv}"))
+    names = head.split(",")
+    assert data.feature_names == names[::2]
+    missing = np.argwhere(np.isnan(data.streams[0].values))
+    assert missing.tolist() == [[9, 0], [390, 1]]
+    assert f"column {names[1]!r} is read as the quality of {names[0]} (" in "\n".join(data.notes)
+    assert f"{names[2]}: 1 values of bad quality are read as not measured" in data.notes
+
+
+@pytest.mark.parametrize("head", ["Temp,Vib,Quality", "Temp,Vib,Status", "Temp,Vib,OPCQuality"])
+def test_one_quality_judges_the_whole_reading(load: Load, head: str) -> None:
+    data = load(plant(head, BAD_AT_9, GOOD, "{t},{v},{qt}"))
+    assert np.argwhere(np.isnan(data.streams[0].values)).tolist() == [[9, 0], [9, 1]]
+
+
+def test_qualities_of_opc_are_numbers(load: Load) -> None:
+    codes = [str(216 if i % 50 else (0, 24, 64)[i // 50 % 3]) for i in range(400)]
+    data = load(plant("Temp,Temp_Q,Vib", codes, GOOD, "{t},{qt},{v}"))
+    assert data.feature_names == ["Temp", "Vib"]
+    expected = [i for i in range(400) if float(codes[i]) < 64]
+    assert np.flatnonzero(np.isnan(data.streams[0].values[:, 0])).tolist() == expected
+    assert not np.isnan(data.streams[0].values[:, 1]).any()
+
+
+def test_excluded_qualities_judge_nothing(load: Load) -> None:
+    text = plant("Temp,Temp_Q,Vib,Vib_Q", BAD_AT_9, BAD_LATE, "{t},{qt},{v},{qv}")
+    assert not np.isnan(load(text, exclude="Temp_Q,Vib_Q").streams[0].values).any()
+
+
+@pytest.mark.parametrize(
+    ("head", "cells"),
+    [
+        ("Temp,Status,Vib", ["RUN", "STOP"] * 200), ("Temp,Grade,Vib", ["Good", "Bad"] * 200),
+        ("Temp,Temp_Q,Vib", ["12", "300"] * 200), ("Temp,Q,Vib", ["190.5", "201.5"] * 200),
+        ("Temp,Q,Vib", ["195", "201"] * 200),
+    ],
+)  # fmt: skip
+def test_what_is_no_quality_judges_nothing(load: Load, head: str, cells: list[str]) -> None:
+    data = load(plant(head, cells, GOOD, "{t},{qt},{v}"))
+    values = data.streams[0].values[:, [data.feature_names.index(n) for n in ("Temp", "Vib")]]
+    assert not np.isnan(values).any()
