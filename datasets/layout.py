@@ -14,10 +14,12 @@ from typing import Final
 
 from datasets.decimals import Decimals
 from datasets.format import BLANKS, FileFormat
+from datasets.influx import AnnotatedTables, is_annotated
 from datasets.numbers import is_number, missing
 from datasets.roles import is_known_name
 from datasets.text import encoding_of, sample
 from datasets.time_formats import is_time, is_time_of_day
+from datasets.two_lines_of_names import joined_names
 from datasets.units import bare
 from errors import DatasetError
 
@@ -49,6 +51,7 @@ class Layout:
     delimiter, encoding : see :class:`FileFormat`.
     decimals : the decimal sign of each field.
     trim : whether fields begin with a blank that belongs to the separator.
+    annotated : whether it is InfluxDB's annotated CSV, whose annotations do not count as lines.
     notes : findings for the user.
     """
 
@@ -59,6 +62,7 @@ class Layout:
     decimals: Decimals
     encoding: str
     trim: bool = False
+    annotated: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -71,6 +75,8 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
         The file is empty, is not text, or has no line of names.
     """
     lines, encoding = _lines(path, form)
+    annotated = is_annotated(lines)
+    lines = AnnotatedTables()(lines) if annotated else lines
     notes = []
     if form.encoding is None and not encoding.startswith("utf"):
         notes.append(f"read as {encoding}, since it is not UTF-8 (--encoding names another)")
@@ -97,6 +103,12 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
         names, rows, skip = [str(i + 1) for i in range(len(names))], table[top:], first + before
     elif rows and len(rows[0]) < len(names) and not any(names[len(rows[0]) :]):
         names = names[: len(rows[0])]  # separators at the end of the line of names only
+    elif top and (both := joined_names(table[top - 1], names)):
+        names = both
+        notes[:] = [*notes[: -1 if before + comments else None], _joined_note(both)]
+    elif rows and _no_reading(rows[0]) and (both := joined_names(names, rows[0])):
+        names, rows, ends, skip = both, rows[1:], ends[1:], first + ends[1]
+        notes.append(_joined_note(both))
     names = [_one_line(name) for name in names]
     if trim or delimiter == BLANKS:
         rows = [[cell.strip() for cell in row] for row in rows]
@@ -112,7 +124,11 @@ def read_layout(path: Path, form: FileFormat) -> Layout:
     whole = [row for row in rows if len(row) == len(names)] or [[""] * len(names)]
     cells = [bare(column) for column in zip(*whole, strict=True)]
     decimals = Decimals(cells, delimiter, form.decimal)
-    return Layout(names, rows, skip, delimiter, decimals, encoding, trim, notes)
+    return Layout(names, rows, skip, delimiter, decimals, encoding, trim, annotated, notes)
+
+
+def _joined_note(names: Sequence[str]) -> str:
+    return f"two lines of names are read as one: {', '.join(names)[:80]}"
 
 
 def _below_counts(table: list[list[str]], top: int, notes: list[str]) -> int:

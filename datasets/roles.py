@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from datasets.format import FileFormat, names_in, quoted
+from datasets.influx import own_columns
 from datasets.labels import is_label, may_be_label
 from datasets.long_tables import (
     names_machines,
@@ -67,6 +68,10 @@ def find_roles(
         check_name(name, "column")
     excluded = names_in(form.exclude, columns.names, "exclude") if form.exclude else []
     roles = Roles(excluded={i for i, name in enumerate(columns.names) if name in excluded})
+    if own := own_columns(columns.names):
+        roles.excluded.update(own)
+        shown = ", ".join(filter(None, (columns.names[p] for p in own)))
+        roles.notes.append(f"{shown}: InfluxDB's own columns are left out")
     _asset(columns, form, asset, roles)
     roles.sensor = _named(columns, form, "sensor_id", _SENSOR, roles)
     find_times(columns, form, roles)

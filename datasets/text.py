@@ -89,7 +89,12 @@ def encoding_of(start: bytes) -> str:
     return next((page for page in _CODE_PAGES if _readable(start, page)), _CODE_PAGES[0])
 
 
-def utf8(path: Path, encoding: str, fold_blanks: bool) -> Any:
+def utf8(
+    path: Path,
+    encoding: str,
+    fold_blanks: bool,
+    kept: Callable[[list[str]], list[str]] | None = None,
+) -> Any:
     """Open the file as UTF-8 bytes for Arrow.
 
     Parameters
@@ -100,19 +105,27 @@ def utf8(path: Path, encoding: str, fold_blanks: bool) -> Any:
         Encoding of its text.
     fold_blanks
         Replace runs of blanks by one blank.
+    kept
+        Returns the lines to keep, given some of the lines at a time, in order.
     """
     file = open_bytes(path)
-    if not fold_blanks and encoding in ("utf-8", "utf-8-sig"):
+    if not fold_blanks and kept is None and encoding in ("utf-8", "utf-8-sig"):
         return file
     text = io.TextIOWrapper(file, encoding=encoding, newline=None)
-    return _Lines(text, fold_blanks)
+    return _Lines(text, fold_blanks, kept)
 
 
 class _Lines(io.RawIOBase):
     """Read a text as UTF-8 bytes, whole lines at a time."""
 
-    def __init__(self, text: io.TextIOWrapper, fold: bool) -> None:
+    def __init__(
+        self,
+        text: io.TextIOWrapper,
+        fold: bool,
+        kept: Callable[[list[str]], list[str]] | None,
+    ) -> None:
         self._text = text
+        self._kept = kept
         self._fold = fold
         self._rest = b""
 
@@ -130,6 +143,8 @@ class _Lines(io.RawIOBase):
         while have < wanted and (lines := self._text.readlines(1 << 20)):
             if self._fold:
                 lines = [" ".join(line.split()) + "\n" for line in lines]
+            if self._kept is not None:
+                lines = self._kept(lines)
             parts.append("".join(lines).encode())
             have += len(parts[-1])
         whole = b"".join(parts)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from datasets.format import BLANKS, FileFormat
+from datasets.influx import AnnotatedTables
 from datasets.layout import Layout, read_layout
 from datasets.numbers import is_number
 from datasets.sampled_columns import SAMPLED_ROWS, Columns
@@ -60,7 +61,8 @@ class TextSource:
         layout = self._layout
         names = [f"c{index}" for index in range(len(layout.names))]
         types = {f"c{index}": pa.float64() if index in numbers else pa.string() for index in used}
-        text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS)
+        kept = AnnotatedTables() if layout.annotated else None
+        text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS, kept)
         with text, pa.csv.open_csv(
             text,
             # one thread is as fast, and a reader thread alive at process exit would abort it

@@ -1,0 +1,43 @@
+"""Two lines of names are one if the lower repeats names and the upper tells them apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from datasets.two_lines_of_names import joined_names
+from tests.unit.datasets.plant_files import Load, readings, same, table
+
+NAMES = ["M1 temp", "M1 vib", "M2 temp"]
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower"),
+    [
+        ("x,M1,M1,M2", "t,temp,vib,temp"), (",M1,,M2", "t,temp,vib,temp"),
+        ("t,M1,,M2", ",temp,vib,temp"),
+    ],
+)  # fmt: skip
+def test_names_are_joined(upper: str, lower: str) -> None:
+    assert joined_names(upper.split(","), lower.split(","))[1:] == NAMES
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower"),
+    [
+        (",M1,,M2", "t,temp,vib,rpm"), ("Report,,,", "t,temp,vib,temp"),
+        ("t,temp,temp,rpm", ",C,C,rpm"), ("a,b", "t,temp,temp"), (",,,", "t,temp,vib,temp"),
+    ],
+)  # fmt: skip
+def test_one_line_is_enough_or_both_are_not(upper: str, lower: str) -> None:
+    assert not joined_names(upper.split(","), lower.split(","))
+
+
+@pytest.mark.parametrize("above", ["", "Plant report,,,,\r\n"])
+@pytest.mark.parametrize("units", ["", ",,C,mm/s,C\r\n"])
+def test_files(load: Load, above: str, units: str) -> None:
+    values = readings()
+    head = f"{above},,M1,,M2\r\nasset_id,timestamp,temp,vib,temp\r\n{units}"
+    data = load(head + table(values, head=None))
+    same(data, values, NAMES)
+    note = "two lines of names are read as one: asset_id, timestamp, M1 temp, M1 vib, M2 temp"
+    assert note in data.notes
