@@ -25,7 +25,7 @@ ROW = "row"
 BLANKS = " "
 #: Options whose values become fields unchanged.
 _AS_GIVEN = (
-    "asset_id", "label", "time_format", "time_zone", "time_unit", "decimal", "encoding",
+    "asset_id", "label", "pivot", "time_format", "time_zone", "time_unit", "decimal", "encoding",
 )  # fmt: skip
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
 
@@ -39,6 +39,7 @@ class FileFormat:
     columns : role -> column name, or two names joined by ``+`` (``timestamp``: Date+Time).
     asset_id : the asset id, if the file has no column of assets.
     label : the column of labels; short for the role in ``columns``.
+    pivot : the column that names the sensors of a long table, which become features.
     exclude : columns to leave out, as typed (``a,b``) or as a list.
     time_format : strptime format of the times.
     time_zone : IANA zone of times without an offset; None: UTC.
@@ -56,6 +57,7 @@ class FileFormat:
     columns: Mapping[str, str] = field(default_factory=dict)
     asset_id: str | None = None
     label: str | None = None
+    pivot: str | None = None
     exclude: str | Sequence[str] = ()
     time_format: str | None = None
     time_zone: str | None = None
@@ -85,6 +87,8 @@ class FileFormat:
             raise _wrong("label", f"{self.label!r} differs from --columns label=...")
         if self.asset_id is not None and "asset_id" in self.columns:
             raise _wrong("asset-id", "cannot be combined with --columns asset_id=...")
+        if self.pivot is not None and "sensor_id" in self.columns:
+            raise _wrong("pivot", "cannot be combined with --columns sensor_id=...")
         self._check_known()
 
     def _check_known(self) -> None:
@@ -105,6 +109,8 @@ class FileFormat:
         """Return the column given for a role; None if none was given."""
         if name == "label" and self.label is not None:
             return self.label
+        if name == "sensor_id" and self.pivot is not None:
+            return self.pivot
         return self.columns.get(name)
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,6 +130,10 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--asset-id", metavar="NAME", help="the asset id, if no column holds it")
     group.add_argument("--label", metavar="COLUMN", help="the column of labels (label)")
+    group.add_argument(
+        "--pivot", metavar="COLUMN",
+        help="the file has one value per row; this column names the feature",
+    )  # fmt: skip
     group.add_argument("--exclude", metavar="COLUMN,...", help="columns to leave out")
     group.add_argument(
         "--time-format", metavar="FORMAT", help="time format, such as %%d.%%m.%%Y %%H:%%M"

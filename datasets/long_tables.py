@@ -22,7 +22,7 @@ _SENSOR: Final = re.compile(
     "name"
 )
 _VALUE: Final = re.compile(
-    "(avg|mean|min|max|num|numeric|float|double|raw|real|actual|measured|sensor|tag)?"
+    "(avg|mean|min|max|num|numeric|float|double|raw|real|actual|measured|sensor|tag|var)?"
     "(values?|val|reading|result|wert|messwert|valeur|valor|valore|waarde)(num|numeric)?"
 )
 _MACHINE: Final = re.compile(

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from datasets.format import quoted
+from datasets.long_tables import names_values
 from datasets.sampled_columns import Columns, Roles, plain_name
 from datasets.types import Flags
 
@@ -47,12 +48,15 @@ def find_qualities(columns: Columns, roles: Roles) -> None:
     """
     taken = {*roles.used(), *roles.excluded, *columns.nested, *columns.timed} - {*roles.features}
     found = [p for p in range(len(columns.names)) if p not in taken and _is_quality(columns, p)]
-    features = [p for p in roles.features if p not in found]
+    features = [p for p in roles.features if p not in found and not _named_quality(columns, p)]
     if not features:
         return
     alone = [p for p in found if not _judged(columns, p, features)]
     for index in found:
         judged = _judged(columns, index, features)
+        values = [p for p in features if names_values(plain_name(columns.names[p]))]
+        if not judged and len(values) == 1:
+            judged = values  # of a long table
         if not judged:
             between = features[0] < index < features[-1]
             judged = features if len(alone) == 1 and not between else []
@@ -79,6 +83,11 @@ def bad_rows(column: Any) -> Flags:
     codes = encoded.indices.fill_null(len(bad) - 1).to_numpy(zero_copy_only=False)
     rows: Flags = bad[codes]
     return rows
+
+
+def _named_quality(columns: Columns, index: int) -> bool:
+    match = _NAME.fullmatch(columns.names[index])
+    return match is not None and not match["base"] and len(match["sure"] or "") > 1  # Q is a flow
 
 
 def _is_quality(columns: Columns, index: int) -> bool:

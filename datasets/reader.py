@@ -15,6 +15,7 @@ from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
 from datasets.labels import UNKNOWN, read_labels
 from datasets.local_clock import LocalTime, clocks_went_back, half_day_clock
+from datasets.pivot import pivoted
 from datasets.times import MADE_UP_START, MADE_UP_STEP
 from datasets.types import Dataset, Flags, Floats, Reading, Stream, StreamKey, Times, datetimes
 from errors import DatasetError
@@ -75,7 +76,8 @@ def load(
     if repeated:
         notes.append(f"{repeated:,} readings occur twice (time and values): counted once")
     groups = None if group is None else _groups(file, group, chunks, parts)
-    return Dataset(file.names, streams, notes, groups)
+    data = Dataset(file.names, streams, notes, groups)
+    return data if form is None or form.pivot is None else pivoted(data, form.pivot)
 
 
 def readings(
@@ -85,7 +87,7 @@ def readings(
     *,
     report: Callable[[str], None] | None = None,
 ) -> Iterator[Reading]:
-    """Stream a file's rows in file order; memory does not grow with the file.
+    """Stream a file's rows in file order; memory does not grow with the file, except to pivot it.
 
     Parameters
     ----------
@@ -103,6 +105,9 @@ def readings(
     DatasetError
         At the first ``next``, or at an unreadable row, whose number is named.
     """
+    if form is not None and form.pivot is not None:
+        yield from _readings_of(load(path, feature_names, form), report)
+        return
     file = open_file(Path(path), form, feature_names)
     zone = LocalTime(file.zone) if file.zone else None
     counts: dict[StreamKey, int] = {}
@@ -130,6 +135,26 @@ def readings(
             yield Reading(asset, sensor, times[row], features, labels[row])
     if report is not None:
         for note in [*file.notes, *notes]:
+            report(note)
+
+
+def _readings_of(data: Dataset, report: Callable[[str], None] | None) -> Iterator[Reading]:
+    """Yield the readings of a data set in order of time."""
+    which = np.repeat(np.arange(len(data.streams)), [len(s.timestamps) for s in data.streams])
+    row = np.concatenate([np.arange(len(s.timestamps)) for s in data.streams])
+    order = np.argsort(np.concatenate([s.timestamps for s in data.streams]), kind="stable")
+    times = [datetimes(stream.timestamps) for stream in data.streams]
+    for stream, at in zip(which[order].tolist(), row[order].tolist(), strict=True):
+        one = data.streams[stream]
+        values = zip(data.feature_names, one.values[at].tolist(), strict=True)
+        features = {name: value for name, value in values if value == value}
+        label = UNKNOWN if one.labels is None else int(one.labels[at])
+        yield Reading(
+            one.asset_id, one.sensor_id, times[stream][at], features,
+            None if label == UNKNOWN else label,
+        )  # fmt: skip
+    if report is not None:
+        for note in data.notes:
             report(note)
 
 

@@ -168,9 +168,10 @@ def _check_long(columns: Columns, roles: Roles, wished: Sequence[int]) -> None:
             column = quoted(name)
             asset = f", --columns asset_id={column} an asset" if roles.asset is None else ""
             raise DatasetError(
-                f"column {name!r} ({', '.join(kinds[:3])}) {does}, as in a long table: --columns"
-                f" sensor_id={column} makes each of them a sensor (then --group-by sensor_id)"
-                f"{asset}, --exclude {column} ignores the column",
+                f"column {name!r} ({', '.join(kinds[:3])}) {does}, as in a long table: --pivot"
+                f" {column} makes each of them a feature, --columns sensor_id={column} a sensor of"
+                f" its own (then --group-by sensor_id){asset}, --exclude {column} ignores the"
+                " column",
                 field=name,
             )
 
@@ -242,7 +243,8 @@ def _named(
 ) -> int | None:
     wanted = form.role(role)
     if wanted is not None:
-        return columns.index(wanted, f"columns {role}")
+        pivoted = role == "sensor_id" and form.pivot is not None
+        return columns.index(wanted, "pivot" if pivoted else f"columns {role}")
     if role in columns.names:
         index = columns.names.index(role)
         return None if index in roles.excluded else columns.index(role)
