@@ -94,6 +94,18 @@ def test_screens_are_shown_as_pictures(
                 assert path.stat().st_size > 10_000
 
 
+def test_paper_shows_what_is_known_and_no_buttons(browser: Browser, busy_plant: ShownPlant) -> None:
+    with visit(browser, busy_plant.url, color_scheme="dark") as page:
+        named(page)
+        page.emulate_media(media="print")
+        for screen in ("list", "incident", "asset", "maintenance", "plant"):
+            page.goto(address(busy_plant, screen))
+            ground = page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")
+            assert ground == "rgb(255, 255, 255)"
+            seen = [one.inner_text() for one in page.get_by_role("button").all()]
+            assert seen == [], screen
+
+
 def test_hostile_names_notes_and_reasons_stay_text(
     browser: Browser, busy_plant: ShownPlant
 ) -> None:

@@ -26,6 +26,7 @@
 
   const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
   const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const exact = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
   const second = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 
   // The day where it begins, else the time of day.
@@ -34,7 +35,7 @@
     return splits.map((at) => {
       const time = new Date(at * 1000);
       const date = day.format(time);
-      const text = step >= 86400 ? date : minute.format(time) + (date === before ? "" : `\n${date}`);
+      const text = step >= 86400 ? date : (step < 60 ? exact : minute).format(time) + (date === before ? "" : `\n${date}`);
       before = date;
       return text;
     });
@@ -71,9 +72,11 @@
   }
 
   document.addEventListener("htmx:load", (event) => drawAll(event.detail.elt));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    for (const element of [...made.keys()]) draw(element);
-  });
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) {
+    matchMedia(query).addEventListener("change", () => {
+      for (const element of [...made.keys()]) draw(element);
+    });
+  }
   let width = 0;
   addEventListener("resize", () => {
     if (innerWidth === width) return;

@@ -5,6 +5,7 @@
   const format = new Intl.DateTimeFormat(zone.locale, { dateStyle: "medium", timeStyle: "medium" });
   const brief = new Intl.DateTimeFormat(zone.locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const REFRESH_MS = 5000;
+  const MISSED = 2; // refreshes without an answer before that is said
 
   function times(root) {
     for (const one of root.querySelectorAll("time:not([data-local])")) {
@@ -66,8 +67,14 @@
   const fields = () => [...document.querySelectorAll("[data-keep] input:not([type=hidden]), [data-keep] select")].filter((one) => one.name);
   document.addEventListener("htmx:beforeSwap", (event) => {
     // What is on the screen stays when it cannot be looked up again; the line on top says why.
-    if (event.detail.xhr.status >= 400 && event.detail.requestConfig.verb === "get") event.detail.shouldSwap = false;
-    if (!event.detail.shouldSwap || !event.detail.target.matches("[data-keep]")) return;
+    // So does what was typed when it could not be done.
+    if (event.detail.xhr.status >= 400) {
+      event.detail.shouldSwap = false;
+      if (event.detail.requestConfig.verb === "post") say(refusal(event.detail.xhr));
+    }
+    if (!event.detail.shouldSwap) return;
+    if (event.detail.target.id === "main") typed = typing(event.detail);
+    if (!event.detail.target.matches("[data-keep]")) return;
     const rows = [...document.querySelectorAll("[data-keep] tbody tr[id]")];
     const first = rows.find((row) => row.getBoundingClientRect().bottom > 0);
     const active = document.activeElement;
@@ -98,6 +105,64 @@
     picked();
   });
 
+  // A screen that an action replaces keeps what is typed in its other forms, and if the action failed, in its own.
+  let typed = null;
+  const formOf = (form) => [...form.querySelectorAll("button[name=verb], button[name=do]")].map((one) => one.value).join();
+  const inputs = (form) => [...form.elements].filter((one) => one.name && one.matches("input:not([type=hidden]), select"));
+  function altered(one) {
+    if (one.type === "checkbox") return one.checked !== one.defaultChecked;
+    return one.tagName === "SELECT" ? !one.selectedOptions[0]?.defaultSelected && one.selectedIndex > 0 : one.value !== one.defaultValue;
+  }
+  function typing({ serverResponse, requestConfig }) {
+    const failed = serverResponse.includes('class="message failed"') && !serverResponse.includes('class="message done"');
+    const forms = [...document.querySelectorAll("form[data-typed]")].filter((form) => failed || form !== requestConfig.elt);
+    return new Map(forms.map((form) => [formOf(form), inputs(form).filter(altered).map((one) => [key(one), one.checked, one.value])]));
+  }
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const form of typed ? document.querySelectorAll("form[data-typed]") : []) {
+      for (const [wanted, checked, value] of typed.get(formOf(form)) || []) {
+        const one = inputs(form).find((field) => key(field) === wanted);
+        if (one?.type === "checkbox") one.checked = checked; else if (one) one.value = value;
+      }
+    }
+    typed = null;
+  });
+
+  function say(text) {
+    const line = Object.assign(document.createElement("p"), { className: "message failed", role: "alert", textContent: text });
+    document.querySelector(".messages")?.replaceChildren(line);
+  }
+
+  function refusal(xhr) {
+    const page = new DOMParser().parseFromString(xhr.responseText, "text/html");
+    return page.querySelector("main .message.failed")?.textContent || `That did not work: the answer was ${xhr.status}.`;
+  }
+
+  for (const name of ["htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(name, (event) => {
+      if (event.detail.requestConfig.verb !== "post") return;
+      say("The service does not answer, so it is not known whether that was done. What you typed is still here: press the button again later. It takes effect only once.");
+    });
+  }
+
+  // Without an answer the line on top would go on saying that everything works.
+  let unanswered = 0, heard = new Date();
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (!event.detail.successful || event.detail.target?.id !== "health") return;
+    unanswered = 0;
+    heard = new Date();
+  });
+  function listen() {
+    const line = document.querySelector("#health[hx-get]");
+    unanswered += 1;
+    if (!line || unanswered <= MISSED) return;
+    const text = `The service has not answered since ${format.format(heard)}: what is shown here may be out of date.`;
+    const out = document.createElement("p");
+    out.append(Object.assign(document.createElement("strong"), { textContent: text }));
+    line.classList.add("wrong");
+    line.replaceChildren(out);
+  }
+
   document.addEventListener("htmx:load", (event) => {
     const root = event.detail.elt;
     times(root.parentElement || root);
@@ -114,8 +179,8 @@
   });
 
   setInterval(() => {
-    if (document.visibilityState === "visible" && !document.querySelector("form.htmx-request")) {
-      document.body.dispatchEvent(new Event("refresh"));
-    }
+    if (document.visibilityState !== "visible") return;
+    listen();
+    if (!document.querySelector("form.htmx-request")) document.body.dispatchEvent(new Event("refresh"));
   }, REFRESH_MS);
 })();

@@ -57,12 +57,14 @@ def _asset(connection: Connection, asset: str, query: dict[str, str]) -> dict[st
     streams = asset_streams(connection, asset) or _journalled(connection, asset)
     chosen = _chosen(streams, query)
     now = datetime.now(UTC)
+    listed, following = incident_page(connection, IncidentFilter(asset_id=asset), limit=INCIDENTS)
     found: dict[str, Any] = {
         "asset": get_asset(connection, asset),
         "streams": streams,
         "chosen": chosen,
         "windows": [row for row in windows(connection, now - RECENT) if concerns(row, asset)],
-        "incidents": incident_page(connection, IncidentFilter(asset_id=asset), limit=INCIDENTS)[0],
+        "incidents": listed,
+        "more": following is not None,
         "series": None,
         "problem": None,
         "truncated": False,

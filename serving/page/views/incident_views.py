@@ -151,7 +151,8 @@ def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> d
         start=moved(incident["started_at"], -NEAR),
         end=moved(incident["last_activity_at"], NEAR),
     )
-    near, _ = incidents.incident_page(connection, around, limit=NEIGHBOURS + 1)
+    near, following = incidents.incident_page(connection, around, limit=NEIGHBOURS + 1)
+    near = [one for one in near if one["id"] != wanted]
     readings = incidents.incident_readings(
         connection, incident, start=None, end=None, limit=READINGS
     )
@@ -160,7 +161,8 @@ def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> d
         "incident": incident,
         "log": log[-LOG:],
         "log_page": {"earlier": len(log) > LOG, "later": log_before is not None},
-        "near": [one for one in near if one["id"] != wanted][:NEIGHBOURS],
+        "near": near[:NEIGHBOURS],
+        "more_near": following is not None or len(near) > NEIGHBOURS,
         "series": incident_series(incident, readings),
         "fault_codes": fault_codes(connection)[0],
         "truncated": len(readings) == READINGS,

@@ -68,7 +68,7 @@ class MaintenanceViews(Screen):
         )
         return await self.pages.show(
             request, "maintenance.html", status, messages=messages, given=done.typed,
-            preview=done.preview, rules=RULES, readable=status == 200, **content,
+            preview=done.preview, rules=RULES, listed=LISTED, readable=status == 200, **content,
         )  # fmt: skip
 
     async def act(self, request: Request) -> Response:

@@ -1,0 +1,102 @@
+"""What a person sees, and keeps, when an action cannot be done."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from db.session import make_engine
+from tests.acceptance.test_page_screens import named
+from tests.fixtures.browser import visit
+from tests.fixtures.incidents import make_incidents
+from tests.fixtures.shown_plant import ShownPlant
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def an_incident(plant: ShownPlant, asset: str | None = None) -> str:
+    engine = make_engine(plant.scene.environment["DATABASE_URL"])
+    [one] = make_incidents(engine, asset)
+    engine.dispose()
+    return one
+
+
+def without_refresh(page: Page, address: str) -> None:
+    """Open an incident and leave it as it was then."""
+    page.goto(address)
+    page.evaluate("document.querySelector('[hx-select-oob]').remove()")
+
+
+def test_a_service_that_does_not_answer_is_said_and_nothing_typed_is_lost(
+    browser: Browser, open_plant: ShownPlant
+) -> None:
+    one = an_incident(open_plant)
+    with visit(browser, open_plant.url) as page:
+        page.clock.install()
+        named(page)
+        page.goto(f"/incidents/{one}")
+        expect(page.locator("#health")).not_to_contain_text("has not answered")
+        page.get_by_label("Comment").fill("belt is loose")
+        page.context.set_offline(True)
+        page.get_by_role("button", name="Note it").click()
+        expect(page.locator(".message.failed")).to_contain_text("The service does not answer")
+        page.clock.run_for(20_000)
+        expect(page.locator("#health.wrong")).to_have_text(
+            re.compile(r"The service has not answered since .*: what is shown here may be out of")
+        )
+        expect(page.get_by_label("Comment")).to_have_value("belt is loose")
+        page.context.set_offline(False)
+        page.clock.run_for(6_000)
+        expect(page.locator("#health")).not_to_contain_text("has not answered")
+        page.get_by_role("button", name="Note it").click()
+        expect(page.locator(".message.done")).to_have_text("The incident noted, as ANNA")
+        expect(page.locator("#log")).to_contain_text("belt is loose")
+        expect(page.get_by_label("Comment")).to_have_value("")
+
+
+def test_whoever_was_slower_keeps_what_was_typed(browser: Browser, open_plant: ShownPlant) -> None:
+    one = an_incident(open_plant)
+    with visit(browser, open_plant.url) as ben:
+        named(ben)
+        without_refresh(ben, f"/incidents/{one}")
+        note = ben.get_by_role("textbox", name="note")
+        note.fill("inner race")
+        ben.get_by_label("Close: it was").select_option("confirmed")
+        ben.get_by_label("Ticket").fill("WO-1")
+        open_plant.act({"id": one}, "acknowledge")
+        ben.get_by_role("button", name="Close").click()
+        expect(ben.locator(".message.failed")).to_contain_text("somebody was faster")
+        expect(ben.locator("#facts")).to_contain_text("Open, acknowledged")
+        expect(note).to_have_value("inner race")
+        expect(ben.get_by_label("Close: it was")).to_have_value("confirmed")
+        expect(ben.get_by_label("Ticket")).to_have_value("WO-1")
+        ben.get_by_label("Comment").fill("done")
+        ben.get_by_role("button", name="Note it").click()
+        expect(ben.locator(".message.done")).to_have_text("The incident noted, as ANNA")
+        expect(ben.get_by_label("Comment")).to_have_value("")
+        expect(note).to_have_value("inner race")
+        ben.get_by_role("button", name="Close").click()
+        expect(ben.locator("#log")).to_contain_text("(confirmed: it was a fault)")
+
+
+def test_ticks_are_kept_when_a_reason_is_missing(browser: Browser, open_plant: ShownPlant) -> None:
+    an_incident(open_plant)
+    with visit(browser, open_plant.url) as page:
+        named(page)
+        page.goto("/")
+        page.locator("[name=incident]").first.check()
+        page.get_by_role("button", name="Shelve", exact=True).click()
+        expect(page.locator(".message.failed")).to_contain_text("Because")
+        expect(page.locator("[data-picked]")).to_have_text("(1)")
+
+
+def test_the_longest_names_stay_inside_the_screen(browser: Browser, open_plant: ShownPlant) -> None:
+    asset = "W" * 255
+    one = an_incident(open_plant, asset)
+    with visit(browser, open_plant.url, viewport={"width": 360, "height": 800}) as page:
+        named(page)
+        for path in (f"/incidents/{one}", f"/assets/{asset}", "/", "/fleet", "/kpis"):
+            page.goto(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
