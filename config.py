@@ -344,6 +344,20 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("service_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if not re.match(r"https?://[^/\s]", value):
+            raise ValueError("must be an address like http://host:8084")
+        return value
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _brokers(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must be brokers like host1:9092,host2:9092")
+        return value
+
     @model_validator(mode="after")
     def _experiment_names_a_model(self) -> Settings:
         name = self.mlflow_experiment_name
@@ -436,4 +450,6 @@ def load_settings(**overrides: object) -> Settings:
         name = ".".join(str(part) for part in first["loc"]).upper() or "settings"
         secret = any(word in name for word in ("KEY", "PASSWORD", "URL"))
         value = "" if secret or not first["loc"] else f" (got {first['input']!r})"
-        raise SettingsError(f"{name}: {first['msg']}{value}", field=name) from None
+        raise SettingsError(
+            f"{name}: {first['msg'].removeprefix('Value error, ')}{value}", field=name
+        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import functools
 import gc
 import logging
@@ -184,7 +185,8 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's ``main`` and exit; Ctrl-C prints "interrupted" and exits with code 130.
 
     A shell makes background commands ignore SIGINT, and Python keeps this; so SIGINT's handler
-    is always installed. Everything imported so far is excluded from garbage collection.
+    is always installed. Everything imported so far is excluded from garbage collection. A file
+    that cannot be opened is reported in one sentence.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settle_memory()
@@ -195,3 +197,9 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except OSError as error:  # a file that cannot be written or read, or a full disk
+        if error.strerror is None or (error.filename is None and error.errno != errno.ENOSPC):
+            raise
+        where = "" if error.filename is None else f"{os.fspath(error.filename)}: "
+        print(f"error: {where}{error.strerror}", file=sys.stderr)
+        sys.exit(FAILED)

@@ -9,6 +9,7 @@ explanations can be measured. Everything is seeded.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -244,6 +245,19 @@ def _inject(
     return Fault(kind, asset, start, end, guilty)
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers of at least ``least``."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
+        return value
+
+    parse.__name__ = "whole number"
+    return parse
+
+
 def main(argv: list[str] | None = None) -> int:
     """Write a plant in the wide form, and list its faults."""
     parser = argparse.ArgumentParser(
@@ -252,12 +266,14 @@ def main(argv: list[str] | None = None) -> int:
         " `python -m training.fit` trains on; its faults lie in the last fifth.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="CSV to write")
-    parser.add_argument("--assets", type=int, default=4, help="pumps and motors (%(default)s)")
-    parser.add_argument("--readings", type=int, default=6000, help="per asset (%(default)s)")
-    parser.add_argument("--faults", type=int, default=2, help="per asset (%(default)s)")
-    parser.add_argument("--from", type=int, default=0, dest="first", metavar="ROW",
+    parser.add_argument("--assets", type=at_least(1), default=4,
+                        help="pumps and motors (%(default)s)")  # fmt: skip
+    parser.add_argument("--readings", type=at_least(5), default=6000,
+                        help="per asset (%(default)s)")  # fmt: skip
+    parser.add_argument("--faults", type=at_least(0), default=2, help="per asset (%(default)s)")
+    parser.add_argument("--from", type=at_least(0), default=0, dest="first", metavar="ROW",
                         help="write only the readings from this one on (%(default)s)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of everything (%(default)s)")
     args = parser.parse_args(argv)
     plant = simulate(
         assets=args.assets,
@@ -268,7 +284,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     # sorted by time, as a plant would send them
     frame = plant.cut(args.first).frame().sort_values(["timestamp", "asset_id"])
-    frame.to_csv(args.out, index=False)
+    with args.out.open("w", encoding="utf-8", newline="") as file:
+        frame.to_csv(file, index=False)
     for fault in plant.faults:
         begin, end = plant.timestamps[[fault.start, fault.end - 1]].astype("datetime64[s]")
         print(f"  {fault.asset_id}  {fault.kind:<13} {begin} to {end}  {', '.join(fault.features)}")

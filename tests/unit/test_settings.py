@@ -64,6 +64,7 @@ def test_arguments_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("BUDGET_MEDIUM", "1.5"),
         ("LOG_LEVEL", "LOUD"),
         ("MLFLOW_ENABLED", "kind of"),
+        ("KAFKA_BOOTSTRAP_SERVERS", " "),
     ],
 )
 def test_bad_value_is_an_error_that_names_setting_and_value(
@@ -73,6 +74,12 @@ def test_bad_value_is_an_error_that_names_setting_and_value(
     with pytest.raises(SettingsError, match=name) as caught:
         load_settings()
     assert value in str(caught.value)
+
+
+def test_an_address_of_the_service_says_how_it_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_URL", "localhost:8084")
+    with pytest.raises(SettingsError, match="SERVICE_URL: must be an address like http"):
+        load_settings()
 
 
 def test_database_host_without_user_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.simulate import FAULT_KINDS, FEATURES, simulate
+from training.simulate import FAULT_KINDS, FEATURES, main, simulate
 
 
 def test_same_seed_same_plant():
@@ -54,3 +54,17 @@ def test_cut_keeps_whole_faults_only():
     part = plant.cut(first.start - 10, first.end + 10)
     assert [(f.start, f.kind) for f in part.faults] == [(10, first.kind)]
     assert not plant.cut(first.start + 1, 1000).faults[:0]
+
+
+@pytest.mark.parametrize(
+    "option", ["--assets=0", "--readings=0", "--faults=-1", "--from=-3", "--seed=-1"]
+)
+def test_a_number_that_means_no_plant_is_refused(option, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--out", str(tmp_path / "plant.csv"), option])
+    assert ended.value.code == 2
+    assert f"argument {option.split('=')[0]}: " in capsys.readouterr().err
+
+
+def test_the_smallest_plant_is_written(tmp_path):
+    assert main(["--out", str(tmp_path / "p.csv"), "--assets=1", "--readings=5"]) == 0
