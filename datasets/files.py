@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import pyarrow as pa
 
+from datasets.calendar_columns import DATE_PARTS
 from datasets.columns import Chunk, ChunkReader, Rows, times_of
 from datasets.far_times import Range, far_times, implausible, main_range, problem
 from datasets.format import ROW, FileFormat
@@ -215,7 +216,9 @@ def _streams_of(chunks: Sequence[Chunk]) -> Any:
 
 def _settle_times(source: _Source, roles: Roles) -> None:
     """Decide by all rows what the first do not show: what numbers mean, and who shares a date."""
-    batches = source.batches(roles.used()) if roles.time_kinds or roles.dates_only else ()
+    if roles.time_kind in DATE_PARTS and not roles.dates_only:
+        return
+    batches = source.batches(roles.used())
     if roles.time_kinds:
         day, time = (f"c{index}" for index in roles.times)
         pairs = ((batch.column(day), batch.column(time)) for batch in batches)

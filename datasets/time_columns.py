@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from datasets.calendar_columns import MOST, WITHOUT_HOURS, calendar_columns
+from datasets.calendar_columns import (
+    DATE_AND_PARTS,
+    DATE_PARTS,
+    MOST,
+    YEAR_AND_DAY,
+    calendar_columns,
+    clock_columns,
+    is_day_of_year,
+    year_and_day,
+)
 from datasets.format import ROW, FileFormat, quoted
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, plain_name, rows_of
@@ -90,7 +99,11 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if not _join_time_of_day(columns, roles, free):
             roles.notes.append(f"column {columns.names[roles.times[0]]!r} is read as timestamp")
     elif form.time_unit != ROW:
-        whole = calendar_columns(columns, free) if not chosen and form.time_unit is None else ()
+        whole: tuple[int, ...] = ()
+        if not chosen and form.time_unit is None:
+            whole = calendar_columns(columns, free)
+            if not whole and (whole := year_and_day(columns, free)):
+                roles.time_kinds = [YEAR_AND_DAY]
         if not whole:
             _no_time(columns, chosen)
         _read_as_one(columns, roles, *whole)
@@ -105,7 +118,11 @@ def _take_named_times(columns: Columns, given: str, roles: Roles) -> None:
             "--columns timestamp: joins a date and a time of day, or Year+Month+Day+Hour+"
             "Minute+Second+Millisecond", field="columns",
         )  # fmt: skip
-    if len(roles.times) == 2:
+    if len(roles.times) > 1 and is_day_of_year(columns, roles.times[1]):
+        roles.time_kinds = [YEAR_AND_DAY]
+    elif len(roles.times) > 2 and dates_only(columns.filled(roles.times[0])):
+        roles.time_kinds = [DATE_AND_PARTS]
+    elif len(roles.times) == 2:
         day, time = roles.times
         roles.time_kinds = kinds_of(
             columns.names[time], columns.cells[time], _rows(columns, roles.keys()),
@@ -172,6 +189,11 @@ def _join_time_of_day(columns: Columns, roles: Roles, free: Sequence[int]) -> bo
     if not dates_only(columns.filled(day)) or not _repeated(columns, roles, day):
         return False
     free = [p for p in free if p != day]
+    parts = clock_columns(columns, free)
+    if len(parts) > 1:
+        roles.time_kinds = [DATE_AND_PARTS]
+        _read_as_one(columns, roles, day, *parts)
+        return True
     hours = _written_hours(columns, free)
     if not hours:
         streams = _rows(columns, roles.keys())
@@ -211,7 +233,8 @@ def check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
         The roles found; receives ``dates_only`` and notes.
     """
     if len(roles.times) > 1 and _repeated(columns, roles, *roles.times):
-        if len(roles.times) == WITHOUT_HOURS and form.role("timestamp") is None:
+        days = DATE_PARTS.get(roles.time_kind)
+        if len(roles.times) == days and form.role("timestamp") is None:
             raise _no_hours(columns, roles)
         names = ", ".join(repr(columns.names[p]) for p in roles.times)
         roles.notes.append(f"columns {names} do not tell all readings of a stream apart: is a part"
@@ -240,7 +263,8 @@ def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
         names = " and ".join(repr(columns.names[p]) for p in others[:4])
         return DatasetError(
             f"column {columns.names[day]!r} holds dates only, and the time of day is in {names}"
-            " together: write it in one column, as HH:MM:SS",
+            f" together: --columns timestamp={'+'.join(columns.names[p] for p in (day, *others))}"
+            " joins hour, minute and second, in this order",
             field="timestamp",
         )
     return _dates_only(columns, day, others)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.calendar_columns import calendar_times
+from datasets.calendar_columns import DATE_AND_PARTS, YEAR_AND_DAY, calendar_times
 from datasets.numbers import missing
 from datasets.sampled_columns import plain_name
 from datasets.time_formats import AT_MIDNIGHT, is_time_of_day
@@ -226,10 +226,11 @@ def joined(parts: Sequence[Any], kind: str = "") -> Any:
     Parameters
     ----------
     parts : date and time of day, or year, month, day and so on, pyarrow arrays (n,)
-    kind : what the numbers of the time of day mean, a key of KINDS; empty for texts.
+    kind : what the numbers of the time of day mean, a key of KINDS, or of DATE_PARTS; empty for
+        texts.
     """
-    if len(parts) > 2:
-        return calendar_times(parts)
+    if len(parts) > 2 or kind in (YEAR_AND_DAY, DATE_AND_PARTS):
+        return calendar_times(parts, kind)
     date, time = (_texts(part) for part in parts)
     date = pc.replace_substring_regex(date, AT_MIDNIGHT, "")
     if kind:

@@ -95,3 +95,20 @@ def test_a_column_of_times_is_preferred(load: Load) -> None:
     frame, when = plant("h", 4)
     data = load(frame.assign(timestamp=when.strftime("%Y-%m-%d %H:%M")))
     assert data.feature_names == ["Year", "Month", "Day", "Hour", "temp"]
+
+
+@pytest.mark.parametrize("name", ["DOY", "Day of Year", "Julian Day", "yday"])
+@pytest.mark.parametrize(("freq", "parts"), [("D", 0), ("h", 1), ("7min", 2), ("9s", 3)])
+def test_the_day_of_the_year_is_joined_too(load: Load, name: str, freq: str, parts: int) -> None:
+    frame, when = plant(freq, 6)
+    frame.insert(1, name, when.day_of_year)
+    kept = frame[["Year", name, *frame.columns[4 : 4 + parts], "temp"]]
+    same(load(kept), when if parts else when.normalize())
+    names = "+".join(kept.columns[:-1])
+    same(load(kept, columns={"timestamp": names}), when if parts else when.normalize())
+
+
+def test_days_of_the_year_that_many_readings_share_are_refused(load: Load) -> None:
+    frame, when = plant("h", 1)
+    with pytest.raises(DatasetError, match=r"columns Year\+DOY hold dates only.*\+DOY\+COLUMN"):
+        load(frame.assign(DOY=when.day_of_year))

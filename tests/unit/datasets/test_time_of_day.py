@@ -171,13 +171,13 @@ def test_one_mistyped_hour_is_left_out_and_changes_no_other(load: Load, row: int
     assert any(f"row {row + 1}: timestamp" in note for note in data.notes)
 
 
-def test_hours_and_minutes_in_two_columns_are_refused(load: Load) -> None:
+def test_hours_and_minutes_in_two_columns_are_joined(load: Load) -> None:
     frame = plant()
     three = apart(frame, "Hour", frame.timestamp.dt.hour).assign(Minute=frame.timestamp.dt.minute)
-    with pytest.raises(DatasetError, match="in 'Hour' and 'Minute' together: write it in one"):
-        load(three)
-    data = load(three, columns={"timestamp": "Date+Hour"})
-    assert any("do not tell all readings of a stream apart" in note for note in data.notes)
+    same(load(three), frame)
+    same(load(three, columns={"timestamp": "Date+Hour+Minute"}), frame)
+    odd = three.rename(columns={"Minute": "Minute of hour"})
+    same(load(odd, columns={"timestamp": "Date+Hour+Minute of hour"}), frame)
 
 
 def test_digits_may_lack_their_leading_zeros_where_the_format_is_named(load: Load) -> None:
