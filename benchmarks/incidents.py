@@ -134,10 +134,10 @@ def normal(case: Case, share: float, seed: int, unmet: int | None) -> str:
 def _rarities(model_set: ModelSet, values: Floats, times: Times) -> Floats:
     """Return ``-log10 p`` (n,) of one new stream by the service's recursion."""
     cal = model_set.calibrations[subset_key(model_set.names, False)]
-    follower = model_set.new_tail()
+    tail = model_set.new_tail()
     parts = []
     for fast in _fast(model_set, values, times):
-        steps = [follower.step(f, cal, model_set.adaptation)[1] for f in fast.tolist()]
+        steps = [tail.step(f, cal, model_set.adaptation)[1] for f in fast.tolist()]
         parts.append(-cal.final.log10_ps(np.array(steps)))
     return np.concatenate(parts)
 

@@ -11,18 +11,10 @@ import numpy as np
 
 from models.arrays import Floats
 from models.fitting.cross_validation import OutOfFold
-from models.scoring.adaptation import (
-    ALPHA,
-    CLIP,
-    GATE,
-    HALF_LIFE,
-    HIGH,
-    AdaptationParams,
-    AdaptiveTail,
-    QuantileTracker,
-)
+from models.scoring.adaptation import GATE, HIGH, AdaptationParams, AdaptiveTail, QuantileTracker
 from models.scoring.calibration import Calibration, combine, subset_key, subsets
 from models.scoring.policy import BUDGETS
+from models.scoring.smoothing import ALPHA, CLIP, HALF_LIFE
 from models.scoring.tail import Tail, fit_tail, score_of
 
 #: Largest gain that brings the slow magnitude onto the swift one's scale.

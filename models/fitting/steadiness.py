@@ -22,7 +22,7 @@ from models.fitting.calibrate import ewma, smoothing
 from models.fitting.distance import fit_distance
 from models.fitting.held_out import own_magnitudes
 from models.fitting.trials import BEHIND, HOLDS, Fold, Steps, later_blocks, try_smoothings
-from models.scoring.adaptation import CLIP
+from models.scoring.smoothing import CLIP
 from models.scoring.tail import fit_tail
 
 _LENGTH: Final = 100  # readings that a weak fault lasts, and that the slow magnitude remembers

@@ -1,17 +1,8 @@
 """Adaptive state of one stream: smoothing, recovery, and a tail that adapts to the stream.
 
-It consists of three small objects, each with one ``update`` per reading, held by
-:class:`AdaptiveTail`. None of them uses the false-alarm budget: the same readings get the same
-score on every asset.
-
-The magnitude ``m`` is the maximum of the swift and the slow magnitude, in decades of rarity
-(:class:`Smoother`). The swift one is that of the reading itself or, if larger, an average over a
-reading or two: most faults last, and most chance deviations do not. The slow one averages over some
-twenty readings, which shows weak lasting faults.
-
-An excursion beyond the gate has a peak (:class:`ExcursionTracker`). When the level falls below
-RECOVERY times the fading peak, the stream has recovered. Until the peak has faded, the remainder of
-the excursion is not smoothed into a new alarm, and the tail may adapt to it.
+:class:`AdaptiveTail` holds three small objects, each with one ``update`` per reading: the smoother
+and the excursion tracker of :mod:`models.scoring.smoothing`, and the :class:`QuantileTracker` here.
+None of them uses the false-alarm budget: the same readings get the same score on every asset.
 
 The tail adapts by an offset and a stretch, ``p = tail((m - offset) / stretch)``
 (:class:`QuantileTracker`). Both track a quantile by stochastic approximation (Robbins & Monro
@@ -35,34 +26,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from models.scoring.calibration import Calibration
+from models.scoring.smoothing import UNSET, ExcursionTracker, Smoother, swift_alone
 from models.scoring.stored import Stored
 
 #: ``log10 p`` of the gate: readings with a smaller ``p`` do not teach the tail.
 GATE: Final = -2.0
 #: ``log10`` of the share of readings above the quantile that the stretch tracks.
 HIGH: Final = -1.0
-#: Half-life of the smoothing, in readings.
-HALF_LIFE: Final = 20.0
-ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
-#: Averages count each reading with at most this many decades (p = 1e-5), and their gains end there:
-#: what lies further out is shown by the reading itself.
-CLIP: Final = 5.0
-#: The slow average counts up to this many times the distance of the last few readings' average from
-#: the median, so that an alarm ends with its fault. Where drift is the fault: up to this many times
-#: that average.
-RINGING: Final = 1.7
-QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
-#: Magnitudes are clipped at this many decades for an excursion's level, so that a single absurd
-#: reading gives no lasting peak.
-LEVEL_CLIP: Final = 10.0
-#: An excursion ends below this share of its peak, which fades with a half-life in readings.
-RECOVERY: Final = 1.0 / 3.0
-PEAK_HALF_LIFE: Final = 800.0
-PEAK_DECAY: Final = 0.5 ** (1.0 / PEAK_HALF_LIFE)
-
-#: Marks an unknown magnitude; known ones are not negative.
-UNSET: Final = -1.0
-
 _TOKEN_RATE = 3.0 * 10.0**GATE
 _TOKENS = 20.0
 _SHARE = 10.0**HIGH
@@ -107,107 +77,6 @@ class AdaptationParams(Stored):
 
 
 @dataclass(slots=True)
-class Smoother:
-    """The swift and the slow magnitude: the combined one over a reading or two, and some twenty.
-
-    Attributes
-    ----------
-    slow, quick : averages of half-life 20 and 4. ``slow`` counts up to RINGING times what
-        ``quick`` lies above the median.
-    swift : the swift average, over a reading or two; UNSET: none yet.
-    """
-
-    slow: float
-    quick: float
-    swift: float = UNSET
-
-    def update(self, fast: float, cal: Calibration, held: bool) -> float:
-        """Take in a reading's combined magnitude; return the larger of swift and slow.
-
-        Parameters
-        ----------
-        fast
-            The magnitude, in decades.
-        cal
-            Gives the median and the weight of the newest reading.
-        held
-            Keep the slow one at its median: what is left of an excursion is no alarm.
-        """
-        clipped = fast if fast < CLIP else CLIP
-        swift = fast
-        if cal.swiftness < 1.0:
-            before = cal.median if self.swift < 0.0 else self.swift
-            self.swift = _average(before, fast, cal)
-            swift = _swift(fast, self.swift, cal)
-        self.quick += QUICK_ALPHA * (clipped - self.quick)
-        slow = self.slow + ALPHA * (clipped - self.slow)
-        if not cal.ends:
-            ceiling = cal.median + RINGING * self.quick
-            self.slow = cal.median if held else slow if slow < ceiling else ceiling
-            smooth = cal.shift + cal.gain * self.slow
-        else:
-            self.slow = slow = cal.median if held else slow
-            ceiling = cal.median
-            if self.quick > cal.median:
-                ceiling += RINGING * (self.quick - cal.median)
-            if slow > ceiling:
-                slow = ceiling
-            smooth = cal.shift + cal.gain * slow
-            if smooth > CLIP:
-                smooth = CLIP + (smooth - CLIP) / cal.gain
-        return swift if swift > smooth else smooth
-
-
-def _average(before: float, fast: float, cal: Calibration) -> float:
-    """Return the swift average with one more reading."""
-    counted = CLIP if cal.swift_gain and fast > CLIP else fast
-    return before + cal.swiftness * (counted - before)
-
-
-def _swift(fast: float, average: float, cal: Calibration) -> float:
-    """Return the average where few readings were trained on, else the larger once it is lifted."""
-    if not cal.swift_gain:
-        return average
-    lifted = cal.swift_shift + cal.swift_gain * average
-    return lifted if lifted > fast else fast
-
-
-@dataclass(slots=True)
-class ExcursionTracker:
-    """The excursion beyond the gate that the stream is in, or comes back from.
-
-    Attributes
-    ----------
-    level : average magnitude with a half-life of 20, clipped at LEVEL_CLIP.
-    peak : highest level of the excursion, fading; 0 without an excursion.
-    """
-
-    level: float = 0.0
-    peak: float = 0.0
-
-    def update(self, fast: float, cal: Calibration) -> bool:
-        """Add a reading's combined magnitude; return whether the stream has recovered.
-
-        It counts as recovered until the peak has faded.
-        """
-        self.level += ALPHA * ((fast if fast < LEVEL_CLIP else LEVEL_CLIP) - self.level)
-        if self.peak == 0.0:
-            return False
-        self.peak = max(PEAK_DECAY * self.peak, self.level)
-        line = RECOVERY * self.peak
-        if self.level >= line:
-            return False
-        if line < cal.high:
-            self.peak = 0.0
-        return True
-
-    def begin(self) -> None:
-        """Begin an excursion, unless one is under way: the magnitude lies beyond the gate."""
-        if self.peak == 0.0:
-            self.peak = self.level
-
-
-@dataclass(slots=True)
 class QuantileTracker:
     """Offset and stretch of the tail: the stream's own median and 90 % quantile.
 
@@ -230,7 +99,7 @@ class QuantileTracker:
         self,
         m: float,
         cal: Calibration,
-        how: AdaptationParams,
+        params: AdaptationParams,
         recovered: bool,
         accept: int,
         lasting: float = -math.inf,
@@ -243,7 +112,7 @@ class QuantileTracker:
             The magnitude, in decades.
         cal
             Gives median and gate.
-        how
+        params
             The tracker's parameters.
         recovered
             The magnitude is of a stream that is back from an excursion.
@@ -256,10 +125,10 @@ class QuantileTracker:
         u = self.relative(m, cal)
         furthest = self.relative(lasting, cal) if lasting > m else u
         stretch = math.exp(self.log_stretch)
-        young = self.age < how.start
+        young = self.age < params.start
         self.age += young
         if young or recovered or furthest <= cal.gate:
-            self._learn(u, cal, how, stretch, young)
+            self._learn(u, cal, params, stretch, young)
             return u
         self.beyond += 1
         if accept and self.beyond > accept:
@@ -267,29 +136,31 @@ class QuantileTracker:
             self.beyond = 0
         elif self.tokens >= 1.0:
             self.tokens -= 1.0
-            self._move((1.0 - _SHARE) * how.rate, 0.5 * how.rate * how.pace * stretch, how)
+            self._move(
+                (1.0 - _SHARE) * params.rate, 0.5 * params.rate * params.pace * stretch, params
+            )
         return u
 
     def _learn(
-        self, u: float, cal: Calibration, how: AdaptationParams, stretch: float, young: bool
+        self, u: float, cal: Calibration, params: AdaptationParams, stretch: float, young: bool
     ) -> None:
         self.beyond = 0
         if self.tokens < _TOKENS:
             self.tokens += _TOKEN_RATE
-        pace = how.rate * how.pace
+        pace = params.rate * params.pace
         if young:
             pace = max(pace, 0.5 / (_FIRST + self.age))
-        up = how.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
-        self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), how)
+        up = params.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
+        self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), params)
 
-    def _move(self, by: float, along: float, how: AdaptationParams) -> None:
+    def _move(self, by: float, along: float, params: AdaptationParams) -> None:
         # plain comparisons: min and max would take as long as the rest of the step
         stretch = self.log_stretch + by
-        if stretch < how.log_min_stretch:
-            stretch = how.log_min_stretch
-        self.log_stretch = stretch if stretch < how.log_max_stretch else how.log_max_stretch
+        if stretch < params.log_min_stretch:
+            stretch = params.log_min_stretch
+        self.log_stretch = stretch if stretch < params.log_max_stretch else params.log_max_stretch
         # an accepted shift may lie beyond the bound, and then only shrinks
-        bound = how.max_offset if how.max_offset > self.offset else self.offset
+        bound = params.max_offset if params.max_offset > self.offset else self.offset
         offset = self.offset + along
         if offset < 0.0:
             offset = 0.0
@@ -319,14 +190,14 @@ class AdaptiveTail:
         self.quantiles = QuantileTracker(age=age)
 
     @classmethod
-    def of_new_stream(cls, median: float, how: AdaptationParams) -> AdaptiveTail:
+    def of_new_stream(cls, median: float, params: AdaptationParams) -> AdaptiveTail:
         """Return the tail of a stream that has no readings yet."""
         tail = cls(median)
-        tail.quantiles.log_stretch = math.log(how.first_stretch)
+        tail.quantiles.log_stretch = math.log(params.first_stretch)
         return tail
 
     def step(
-        self, fast: float, cal: Calibration, how: AdaptationParams | None, accept: int = 0
+        self, fast: float, cal: Calibration, params: AdaptationParams | None, accept: int = 0
     ) -> tuple[float, float]:
         """Add one reading.
 
@@ -334,7 +205,7 @@ class AdaptiveTail:
         ----------
         fast : combined magnitude of the reading, in decades.
         cal : calibration of the detectors present.
-        how : parameters of the adaptation; None: the tail does not adapt.
+        params : parameters of the adaptation; None: the tail does not adapt.
         accept : consecutive readings beyond the gate after which they are the new normal; 0: never.
 
         Returns
@@ -345,25 +216,23 @@ class AdaptiveTail:
         m = self.smoother.update(fast, cal, held=recovered)
         if m > cal.gate:
             self.excursion.begin()
-        if how is None:
+        if params is None:
             return m, m
         lasting = cal.shift + cal.gain * self.smoother.slow
-        return m, self.quantiles.update(m, cal, how, recovered, accept, lasting)
+        return m, self.quantiles.update(m, cal, params, recovered, accept, lasting)
 
-    def alone(self, fast: float, cal: Calibration, how: AdaptationParams | None) -> float:
+    def alone(self, fast: float, cal: Calibration, params: AdaptationParams | None) -> float:
         """Return the magnitude, relative to the tail, of a reading that changes nothing.
 
         It counts as if usual readings had come before it.
 
         Parameters
         ----------
-        fast, cal, how
+        fast, cal, params
             Those of :meth:`step`.
         """
-        m = fast
-        if cal.swiftness < 1.0:
-            m = _swift(fast, _average(cal.median, fast, cal), cal)
-        return m if how is None else self.quantiles.relative(m, cal)
+        m = swift_alone(fast, cal)
+        return m if params is None else self.quantiles.relative(m, cal)
 
     def pause(self, median: float) -> None:
         """Restart smoothing and excursion after a gap."""

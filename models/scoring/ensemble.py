@@ -16,12 +16,14 @@ import numpy as np
 
 from errors import AnomalyError, InputError, MissingFeatures
 from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
-from models.scoring.decision import CalibratedScores, StreamScorer, error_entry
+from models.scoring.calibrated_scores import CalibratedScores
+from models.scoring.decision import StreamScorer, error_entry
 from models.scoring.explanation import Explainer
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.prepared import BAD_STATE, RESET, PreparedStream
 from models.scoring.stream_work import StreamWork
-from models.scoring.windows import BAD_STATE, RESET, PreparedStream, prepare
+from models.scoring.windows import prepare
 
 
 @dataclass(slots=True)
@@ -88,10 +90,10 @@ def run(
         # where a stream's levels changed, the readings after the change are scored again
         at, rest = 0, []
         for index, stream in waiting:
-            judged = StreamScorer(model_set, stream, scored, policy, explainer).judge(at)
-            results[index] += judged
-            if len(judged) < len(stream.readings):
-                rest.append((index, stream.rest(len(judged))))
+            found = StreamScorer(model_set, stream, scored, policy, explainer).results(at)
+            results[index] += found
+            if len(found) < len(stream.readings):
+                rest.append((index, stream.rest(len(found))))
             at += len(stream.rows)
         waiting = rest
     wanted = explainer.wanted()

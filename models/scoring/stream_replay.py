@@ -9,9 +9,9 @@ from typing import Any
 from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.prepared import ADDED, RESTARTED
 from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.suppression import Suppression
-from models.scoring.windows import ADDED, RESTARTED
 
 #: Index of a reading, and the stream's state and window just before it.
 Noted = tuple[int, dict[str, Any] | None, list[Reading]]

@@ -16,7 +16,7 @@ import numpy as np
 
 from errors import InputError
 from models.arrays import Floats
-from models.scoring.adaptation import ALPHA, AdaptiveTail
+from models.scoring.adaptation import AdaptiveTail
 from models.scoring.baseline import FirstReadings, group_size, units
 from models.scoring.bursts import Burst
 from models.scoring.clock import StreamClock
@@ -24,6 +24,7 @@ from models.scoring.departures import Range
 from models.scoring.events import Event
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.settling import Level, Level32, Settling, Stretch
+from models.scoring.smoothing import ALPHA
 from models.scoring.state_values import as_count, pack, unpack
 from models.scoring.suppression import OffState
 
@@ -49,7 +50,7 @@ class StreamState:
     Attributes
     ----------
     clock : time of the newest reading, and whether that time is plausible.
-    follower : smoothing and adaptive tail.
+    tail : smoothing and adaptive tail.
     events : open event of each kind.
     burst : the open event's current burst, which may open an incident.
     settling : levels that the stream has settled at, with their persistent events.
@@ -66,13 +67,25 @@ class StreamState:
     """
 
     __slots__ = (
-        "burst", "clock", "count", "events", "first", "follower", "level", "off", "reset", "seen",
-        "settling", "sums", "unknown_features_reported", "window_ends",
+        "burst",
+        "clock",
+        "count",
+        "events",
+        "first",
+        "level",
+        "off",
+        "reset",
+        "seen",
+        "settling",
+        "sums",
+        "tail",
+        "unknown_features_reported",
+        "window_ends",
     )  # fmt: skip
 
-    def __init__(self, follower: AdaptiveTail, width: int) -> None:
+    def __init__(self, tail: AdaptiveTail, width: int) -> None:
         self.clock = StreamClock()
-        self.follower = follower
+        self.tail = tail
         self.events: dict[str, Event] = {}
         self.burst: Burst | None = None
         self.off = OffState()
@@ -129,7 +142,7 @@ class StreamState:
         width = len(self.sums)
         self.reset, self.window_ends = reset, True
         self.off.suppressed = True  # the next reading in order is the first of a new window
-        self.follower, self.first = tail, FirstReadings.none(width)
+        self.tail, self.first = tail, FirstReadings.none(width)
         self.count, self.sums = 0, np.zeros(width)
         self.seen, self.level = 0, np.zeros(width)
         ended = [event.entry("cleared") for event in self.events.values()]
@@ -166,7 +179,7 @@ class StreamState:
         self.settling.levels.append(level)
         self.settling.stretch = Stretch()
         self.settling.departures.forget(stands)
-        self.follower, self.burst = tail, None
+        self.tail, self.burst = tail, None
         self.events.clear()
         return level
 
@@ -183,7 +196,7 @@ class StreamState:
             "v": FORMAT,
             "bundle": version,
             "last": last.isoformat() if last else None,
-            "tail": self.follower.to_list(),
+            "tail": self.tail.to_list(),
         }
         if last:
             out["clock"] = self.clock.to_list()
@@ -264,7 +277,7 @@ class StreamState:
             self.reset, self.window_ends = as_count(number), bool(ends)
         tail = data.get("tail")
         if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:
-            self.follower = AdaptiveTail.from_list(tail)
+            self.tail = AdaptiveTail.from_list(tail)
             self.settling = Settling.from_list(data.get("levels"), len(pre.names))
         else:
             self._leave_levels(Settling.from_list(data.get("levels"), -1))

@@ -18,9 +18,10 @@ from models.fitting.calibrate import (
     smoothing,
 )
 from models.fitting.cross_validation import OutOfFold
-from models.scoring.adaptation import CLIP, AdaptationParams, AdaptiveTail
+from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration, subset_key
 from models.scoring.policy import ScoringPolicy
+from models.scoring.smoothing import CLIP
 
 NAMES = ("one_class_svm",)
 HOW = AdaptationParams()
@@ -109,8 +110,8 @@ def test_new_stream_finds_its_place_and_a_later_shift_alarms_all_the_same(cal):
 
 
 def follow(cal, magnitudes, how):
-    follower = AdaptiveTail.of_new_stream(cal.median, how)
-    return [follower.step(f, cal, how)[1] for f in magnitudes.tolist()]
+    tail = AdaptiveTail.of_new_stream(cal.median, how)
+    return [tail.step(f, cal, how)[1] for f in magnitudes.tolist()]
 
 
 @pytest.mark.parametrize(
@@ -142,8 +143,8 @@ def test_streams_of_different_lengths_end_together(cal):
 
 def test_lasting_shift_is_accepted_only_when_asked(cal):
     raw = fast(cal, np.r_[noise(np.random.default_rng(4), 500), np.full(1500, 40.0)])
-    follower = AdaptiveTail(cal.median)
-    u = [follower.step(f, cal, HOW, accept=300)[1] for f in raw]
+    tail = AdaptiveTail(cal.median)
+    u = [tail.step(f, cal, HOW, accept=300)[1] for f in raw]
     log10_p = cal.final.log10_ps(np.array(u))
     assert (log10_p[500:800] <= -3).all(), "it must alarm first"
     assert (log10_p[900:] > -2).all()
@@ -174,9 +175,9 @@ def test_start_up_spike_is_not_carried_into_calibration():
 
 
 def test_fast_feeds_the_smoothing_at_most_the_clip(cal):
-    follower = AdaptiveTail(cal.median)
-    follower.step(1e6, cal, HOW)
-    assert follower.smoother.slow <= cal.median + CLIP
+    tail = AdaptiveTail(cal.median)
+    tail.step(1e6, cal, HOW)
+    assert tail.smoother.slow <= cal.median + CLIP
 
 
 def test_recovery_ends_the_smoothed_alarm_at_once(cal):
@@ -244,21 +245,21 @@ def test_small_fault_after_a_large_one_is_not_masked(cal):
 
 
 def test_state_survives_json_exactly(cal):
-    follower = AdaptiveTail(cal.median)
+    tail = AdaptiveTail(cal.median)
     for f in fast(cal, noise(np.random.default_rng(9), 300)):
-        follower.step(float(f), cal, HOW)
-    again = AdaptiveTail.from_list(json.loads(json.dumps(follower.to_list())))
-    assert again.to_list() == follower.to_list()
-    assert again.step(3.3, cal, HOW) == follower.step(3.3, cal, HOW)
+        tail.step(float(f), cal, HOW)
+    again = AdaptiveTail.from_list(json.loads(json.dumps(tail.to_list())))
+    assert again.to_list() == tail.to_list()
+    assert again.step(3.3, cal, HOW) == tail.step(3.3, cal, HOW)
 
 
 def test_bounds_hold_whatever_comes(cal):
-    follower = AdaptiveTail(cal.median)
+    tail = AdaptiveTail(cal.median)
     for f in np.random.default_rng(0).exponential(3.0, size=5000):
-        follower.step(float(f), cal, HOW)
-        assert HOW.min_stretch <= math.exp(follower.quantiles.log_stretch) * 1.000001
-        assert math.exp(follower.quantiles.log_stretch) <= HOW.max_stretch * 1.000001
-        assert 0.0 <= follower.quantiles.offset <= HOW.max_offset
+        tail.step(float(f), cal, HOW)
+        assert HOW.min_stretch <= math.exp(tail.quantiles.log_stretch) * 1.000001
+        assert math.exp(tail.quantiles.log_stretch) <= HOW.max_stretch * 1.000001
+        assert 0.0 <= tail.quantiles.offset <= HOW.max_offset
 
 
 def test_thresholds_are_the_budgets():

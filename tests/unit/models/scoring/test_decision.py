@@ -1,4 +1,4 @@
-"""From magnitudes to the result: which rows are calibrated, who decides, what the result states."""
+"""From magnitudes to the result: who decides, and what the result states."""
 
 from __future__ import annotations
 
@@ -9,24 +9,11 @@ import pytest
 
 from errors import InputError
 from models.detectors.base import LSTM_AUTOENCODER
-from models.scoring.decision import CalibratedScores, error_entry
+from models.scoring.decision import error_entry
 from models.scoring.policy import ScoringPolicy
 from models.scoring.seasonality import Season, Seasonality
 from models.scoring.tail import criticality_of
 from tests.unit.ensemble_scoring import one
-
-
-def test_only_the_rows_of_the_mask_are_calibrated(model_set):
-    cal = model_set.calibration(windowed=False, warm=False)
-    scored = CalibratedScores(model_set.names, 4)
-    raw = {name: np.array([0.1, 5.0]) for name in cal.detectors}
-    scored.put(np.array([False, True, False, True]), cal, raw)
-    assert [by is cal for by in scored.by] == [False, True, False, True]
-    assert scored.fast[0] == scored.fast[2] == 0.0
-    np.testing.assert_allclose([scored.fast[1], scored.fast[3]], cal.combined(cal.decades(raw)))
-    for name in cal.detectors:
-        assert scored.log10_p[name][1::2] == cal.tails[name].log10_ps(raw[name]).tolist()
-        assert scored.decades[name][::2] == [0.0, 0.0]
 
 
 def test_an_error_stands_where_a_result_would_and_touches_no_window():

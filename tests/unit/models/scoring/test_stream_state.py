@@ -37,8 +37,8 @@ def test_another_bundle_keeps_the_time_and_begins_the_tail_again(model_set, read
     other = read(model_set, stored, "another")
     assert other.clock.last == readings[719].timestamp
     fresh = read(model_set, None)
-    assert other.follower.to_list() == fresh.follower.to_list()
-    assert other.follower.to_list() != read(model_set, stored).follower.to_list()
+    assert other.tail.to_list() == fresh.tail.to_list()
+    assert other.tail.to_list() != read(model_set, stored).tail.to_list()
 
 
 def test_a_key_that_is_not_known_is_passed_over(model_set, readings):
@@ -76,5 +76,5 @@ def test_a_new_stream_a_reset_and_another_bundle_begin_with_the_tail_that_was_fi
     begun = [read(fitted, None), read(fitted, stored), read(fitted, stored, "another")]
     begun[1].restart(7, fitted.new_tail())
     for state in begun:
-        assert state.follower.quantiles.log_stretch == math.log(1.5)
-    assert read(fitted, stored).follower.quantiles.log_stretch != math.log(1.5)
+        assert state.tail.quantiles.log_stretch == math.log(1.5)
+    assert read(fitted, stored).tail.quantiles.log_stretch != math.log(1.5)

@@ -1,0 +1,148 @@
+"""Smooth one stream's magnitudes, and follow an excursion beyond the gate and the recovery from it.
+
+The magnitude ``m`` is the maximum of the swift and the slow magnitude, in decades of rarity
+(:class:`Smoother`). The swift one is that of the reading itself or, if larger, an average over a
+reading or two: most faults last, and most chance deviations do not. The slow one averages over some
+twenty readings, which shows weak lasting faults.
+
+An excursion beyond the gate has a peak (:class:`ExcursionTracker`). When the level falls below
+RECOVERY times the fading peak, the stream has recovered. Until the peak has faded, the remainder of
+the excursion is not smoothed into a new alarm, and the tail may adapt to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from models.scoring.calibration import Calibration
+
+#: Half-life of the smoothing, in readings.
+HALF_LIFE: Final = 20.0
+ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
+#: Averages count each reading with at most this many decades (p = 1e-5), and their gains end there:
+#: what lies further out is shown by the reading itself.
+CLIP: Final = 5.0
+#: The slow average counts up to this many times the distance of the last few readings' average from
+#: the median, so that an alarm ends with its fault. Where drift is the fault: up to this many times
+#: that average.
+RINGING: Final = 1.7
+QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
+#: Magnitudes are clipped at this many decades for an excursion's level, so that a single absurd
+#: reading gives no lasting peak.
+LEVEL_CLIP: Final = 10.0
+#: An excursion ends below this share of its peak, which fades with a half-life in readings.
+RECOVERY: Final = 1.0 / 3.0
+PEAK_HALF_LIFE: Final = 800.0
+PEAK_DECAY: Final = 0.5 ** (1.0 / PEAK_HALF_LIFE)
+
+#: Marks an unknown magnitude; known ones are not negative.
+UNSET: Final = -1.0
+
+
+@dataclass(slots=True)
+class Smoother:
+    """The swift and the slow magnitude: the combined one over a reading or two, and some twenty.
+
+    Attributes
+    ----------
+    slow, quick : averages of half-life 20 and 4. ``slow`` counts up to RINGING times what
+        ``quick`` lies above the median.
+    swift : the swift average, over a reading or two; UNSET: none yet.
+    """
+
+    slow: float
+    quick: float
+    swift: float = UNSET
+
+    def update(self, fast: float, cal: Calibration, held: bool) -> float:
+        """Take in a reading's combined magnitude; return the larger of swift and slow.
+
+        Parameters
+        ----------
+        fast
+            The magnitude, in decades.
+        cal
+            Gives the median and the weight of the newest reading.
+        held
+            Keep the slow one at its median: what is left of an excursion is no alarm.
+        """
+        clipped = fast if fast < CLIP else CLIP
+        swift = fast
+        if cal.swiftness < 1.0:
+            before = cal.median if self.swift < 0.0 else self.swift
+            self.swift = _average(before, fast, cal)
+            swift = _swift(fast, self.swift, cal)
+        self.quick += QUICK_ALPHA * (clipped - self.quick)
+        slow = self.slow + ALPHA * (clipped - self.slow)
+        if not cal.ends:
+            ceiling = cal.median + RINGING * self.quick
+            self.slow = cal.median if held else slow if slow < ceiling else ceiling
+            smooth = cal.shift + cal.gain * self.slow
+        else:
+            self.slow = slow = cal.median if held else slow
+            ceiling = cal.median
+            if self.quick > cal.median:
+                ceiling += RINGING * (self.quick - cal.median)
+            if slow > ceiling:
+                slow = ceiling
+            smooth = cal.shift + cal.gain * slow
+            if smooth > CLIP:
+                smooth = CLIP + (smooth - CLIP) / cal.gain
+        return swift if swift > smooth else smooth
+
+
+def _average(before: float, fast: float, cal: Calibration) -> float:
+    """Return the swift average with one more reading."""
+    counted = CLIP if cal.swift_gain and fast > CLIP else fast
+    return before + cal.swiftness * (counted - before)
+
+
+def _swift(fast: float, average: float, cal: Calibration) -> float:
+    """Return the average where few readings were trained on, else the larger once it is lifted."""
+    if not cal.swift_gain:
+        return average
+    lifted = cal.swift_shift + cal.swift_gain * average
+    return lifted if lifted > fast else fast
+
+
+def swift_alone(fast: float, cal: Calibration) -> float:
+    """Return the swift magnitude of a reading as if usual readings had come before it."""
+    if cal.swiftness < 1.0:
+        return _swift(fast, _average(cal.median, fast, cal), cal)
+    return fast
+
+
+@dataclass(slots=True)
+class ExcursionTracker:
+    """The excursion beyond the gate that the stream is in, or comes back from.
+
+    Attributes
+    ----------
+    level : average magnitude with a half-life of 20, clipped at LEVEL_CLIP.
+    peak : highest level of the excursion, fading; 0 without an excursion.
+    """
+
+    level: float = 0.0
+    peak: float = 0.0
+
+    def update(self, fast: float, cal: Calibration) -> bool:
+        """Add a reading's combined magnitude; return whether the stream has recovered.
+
+        It counts as recovered until the peak has faded.
+        """
+        self.level += ALPHA * ((fast if fast < LEVEL_CLIP else LEVEL_CLIP) - self.level)
+        if self.peak == 0.0:
+            return False
+        self.peak = max(PEAK_DECAY * self.peak, self.level)
+        line = RECOVERY * self.peak
+        if self.level >= line:
+            return False
+        if line < cal.high:
+            self.peak = 0.0
+        return True
+
+    def begin(self) -> None:
+        """Begin an excursion, unless one is under way: the magnitude lies beyond the gate."""
+        if self.peak == 0.0:
+            self.peak = self.level
