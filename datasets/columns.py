@@ -77,6 +77,7 @@ class Findings:
 
     states: States = field(default_factory=dict)
     blank: int = 0
+    names: int = 0
     local: int = 0
     universal: int = 0
     bad: dict[str, int] = field(default_factory=dict)
@@ -98,6 +99,8 @@ class Findings:
         if self.local and self.universal:
             where = zone or "UTC (--time-zone names another)"
             out.append(f"{self.local:,} times have no offset, others have one: read in {where}")
+        if self.names:
+            out.append(f"{self.names:,} lines repeat the names and are left out")
         if self.blank:
             out.append(f"{self.blank:,} rows are empty and are left out")
         if self.rounded:
@@ -132,11 +135,14 @@ class ChunkReader:
             Names the row and the invalid value.
         """
         total = int(rows[-1]) if len(rows) else 0
+        names = self._names_again(batch)
+        if names is not None:
+            self.found.names += int(names.sum())
+            batch, rows = batch.filter(pa.array(~names)), rows[~names]
         blank = self._blank(batch)
         if blank is not None:
             self.found.blank += int(blank.sum())
-            batch = batch.filter(pa.array(~blank))
-            rows = rows[~blank]
+            batch, rows = batch.filter(pa.array(~blank)), rows[~blank]
         try:
             keys, key, times, local = self._whose_and_when(batch, rows)
         except DatasetError:
@@ -178,6 +184,15 @@ class ChunkReader:
         whole = pa.Table.from_batches([part for part, _ in parts]).combine_chunks().to_batches()
         kept = whole[0] if whole else batch.slice(0, 0)
         return kept, np.concatenate([numbers for _, numbers in parts])
+
+    def _names_again(self, batch: Any) -> Flags | None:
+        """Return which rows (n,) are the line of names again, as in exports put on end."""
+        column = batch.column(f"c{self.roles.features[0]}") if self.roles.features else None
+        if column is None or not pa.types.is_string(column.type):
+            return None
+        again = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), self.roles.names[0]), False)
+        rows: Flags = again.to_numpy(zero_copy_only=False)
+        return rows if rows.any() else None
 
     def _blank(self, batch: Any) -> npt.NDArray[np.bool_] | None:
         """Return which rows (n,) are empty, as spreadsheets leave them at the end of a table."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -26,7 +26,7 @@ from datasets.suffixes import kind_of
 from datasets.survey import survey
 from datasets.text import DAMAGED, sample, undone
 from datasets.text_source import TextSource
-from datasets.time_columns import dates_shared
+from datasets.time_columns import dates_shared, offset_in_name
 from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey
@@ -175,6 +175,9 @@ def open_file(
         cells = [pa.array(source.columns.cells[index], pa.string()) for index in roles.times]
         if len(cells) > 1:
             cells = [joined(cells, roles.time_kind)]
+        if form.time_zone is None and (zone := offset_in_name(source.columns, roles)):
+            form = replace(form, time_zone=zone)
+            roles.notes.append("times without an offset have that of their column's name")
         clock = clock_of(
             form,
             [[cell or "" for cell in column.to_pylist()] for column in cells],

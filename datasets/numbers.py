@@ -55,7 +55,12 @@ _CODED: Final = re.compile(r"^(\[-?\d+\]|-\d{3,5}[:;]?)\s+")
 #: Signs that fill a cell.
 _FILLED: Final = re.compile(r"[-–—]+|[*.#_~]{2,}|\.|…")
 _INFINITE: Final = ("inf", "infinity", "1.#inf")
-_SWITCH: Final = {"true": 1.0, "false": 0.0, "on": 1.0, "off": 0.0, "yes": 1.0, "no": 0.0}
+_SWITCH: Final = {
+    **dict.fromkeys(
+        ("true", "on", "yes", "wahr", "ein", "ja", "vrai", "oui", "verdadero", "vero"), 1.0
+    ),
+    **dict.fromkeys(("false", "off", "no", "falsch", "aus", "nein", "faux", "non", "falso"), 0.0),
+}
 #: (column, text) -> the rows in which the text says why nothing was measured.
 States = dict[tuple[str, str], list[int]]
 #: Up to this size a float represents every whole number exactly.

@@ -21,15 +21,16 @@ from datasets.types import Flags
 _NAME: Final = re.compile(
     r"(?P<base>.*?)[\W_]*(?:(?P<sure>(?:opc)?(?:quality|qual|qc|q|validity|qualität|qualitaet|"
     r"qualité|calidad|qualità)(?:[ _-]?(?:code|detail|flag))?)|"
-    r"status|stat|state|flag|statut|estado|stato)\W*",
+    r"status(?:[ _-]?code)?|stat|state|flag|(?:is)?valid|statut|estado|stato)\W*",
     re.IGNORECASE,
 )
 _VALUE: Final = re.compile(r"(values?|val|wert|messwert|valeur|valor|pv)$")
-_GOOD: Final = re.compile(r"good\b.*|ok|okay|valid|gut|gültig|bon|bonne|valide|bueno|buena|g")
+_GOOD: Final = re.compile(r"good.*|ok|okay|valid|true|gut|gültig|bon|bonne|valide|bueno|buena|g")
 _BAD: Final = re.compile(
-    r"bad\b.*|invalid.*|no[t ]? ?good|schlecht|ungültig|mauvaise?|malo|mala|non ?valide|b"
+    r"bad.*|invalid.*|no[t ]? ?good|n\.?ok|not ok|false|schlecht|ungültig|mauvaise?|malo|mala|"
+    r"non ?valide|b"
 )
-_DOUBTFUL: Final = re.compile(r"(uncertain|questionable|doubtful|suspect|unsicher)\b.*|u")
+_DOUBTFUL: Final = re.compile(r"(uncertain|questionable|doubtful|suspect|unsicher).*|u")
 #: Qualities of OPC: the upper two of eight bits. Good ones are mostly 192, or 216: by hand.
 _OPC_GOOD: Final = (192.0, 216.0)
 _OPC_DOUBTFUL: Final = 64
@@ -101,6 +102,10 @@ def _is_quality(columns: Columns, index: int) -> bool:
         usual = [float(cell) for cell in columns.filled(index)]
         most = 2 * sum(number in _OPC_GOOD for number in usual) > len(usual)
         return most and max(map(float, cells)) <= _OPC_MOST
+    if words & {"true", "false"} and "valid" not in match[0].casefold():
+        return False
+    if not (match["base"] or match["sure"] or any("good" in word for word in words)):
+        return False  # OK and NOK of the machine, or of what it made
     return any(map(_GOOD.fullmatch, words)) and all(
         any(known.fullmatch(word) for known in (_GOOD, _BAD, _DOUBTFUL)) for word in words
     )

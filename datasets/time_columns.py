@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -40,6 +41,7 @@ TIME_NAMES: Final = frozenset(
 
 #: The days of 1954 to 2119 since 1900.
 _SPREADSHEET_DAYS: Final = (20_000, 80_000)
+_OFFSET: Final = re.compile(r"(?:UTC|GMT) ?([+-]) ?(0?\d|1[0-2])(?::?00)?(?![\d:])")
 #: Names of columns of months.
 _MONTH_NAMES: Final = frozenset(
     ("month", "yearmonth", "monat", "jahrmonat", "mois", "mes", "mese", "period", "periode")
@@ -128,6 +130,15 @@ def _take_named_times(columns: Columns, given: str, roles: Roles) -> None:
             columns.names[time], columns.cells[time], _rows(columns, roles.keys()),
             columns.cells[day], known=True,
         )  # fmt: skip
+
+
+def offset_in_name(columns: Columns, roles: Roles) -> str | None:
+    """Return the IANA zone of an offset in the name of a column of times, such as Time (UTC+1)."""
+    for index in roles.times:
+        if found := _OFFSET.search(columns.names[index]):
+            sign = "-" if found[1] == "+" else "+"  # zones are named after UTC minus local time
+            return f"Etc/GMT{sign}{int(found[2])}" if int(found[2]) else None
+    return None
 
 
 def count_rows(columns: Columns, form: FileFormat, roles: Roles) -> None:
@@ -326,7 +337,8 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
         names = ", ".join(repr(columns.names[p]) for p in chosen[:5])
         raise DatasetError(
             f"column 'timestamp' is missing, and each of {names} may be it: --columns"
-            " timestamp=COLUMN chooses one",
+            " timestamp=COLUMN chooses one for all columns (if each is the time of the columns"
+            " after it, save these as a file of their own)",
             field="timestamp",
         )
     has = ", ".join(filter(None, columns.names))[:300]

@@ -23,6 +23,8 @@ _INTERVALS: Final = (
 )
 #: Zones with one meaning only: EST, CST or IST have several.
 _ZONES: Final = (
+    (r"(GMT[+-]\d{4}) \(.*\)$", r"\1"),  # JavaScript adds the zone's name
+    (r"(\d\d:\d\d:\d\d) ([A-Z]{3,4}) (\d{4})$", r"\1 \3 \2"),  # Java and Unix
     (r"(\d) ?(?:UTC|GMT) ?([+-])(\d)$", r"\1\20\3:00"),
     (r"(\d) ?(?:UTC|GMT) ?([+-]\d\d):?(\d\d)?$", r"\1\2:\3"),
     (r"([+-]\d\d):$", r"\1:00"),

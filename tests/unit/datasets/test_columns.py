@@ -194,3 +194,23 @@ def test_a_rare_cell_of_another_unit_is_not_measured_and_named(load: Load, at: i
     data = load("asset_id,timestamp,p\n" + rows, time_unit="s")
     assert np.isnan(data.streams[0].values[:, 0]).nonzero()[0].tolist() == [at]
     assert any(f"row {at + 1}: column 'p' holds '{at} psi'" in note for note in data.notes)
+
+
+def test_exports_put_on_end_repeat_the_names(load: Load) -> None:
+    values = readings(200)
+    head, *rows = table(values).splitlines()
+    parts = [
+        line for i, row in enumerate(rows) for line in ((head, row) if i % 20 == 19 else (row,))
+    ]
+    data = load("\n".join([head, *parts]) + "\n")
+    same(data, values)
+    assert "10 lines repeat the names and are left out" in data.notes
+
+
+@pytest.mark.parametrize(
+    ("on", "off"), [("WAHR", "FALSCH"), ("Ein", "Aus"), ("VRAI", "FAUX"), ("ja", "nein")]
+)
+def test_switches_in_other_languages(load: Load, on: str, off: str) -> None:
+    rows = "".join(f"P1,2026-01-{i + 1:02d},{on if i % 3 else off}\n" for i in range(31))
+    data = load(f"asset_id,timestamp,motor\n{rows}")
+    assert data.streams[0].values[:4, 0].tolist() == [0, 1, 1, 0]

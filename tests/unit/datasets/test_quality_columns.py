@@ -54,6 +54,18 @@ def test_qualities_of_opc_are_numbers(load: Load) -> None:
     assert not np.isnan(data.streams[0].values[:, 1]).any()
 
 
+@pytest.mark.parametrize(
+    ("head", "good", "bad"),
+    [("Temp,Temp_Valid", "TRUE", "FALSE"), ("Temp,Temp_Status", "OK", "NOK"),
+     ("Temp,Temp StatusCode", "Good", "BadSensorFailure")],
+)  # fmt: skip
+def test_other_words_of_named_pairs(load: Load, head: str, good: str, bad: str) -> None:
+    words = [bad if i == 9 else good for i in range(400)]
+    data = load(plant(f"{head},Vib", words, GOOD, "{t},{qt},{v}"))
+    assert data.feature_names == ["Temp", "Vib"]
+    assert np.argwhere(np.isnan(data.streams[0].values)).tolist() == [[9, 0]]
+
+
 def test_excluded_qualities_judge_nothing(load: Load) -> None:
     text = plant("Temp,Temp_Q,Vib,Vib_Q", BAD_AT_9, BAD_LATE, "{t},{qt},{v},{qv}")
     assert not np.isnan(load(text, exclude="Temp_Q,Vib_Q").streams[0].values).any()
@@ -62,7 +74,8 @@ def test_excluded_qualities_judge_nothing(load: Load) -> None:
 @pytest.mark.parametrize(
     ("head", "cells"),
     [
-        ("Temp,Status,Vib", ["RUN", "STOP"] * 200), ("Temp,Grade,Vib", ["Good", "Bad"] * 200),
+        ("Temp,Status,Vib", ["RUN", "STOP"] * 200), ("Temp,Status,Vib", ["OK", "NOK"] * 200),
+        ("Temp,Running,Vib", ["TRUE", "FALSE"] * 200), ("Temp,Grade,Vib", ["Good", "Bad"] * 200),
         ("Temp,Temp_Q,Vib", ["12", "300"] * 200), ("Temp,Q,Vib", ["190.5", "201.5"] * 200),
         ("Temp,Q,Vib", ["195", "201"] * 200),
     ],

@@ -90,7 +90,6 @@ UNREADABLE = {
     "a line cut short": ("", "A,2026-01-01 0", "lines left out.*row 200 has 2 fields, not 3"),
     "a footer": ("", "(199 rows)", "lines left out.*row 200 has 1 fields"),
     "totals": ("", "Total,,7.5", "rows left out.*row 200: timestamp is empty"),
-    "names again": ("", "asset_id,timestamp,f", "rows left out.*row 200: .*'timestamp'"),
     "a comment": ("# mm/s", "", "lines left out.*row 1 has 1 fields"),
     "a second line of names": ("-,UTC,10 bar", "", "rows left out.*row 1: timestamp"),
     "no asset": (",2026-01-01,7", "", "rows left out.*row 1: asset_id"),

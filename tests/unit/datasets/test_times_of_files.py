@@ -230,3 +230,18 @@ def test_codes_that_look_like_months_stay_texts(load: Load) -> None:
 def test_why_no_column_is_a_time(load: Load, head: str, cells: str, problem: str) -> None:
     with pytest.raises(DatasetError, match=problem):
         load(f"{head}\n{cells}\n{cells.replace('.25', '.26')}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "hours"),
+    [("Time (UTC+1)", 1), ("timestamp GMT-05:00", -5), ("Time UTC+0", 0), ("Time (UTC)", 0),
+     ("Time [UTC +2]", 2)],
+)  # fmt: skip
+def test_an_offset_in_the_name_of_the_times(load: Load, name: str, hours: int) -> None:
+    rows = "".join(f"A,2026-01-01 {i:02d}:00,{i}\n" for i in range(24))
+    data = load(f"asset_id,{name},f\n{rows}")
+    assert data.streams[0].timestamps[0].item() == START - timedelta(hours=hours)
+    said = "times without an offset have that of their column's name"
+    assert (said in data.notes) == bool(hours)
+    data = load(f"asset_id,{name},f\n{rows}", time_zone="Asia/Tokyo")
+    assert data.streams[0].timestamps[0].item() == START - timedelta(hours=9)
