@@ -15,6 +15,8 @@ log = logging.getLogger("consumers.bridge")
 
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
+#: A failed write is tried again within this time, so until then an answered query proves nothing.
+WRITE_SILENCE = 2 * LONGEST_WAIT
 
 #: Called with the name of the failing part and the error's code, or None once it works again.
 StateListener = Callable[[str, str | None], None]
@@ -38,15 +40,29 @@ class Outage:
         self._since: float | None = None
         self._code = ""
         self._tries = 0
+        self._write_failed = -math.inf
 
     @property
     def code(self) -> str | None:
         """The error's code during an outage, else None."""
         return self._code if self._since is not None else None
 
-    def record_failure(self, error: AnomalyError, asked: float = 0.0) -> float:
-        """Record a failure; return the seconds to wait, with back-off and jitter, >= ``asked``."""
+    def record_failure(
+        self, error: AnomalyError, asked: float = 0.0, *, writing: bool = False
+    ) -> float:
+        """Record a failure; return the seconds to wait, with back-off and jitter, >= ``asked``.
+
+        Parameters
+        ----------
+        error : AnomalyError
+        asked : float
+            Minimum of the returned seconds.
+        writing : bool
+            Whether a write failed: then queries that are answered do not end the outage.
+        """
         with self._lock:
+            if writing:
+                self._write_failed = time.monotonic()
             if self._since is None or error.code != self._code:
                 log.warning(
                     "%s: %s; waiting", self._what, error.message, extra={"action": "paused"}
@@ -58,13 +74,16 @@ class Outage:
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self._tries - 1, 10))
         return max(float(wait * random.uniform(0.5, 1.0)), asked)
 
-    def record_success(self, begun: float = math.inf) -> None:
+    def record_success(self, begun: float = math.inf, *, reading: bool = False) -> None:
         """Record a success, which ends the outage.
 
         ``begun`` is the start of the successful call (`time.monotonic`). A call that began before
-        the outage, as another worker may still finish, does not end it.
+        the outage, as another worker may still finish, does not end it. Neither does a call that
+        was only ``reading`` while writes fail: the database is read-only, or its disk is full.
         """
         if self.code is None:
+            return
+        if reading and time.monotonic() - self._write_failed < WRITE_SILENCE:
             return
         with self._lock:
             since = self._since

@@ -171,7 +171,7 @@ class Publisher(PartThread):
         messages = self._store.waiting(
             self._outlet.sources(), self._outlet.target, self._after, CHUNK
         )
-        self._store_outage.record_success()
+        self._store_outage.record_success(reading=True)
         if not messages:
             return False
         with self._metrics.timed("publish"):

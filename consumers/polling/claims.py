@@ -90,13 +90,14 @@ class Claims(PartThread):
                 PartitionStatus.CLAIMING,
                 PartitionStatus.DOUBTFUL,
             ):
+                doubtful = assigned.status is PartitionStatus.DOUBTFUL  # then it is only read
                 try:
                     self._done.put(self._answer(assigned, start))
-                    self._outage.record_success()
+                    self._outage.record_success(reading=doubtful)
                     break
                 except AnomalyError as error:
                     start = None  # it may have been stored
-                    self.stopping.wait(self._outage.record_failure(error))
+                    self.stopping.wait(self._outage.record_failure(error, writing=not doubtful))
 
     def _answer(self, assigned: AssignedPartition, start: Start | None) -> Answer:
         topic, partition = assigned.topic_partition

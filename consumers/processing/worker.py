@@ -171,7 +171,7 @@ class PartitionWorker(PartThread):
         except Unavailable as error:
             if error.code.startswith("storage"):
                 self._doubt(taken)
-                return deps.store_outage.record_failure(error)
+                return deps.store_outage.record_failure(error, writing=True)
             return deps.service_outage.record_failure(error, error.retry_after)
 
     def _adapt_limit(self, count: int, seconds: float) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 KEY_BYTES: Final = 32
 
 _OVERVIEW = text("""
-    SELECT now() AS now,
+    SELECT now() AS now, current_setting('transaction_read_only') = 'on' AS read_only,
         (SELECT max(updated_at) FROM source_offsets WHERE next_offset IS NOT NULL) AS stored_at,
         (SELECT max(last_activity_at) FROM incidents) AS found_at,
         (SELECT count(*) FROM (
@@ -29,10 +29,12 @@ _KEY = text("SELECT key FROM page_keys")
 class Overview:
     """The database's time, the time of the last stored reading, and counts of open incidents.
 
-    ``unseen`` counts open unacknowledged incidents, ``seen`` open acknowledged ones.
+    ``read_only`` tells that the database refuses changes, as a standby does. ``unseen`` counts
+    open unacknowledged incidents, ``seen`` open acknowledged ones.
     """
 
     now: datetime
+    read_only: bool
     stored_at: datetime | None
     found_at: datetime | None
     unseen: int
@@ -46,5 +48,8 @@ def overview(connection: Connection) -> Overview:
 
 def page_key(connection: Connection) -> bytes:
     """Return the key that signs the page's cookies; create it at the first call."""
-    connection.execute(_ADD_KEY, {"key": secrets.token_bytes(KEY_BYTES)})
-    return bytes(connection.execute(_KEY).scalar_one())
+    key = connection.execute(_KEY).scalar()
+    if key is None:  # only then is anything written: the database may be read-only
+        connection.execute(_ADD_KEY, {"key": secrets.token_bytes(KEY_BYTES)})
+        key = connection.execute(_KEY).scalar_one()
+    return bytes(key)

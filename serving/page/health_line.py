@@ -24,6 +24,9 @@ DOWN: Final = (
     "The database is down: this list may be outdated, and nothing can be changed;"
     " readings wait in Kafka"
 )
+READ_ONLY: Final = (
+    "The database is read-only: nothing can be changed or stored; readings wait in Kafka"
+)
 SLOW: Final = "The database is slow to answer"
 UNTRAINED: Final = "No trained model is loaded: readings are not scored"
 NO_REGISTRY: Final = "The model registry does not work: scoring continues with the loaded model"
@@ -95,6 +98,9 @@ class HealthLine:
         try:
             async with asyncio.timeout(SLOW_S):
                 seen = await self._database.run(overview)
+            if seen.read_only:
+                hint = "it may be a standby: see DATABASE_URL, DATABASE_HOST"
+                found.append(self._problem(READ_ONLY, None, hint))
         except TimeoutError:
             found.append(self._problem(SLOW, None, f"no answer within {SLOW_S:g} s"))
         except AnomalyError as error:

@@ -24,6 +24,7 @@ from db.session import make_engine, transaction
 from errors import StorageUnavailable
 from tests.fixtures.broker import Broker
 from tests.fixtures.inprocess import refusal
+from tests.fixtures.postgres import run_admin
 from tests.fixtures.records import plant, reading
 from tests.fixtures.settings import SETTINGS
 from tests.fixtures.waiting import wait_until
@@ -160,6 +161,28 @@ def test_partitions_move_while_readings_are_stored(in_process, engine: Engine):
     assert bridge.scene.count("anomaly_detections_default") == 0
     bridge.finish(sent)
     assert not bridge.scene.sql("SELECT 1 FROM dead_letters WHERE reason = 'unprocessable'")
+
+
+def test_a_read_only_database_is_one_outage(in_process, engine: Engine, postgres_server, caplog):
+    """As a standby that took over, or a full disk: queries are answered, nothing is stored."""
+    name = engine.url.database
+    others = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    bridge = in_process(bridge_lanes=1)
+    records = plant(60)
+    first = bridge.scene.produce(records[:30])
+    bridge.run_until(lambda: bridge.scene.accounted() == first, "the first are stored")
+    run_admin(
+        postgres_server, f"ALTER DATABASE {name} SET default_transaction_read_only = on", others
+    )
+    sent = first + bridge.scene.produce(records[30:])
+    calls = len(bridge.service.calls)
+    bridge.run_until(lambda: len(bridge.service.calls) >= calls + 6, "tried again and again")
+    assert bridge.scene.accounted() == first
+    assert "works again" not in caplog.text.partition("read-only transaction")[2]
+    assert caplog.text.count("read-only transaction") == 1
+    run_admin(postgres_server, f"ALTER DATABASE {name} RESET default_transaction_read_only", others)
+    bridge.finish(sent)
+    assert "database: works again" in caplog.text
 
 
 def test_busy_or_slow_service_is_waited_for_as_long_as_it_asks(in_process):

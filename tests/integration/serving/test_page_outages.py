@@ -56,6 +56,23 @@ def test_the_page_is_up_while_the_database_is_down(
         assert "The database is down" not in page.get("/").text
 
 
+def test_a_read_only_database_is_said_and_read(
+    make_service: MakeService, postgres_server: str, database_url: str
+) -> None:
+    name = make_url(database_url).database
+    service = make_service(database_url)
+    with visit(service) as page:
+        service.until(lambda: page.get("/").status_code == 200)
+        cleared(database_url)
+        run_admin(
+            postgres_server,
+            f"ALTER DATABASE {name} SET default_transaction_read_only = on",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+        )
+        service.until(lambda: "The database is read-only" in page.get("/working").text)
+        assert "See what cleared before anybody looked: 1" in page.get("/").text
+
+
 def test_the_page_is_up_while_mlflow_is_down(make_service: MakeService, database_url: str) -> None:
     first = make_service(database_url)
     first.stop()

@@ -33,6 +33,20 @@ def test_an_answer_asked_for_before_the_trouble_does_not_end_it():
     assert notices == ["unavailable", None]
 
 
+def test_answered_queries_do_not_end_an_outage_of_writing(monkeypatch):
+    notices = []
+    outage = Outage("database", lambda what, code: notices.append(code))
+    outage.record_failure(Unavailable("read-only"), writing=True)
+    outage.record_success(reading=True)
+    assert notices == ["unavailable"]
+    outage.record_success()
+    assert notices == ["unavailable", None]
+    outage.record_failure(Unavailable("read-only"), writing=True)
+    monkeypatch.setattr("consumers.outage.WRITE_SILENCE", 0.0)  # nothing is left to be written
+    outage.record_success(reading=True)
+    assert notices == ["unavailable", None, "unavailable", None]
+
+
 def test_trouble_waits_at_least_as_long_as_asked():
     assert Outage("service", lambda *_: None).record_failure(Unavailable("busy"), 42.0) == 42.0
 

@@ -35,7 +35,9 @@ class LongTrouble(Outage):
         super().__init__("database", lambda *_: None)
         self.asked = threading.Event()
 
-    def record_failure(self, error: AnomalyError, asked: float = 0.0) -> float:
+    def record_failure(
+        self, error: AnomalyError, asked: float = 0.0, *, writing: bool = False
+    ) -> float:
         self.asked.set()
         return 3600.0
 
