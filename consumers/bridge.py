@@ -18,7 +18,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 
 from config import Settings, load_settings
@@ -153,7 +152,7 @@ def _run(settings: Settings, drain: bool) -> int:
             make_scorer=lambda: HttpScorer(settings),
             make_partitions=maintenance.run,
         )  # fmt: skip
-        return _drive(bridge, consumer, settings, stopping, drain)
+        return _drive(bridge, settings, stopping, drain)
     finally:
         engine.dispose()
 
@@ -171,13 +170,7 @@ def _until(stopping: threading.Event, what: str, attempt: Callable[[], T]) -> T 
     return None
 
 
-def _drive(
-    bridge: Bridge,
-    consumer: KafkaConsumer,
-    settings: Settings,
-    stopping: threading.Event,
-    drain: bool,
-) -> int:
+def _drive(bridge: Bridge, settings: Settings, stopping: threading.Event, drain: bool) -> int:
     bridge.start()
     settle_memory()
     try:

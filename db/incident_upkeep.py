@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from config import Settings
 from db.incident_lifecycle import SYSTEM, UNSHELVED, Incident
-from db.queries.incident_rows import bury, read_locked, write
+from db.queries.incident_rows import add_tombstones, read_locked, write
 from db.queries.rows import id_list
 from db.session import database_now, try_lock
 
@@ -98,7 +98,7 @@ def drop_incidents(connection: Connection, before: datetime, topic: str = "") ->
         delete = text("DELETE FROM incidents WHERE id = ANY(CAST(:ids AS uuid[]))")
         connection.execute(delete, {"ids": id_list(ids)})
         if topic:
-            bury(connection, ids, topic)
+            add_tombstones(connection, ids, topic)
     return len(ids)
 
 

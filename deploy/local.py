@@ -112,7 +112,7 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
             engine = open_engine(settings)
             step(f"database: {describe(engine.url)}")
             migrate(engine)
-            flow = start_flow(settings, engine, children)
+            flow = start_flow(settings, children)
             file = replay_file(args.data, var)
             trained()
         wait_until_ready(flow, engine, url)
@@ -128,17 +128,10 @@ class Flow:
     bridge: Child
 
 
-def start_flow(settings: Settings, engine: Engine, children: Children) -> Flow:
+def start_flow(settings: Settings, children: Children) -> Flow:
     """Start broker, service and bridge; do not wait for service and bridge.
 
-    Parameters
-    ----------
-    settings
-        Names of the topics.
-    engine
-        The database, migrated.
-    children
-        Get the broker's address for processes started later.
+    Processes that ``children`` start later get the broker's address. The database must be migrated.
     """
     topic = settings.kafka_topic_input_features
     broker = start_broker(children)[1]

@@ -164,7 +164,7 @@ class Delivery(threading.Thread):
 
     def _keep_up(self, connection: Connection) -> None:
         days = self._shared.wait_days
-        if expired := notifications.keep_up(connection, self.receiver, days):
+        if expired := notifications.renew_receiver(connection, self.receiver, days):
             self._shared.metrics.expired.labels(self.receiver).inc(expired)
             log.error(
                 "%s: %d changes waited for %g days (NOTIFY_WAIT_DAYS) and are given up",

@@ -154,7 +154,7 @@ class TrainingQueue(PeriodicWork):
         if reason is None:
             tail = await asyncio.to_thread(_tail, output)
             reason = f"the process exited with code {process.returncode}: {tail}"
-        await stubbornly(lambda: self._close(job, reason))
+        await retry_until_stored(lambda: self._close(job, reason))
 
     async def _watch(self, job: Job, process: asyncio.subprocess.Process) -> str | None:
         """Wait for the process; return why it was ended here, or None if it ended by itself."""
@@ -210,7 +210,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def stubbornly(write: Callable[[], Awaitable[None]]) -> None:
+async def retry_until_stored(write: Callable[[], Awaitable[None]]) -> None:
     """Write the end of a job, with retries for as long as the database is unavailable."""
     pause, logged = 0.2, ""
     while True:

@@ -114,7 +114,7 @@ def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
     bundle
         Its rules say which group a stream is in.
     last
-        Most readings per group.
+        Maximum number of readings per group.
     """
 
     def recent(group: str) -> dict[str, list[float]]:

@@ -26,7 +26,7 @@ _ABOUT = "registration.json"
 _STORES = ("mlflow", "botocore", "boto3", "google", "azure", "sqlalchemy", "requests", "urllib3")
 
 
-def in_words(error: Exception) -> str:
+def describe_failure(error: Exception) -> str:
     """Describe a failure in one sentence; log the traceback of an unexpected one."""
     if isinstance(error, AnomalyError):
         return error.message

@@ -289,11 +289,11 @@ def apply_response(streams: Iterable[StreamBatch], answer: Mapping[str, Any]) ->
     sent = [stream for stream in streams if stream.sent]
     outcomes = answer.get("streams")
     if not isinstance(outcomes, list) or len(outcomes) != len(sent):
-        raise _misfit("another number of streams")
+        raise _bad_answer("another number of streams")
     for stream, outcome in zip(sent, outcomes, strict=True):
         results = outcome.get("results") or ()
         if len(results) != len(stream.sent):
-            raise _misfit("other readings")
+            raise _bad_answer("other readings")
         stream.window_length = int(outcome.get("window_length") or 0)
         for item, result in zip(stream.sent, results, strict=True):
             _apply_result(stream, item, result)
@@ -312,7 +312,7 @@ def _apply_result(stream: StreamBatch, item: BatchRecord, result: dict[str, Any]
         item.result["metadata"]["spread"] = True
 
 
-def _misfit(what: str) -> Unavailable:
+def _bad_answer(what: str) -> Unavailable:
     return Unavailable(f"the service's answer is invalid: {what}", code="bad_answer", retry_after=1)
 
 

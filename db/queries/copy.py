@@ -47,13 +47,13 @@ def detection_id(topic_id: UUID, partition: int, offset: int) -> UUID:
         The record's.
     """
     # equals uuid5(NAMESPACE, f"{topic_id}/{partition}/{offset}"); the hash of the prefix is cached
-    digest = _fed(topic_id, partition).copy()
+    digest = _partition_hash(topic_id, partition).copy()
     digest.update(b"%d" % offset)
     return UUID(bytes=digest.digest()[:16], version=5)
 
 
 @lru_cache(4096)
-def _fed(topic_id: UUID, partition: int) -> Any:
+def _partition_hash(topic_id: UUID, partition: int) -> Any:
     front = f"{topic_id}/{partition}/".encode()
     return hashlib.sha1(NAMESPACE.bytes + front, usedforsecurity=False)
 

@@ -226,7 +226,7 @@ def publish(connection: Connection, rows: Iterable[dict[str, Any]], topic: str) 
     add_outbox(connection, (_message(row["id"], orjson.dumps(row), topic) for row in rows))
 
 
-def bury(connection: Connection, ids: Iterable[UUID], topic: str) -> None:
+def add_tombstones(connection: Connection, ids: Iterable[UUID], topic: str) -> None:
     """Add tombstones to the outbox, so that a compacted topic forgets deleted incidents.
 
     Parameters

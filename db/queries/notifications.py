@@ -230,7 +230,7 @@ def postpone(
     connection.execute(query, {"receiver": receiver, **values})
 
 
-def keep_up(connection: Connection, receiver: str, days: float) -> int:
+def renew_receiver(connection: Connection, receiver: str, days: float) -> int:
     """Record that a receiver is still configured; expire its oldest changes, return how many.
 
     Parameters

@@ -101,12 +101,12 @@ def walk(connection: Connection, parts: Sequence[Slice]) -> Iterator[Slice]:
         if len(parts) == 1:
             yield part
             continue
-        with _undone(connection):
+        with _rolled_back(connection):
             yield part
 
 
 @contextmanager
-def _undone(connection: Connection) -> Iterator[None]:
+def _rolled_back(connection: Connection) -> Iterator[None]:
     # A lock taken after a savepoint is released when the savepoint is rolled back.
     savepoint = connection.begin_nested()
     try:

@@ -201,7 +201,7 @@ def thin_out(rows: Floats, limit: int, seed: int) -> Floats:
     ----------
     rows : (n, d)
     limit
-        Most rows to return.
+        Maximum number of rows to return.
     seed
         Seed of the draw.
     """

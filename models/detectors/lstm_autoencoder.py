@@ -82,7 +82,8 @@ class LSTMAutoencoder(Detector):
     clip : float
         Scaled readings are clipped to ``[-clip, clip]`` in training and for the encoder.
     max_windows : int
-        Most windows per epoch, drawn anew each time, so that time does not grow with the data.
+        Maximum number of windows per epoch, drawn again for each epoch, so that the time does not
+        grow with the data.
     lags : int
         Past readings that the forecast uses, fewer than ``window``; 0: no forecast, and the
         magnitude is ``sqrt(t_network)``, as in model sets of early releases.

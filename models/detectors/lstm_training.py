@@ -23,7 +23,7 @@ def draw(training: Ends, max_windows: int, random: np.random.Generator) -> Ends:
     training : (n,)
         Rows at which windows end.
     max_windows
-        Most windows in an epoch.
+        Maximum number of windows in an epoch.
     random
         Draws the order.
     """

@@ -39,8 +39,8 @@ class OneClassSVM(PointDetector):
     gamma : "scale" or float
         Inverse squared width of the kernel; "scale" is ``1 / (d * variance)``.
     max_rows : int
-        Most readings to fit on, evenly spread over time: the cost of fitting grows with their
-        square, that of scoring with ``nu * max_rows``.
+        Maximum number of readings to fit on, evenly spread over time: the cost of fitting grows
+        with their square, that of scoring with ``nu * max_rows``.
     seed : int
         Seed of the choice of readings.
     log : bool

@@ -29,8 +29,8 @@ from models.scoring.bursts import (
     APART,
     AT_ONCE,
     INCIDENT_BUDGETS,
-    LEAST_LEVEL,
     LEVELS,
+    MIN_LEVEL,
     RATES,
     BurstRates,
     OpeningRule,
@@ -45,7 +45,7 @@ DELAYS: Final = (3, 6, 12)
 _EXCESSES: Final = tuple(0.5 * k for k in range(21))
 #: Fewest bursts for a tail, and the levels that define bursts: the first with enough is used.
 _FEWEST: Final = 30
-_LOWER: Final = (LEAST_LEVEL, 1.5, 1.0)
+_LOWER: Final = (MIN_LEVEL, 1.5, 1.0)
 #: Simulated faults: decades added to the magnitude, readings per fault, readings between starts.
 _LIFTS: Final = (2.0, 3.0, 4.0)
 _LASTS: Final = 150
@@ -211,7 +211,7 @@ def opening(rarities: Floats, level: float, rule: OpeningRule) -> int | None:
         if quiet > APART:
             hits, peak = 0, 0.0
         quiet = 0
-        hits += rarity >= LEAST_LEVEL
+        hits += rarity >= MIN_LEVEL
         peak = max(peak, rarity)
         if peak >= rule.at_once or (hits >= rule.on_delay and peak >= rule.peak):
             return i

@@ -38,7 +38,7 @@ from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
 from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing, fit_standing
-from models.scoring.stream_state import WIDEST_BASELINE
+from models.scoring.stream_state import MAX_BASELINE_FEATURES
 
 _MANY_ROWS: Final = 3_000  # from here on the detectors of three folds hardly differ
 #: Past readings that a forecast uses.
@@ -226,7 +226,7 @@ class FitPlan:
         asked = self.options.baseline
         if not isinstance(asked, str):
             return int(asked)
-        if self.drift_mode != "fault" or not 0 < len(self.scales.kept) <= WIDEST_BASELINE:
+        if self.drift_mode != "fault" or not 0 < len(self.scales.kept) <= MAX_BASELINE_FEATURES:
             return 0
         return BASELINE_READINGS * baseline_helps(varied, self.scales.spread, BASELINE_READINGS)
 

@@ -29,7 +29,7 @@ Halves = NDArray[np.float16]
 #: Values kept at most: 2 KB of 16-bit numbers.
 ROOM: Final = 1024
 #: ... but never fewer than this per feature: a shortest half needs several values.
-LEAST_KEPT: Final = 5
+MIN_KEPT: Final = 5
 #: Values agree within this many robust deviations of the shortest half's middle, or within as many
 #: of the group's spreads, because coarse or two-valued readings have tiny deviations.
 NEAR: Final = 3.0
@@ -115,7 +115,7 @@ class FirstReadings:
 
 def group_size(pre: Preprocessing) -> int:
     """Return how many neighbouring readings are stored as one mean."""
-    kept = max(ROOM // len(pre.names), LEAST_KEPT)
+    kept = max(ROOM // len(pre.names), MIN_KEPT)
     return -(-pre.baseline // kept)
 
 

@@ -40,7 +40,7 @@ MAX_RAISED: Final = 2.0
 APART: Final = 10
 #: Smallest ``-log10 p`` that counts for the on-delay, whatever the alarm threshold: bursts are
 #: fitted above this level (the gate of the adaptation).
-LEAST_LEVEL: Final = 2.0
+MIN_LEVEL: Final = 2.0
 #: Alarm levels (``-log10 p``) at which the rates are stored.
 LEVELS: Final = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 #: ``log10`` of bursts per reading at which peak rarities are stored. In plants: from several a
@@ -70,7 +70,7 @@ class BurstRates(Stored):
     Parameters
     ----------
     single : (RATES,) ``-log10 p`` that burst peaks exceed at each rate per reading.
-    on_delay : fewest anomalies of a lasting burst.
+    on_delay : minimum number of anomalies of a lasting burst.
     lasting : (LEVELS, RATES) the same, for bursts with ``on_delay`` anomalies at each level.
     interval_s : seconds between the group's readings.
     streams : streams per asset; they share its budget.
@@ -113,7 +113,7 @@ class BurstRates(Stored):
         if found is None:
             if len(self._rules) >= _MAX_RULES:
                 self._rules.clear()
-            found = self._solve(max(level, LEAST_LEVEL), budget, at_once)
+            found = self._solve(max(level, MIN_LEVEL), budget, at_once)
             if raised:
                 found = OpeningRule(found.on_delay, found.peak + raised, found.at_once + raised)
             self._rules[key] = found
@@ -214,7 +214,7 @@ class Burst:
         if self.quiet > APART:
             self.hits, self.peak = 0, 0.0
         self.quiet = 0
-        self.hits += rule is None or rarity >= LEAST_LEVEL
+        self.hits += rule is None or rarity >= MIN_LEVEL
         self.peak = max(self.peak, rarity)
         why = self._why(rule) if self.opened is None else None
         if why is None:

@@ -31,7 +31,7 @@ from models.scoring.state_values import as_count
 
 #: Consecutive late readings that may set a stream back: more than usually arrive out of order.
 IN_A_ROW: Final = 10
-#: Newest intervals kept to estimate a stream's sampling interval, and the fewest needed.
+#: Newest intervals kept to estimate a stream's sampling interval, and the minimum needed.
 _PACE: Final = 9
 _PACE_KNOWN: Final = 3
 #: Factor from which on a stream's interval is unlike that of training.

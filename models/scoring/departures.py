@@ -20,8 +20,8 @@ from models.scoring.state_values import check
 #: Lowest and highest value of a feature.
 Range = tuple[float, float]
 
-#: Most features followed or known, at some 60 bytes each: a state must fit into 4 KB.
-MOST: Final = 12
+#: Maximum number of features followed or known, at some 60 bytes each: a state must fit into 4 KB.
+MAX_FOLLOWED: Final = 12
 _LARGEST = 1.8e308
 
 
@@ -55,7 +55,9 @@ class Departures:
 
     known: dict[int, Departure] = field(default_factory=dict)
 
-    def take(self, away: Mapping[int, float], present: Collection[int], most: int = MOST) -> None:
+    def take(
+        self, away: Mapping[int, float], present: Collection[int], limit: int = MAX_FOLLOWED
+    ) -> None:
         """Add a reading.
 
         Parameters
@@ -64,15 +66,15 @@ class Departures:
             Values of the features that are away from their usual value.
         present
             Features that the reading has; an absent one is neither away nor back.
-        most
-            Most features to follow; further ones are not, and go on alarming.
+        limit
+            Maximum number of features to follow; further ones are not, and go on alarming.
         """
         for at in [at for at in self.known if at not in away and at in present]:
             self.known[at].balance -= 1
             if self.known[at].balance <= 0:
                 del self.known[at]
         for at, value in away.items():
-            if at in self.known or len(self.known) < most:
+            if at in self.known or len(self.known) < limit:
                 self.known.setdefault(at, Departure(value, value)).take(value)
 
     def steady(self, least: int) -> dict[int, Range]:
@@ -98,7 +100,7 @@ class Departures:
             ``data`` is not a list of departures.
         """
         out = cls()
-        for at, low, high, steady, balance in list(data or ())[:MOST]:
+        for at, low, high, steady, balance in list(data or ())[:MAX_FOLLOWED]:
             check("departures", (at, steady, balance), (0, 2**31))
             ((number, kept),) = read_ranges([[at, low, high]]).items()
             out.known[number] = Departure(*kept, int(steady), int(balance))
@@ -114,7 +116,7 @@ def read_ranges(data: Any) -> dict[int, Range]:
         ``data`` is not a list of such entries.
     """
     out: dict[int, Range] = {}
-    for at, low, high in list(data or ())[:MOST]:
+    for at, low, high in list(data or ())[:MAX_FOLLOWED]:
         check("departures", (at,), (0, 2**31))
         check("departures", (low, high), (-_LARGEST, _LARGEST))
         out[int(at)] = (float(low), float(high))

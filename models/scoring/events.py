@@ -15,7 +15,7 @@ SENSOR_FAULT: Final = "sensor_fault"
 #: An event ends after this many consecutive normal readings, however short the silence ...
 QUIET: Final = 120
 #: ... and never before this many, however long the silence.
-LEAST_QUIET: Final = 5
+MIN_QUIET: Final = 5
 
 _SPACE = uuid.UUID("8d0d1c6a-2f0b-5a57-9a0e-6c3f4a4f7b11")
 
@@ -51,7 +51,7 @@ class Event:
         """Return whether a normal reading at time ``at`` ends the event."""
         if self.quiet >= QUIET:
             return True
-        return self.quiet >= LEAST_QUIET and at - self.last > silence_s
+        return self.quiet >= MIN_QUIET and at - self.last > silence_s
 
     def entry(self, state: str) -> dict[str, Any]:
         """Return the event for a result's metadata."""
@@ -117,7 +117,7 @@ def advance(
     """
     now = at.timestamp()
     if event is not None and anomalous:
-        silent = now - event.last > silence_s and event.quiet >= LEAST_QUIET
+        silent = now - event.last > silence_s and event.quiet >= MIN_QUIET
         if silent or event.kind != kind:  # another kind of anomaly is another event
             event = None
     if event is None:

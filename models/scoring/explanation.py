@@ -12,7 +12,7 @@ from models.detectors.base import Array
 from models.scoring.conditional_mean import expected, trustworthy
 from models.scoring.preprocessing import SCALED_CLIP, Preprocessing
 
-#: Most features listed; the remaining share is given as ``others``.
+#: Maximum number of features listed; the remaining share is given as ``others``.
 MAX_LISTED: Final = 30
 
 

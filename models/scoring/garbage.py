@@ -54,7 +54,7 @@ TINY: Final = 1e-30
 FAR: Final = 10.0
 #: Largest share of readings that rule 1 may call garbage; a larger share is a level.
 RARE: Final = 0.01
-#: Fewest repetitions of a wrong-sign code, and fewest distinct values that make a body.
+#: Minimum repetitions of a wrong-sign code, and minimum number of distinct values of a body.
 _REPEATED: Final = 5
 _DISTINCT: Final = 20
 _NAMED: Final = 5  # values per column, and row ranges, named in a message, at most

@@ -23,7 +23,7 @@ from errors import InputError
 RECURRING_YEARS: Final = range(1970, 3000)
 #: Frequencies of a rule: an even more frequent window would be an off condition by another name.
 _FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
-#: Most characters of a rule.
+#: Maximum number of characters of a rule.
 _MAX_RULE: Final = 500
 #: Largest COUNT and INTERVAL: a rule with COUNT is walked from its first time for each new day.
 _MAX_STEPS: Final = 10_000

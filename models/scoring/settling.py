@@ -9,7 +9,7 @@ as the first. The event is then *persistent* and ends when the stream returns to
 
 The policy sets how many readings settling takes. The two halves are compared after every further
 quarter of that number, so the exact start of the stretch matters little. To settle, the level must
-lie at least LEAST_SHIFT standard deviations from the former level. Between the halves it may move
+lie at least MIN_SHIFT standard deviations from the former level. Between the halves it may move
 by at most MAX_DRIFT standard deviations or by the share SAME of the shift: a large shift that
 recedes very slowly still settles. The standard deviation is the stretch's own. A fault that keeps
 growing, or that only raises the noise, has no level and keeps alarming; so does a shift beyond
@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from models.scoring.departures import MOST, Departures, Range, read_ranges
-from models.scoring.events import LEAST_QUIET, QUIET, Event
+from models.scoring.departures import MAX_FOLLOWED, Departures, Range, read_ranges
+from models.scoring.events import MIN_QUIET, QUIET, Event
 from models.scoring.state_values import TIMES, check, pack, unpack
 
 Level32 = NDArray[np.float32]
@@ -44,16 +44,17 @@ Level32 = NDArray[np.float32]
 #: coefficient .966: 1,000 readings are worth 17 independent ones). Shorter faults never settle.
 PERSISTENT_AFTER: Final = 1000
 #: A smaller shift, in standard deviations, does not show whether the stream has come back.
-LEAST_SHIFT: Final = 2.0
+MIN_SHIFT: Final = 2.0
 MAX_DRIFT: Final = 1.0
 #: Share of a shift by which its level may move between halves. Steady growth meets this only after
 #: a hundred halves.
 SAME: Final = 0.01
 #: Parts that the readings are averaged in; the two halves advance by one part at a time.
 PARTS: Final = 4
-#: Most levels a stream may settle at, and most features: a state must fit into 4 KB.
+#: Maximum number of levels that a stream settles at, and of features of one that settles: a state
+#: must fit into 4 KB.
 MAX_LEVELS: Final = 2
-WIDEST: Final = 80
+MAX_FEATURES: Final = 80
 
 
 @dataclass(slots=True)
@@ -152,7 +153,7 @@ def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
     shift = newer - former
     length, noise = float(np.linalg.norm(shift)), math.sqrt(scatter / len(shift))
     steady = abs((newer - older) @ shift) <= max(MAX_DRIFT * noise, SAME * length) * length
-    if not steady or length < LEAST_SHIFT * noise:
+    if not steady or length < MIN_SHIFT * noise:
         return None
     alike = np.abs(newer - older) <= MAX_DRIFT * noise
     level: Level32 = np.where(alike, (older + newer) / 2, newer).astype(np.float32)
@@ -191,7 +192,7 @@ class Level:
     def over(self, near: bool, at: float, silence_s: float) -> bool:
         """Count one reading; return whether the stream has returned to a former level.
 
-        The rule is that of any event: LEAST_QUIET readings and a silence, or QUIET readings.
+        The rule is that of any event: MIN_QUIET readings and a silence, or QUIET readings.
 
         Parameters
         ----------
@@ -208,7 +209,7 @@ class Level:
         if self.away == 0:
             self.left = at
         self.away += 1
-        return self.away >= QUIET or (self.away >= LEAST_QUIET and at - self.left > silence_s)
+        return self.away >= QUIET or (self.away >= MIN_QUIET and at - self.left > silence_s)
 
     def to_list(self) -> list[Any]:
         """Return the level ready for JSON, exactly."""
@@ -253,8 +254,10 @@ class Settling:
 
     def room(self, width: int) -> int:
         """Return how many departures a state with rows of ``width`` features has room for."""
-        # the rows of levels and stretch fill a state whose width comes near WIDEST
-        most = MOST if width > WIDEST else min(MOST, (WIDEST - width) * 2 // 3)
+        # the rows of levels and stretch fill a state whose width comes near MAX_FEATURES
+        most = MAX_FOLLOWED
+        if width <= MAX_FEATURES:
+            most = min(most, (MAX_FEATURES - width) * 2 // 3)
         return max(most - sum(len(level.stands) for level in self.levels), 0)
 
     @property
@@ -304,7 +307,7 @@ class Settling:
         part
             Readings in a part of the stretch; 0 disables settling.
         """
-        if len(self.levels) >= MAX_LEVELS or len(row) > WIDEST or not part:
+        if len(self.levels) >= MAX_LEVELS or len(row) > MAX_FEATURES or not part:
             return None
         former = _vector(None if near < 0 else self.levels[near].at, len(row))
         return self.stretch.take(row, beyond, part, former)
@@ -355,7 +358,7 @@ class Settling:
                 stands = {at: r for one in self.levels for at, r in one.stands.items()}
                 self.levels = [self.levels[index], *later]
                 self.levels[0].event = None
-                self.levels[0].stands = dict([*stands.items()][-MOST:])
+                self.levels[0].stands = dict([*stands.items()][-MAX_FOLLOWED:])
                 return ended
         return []
 

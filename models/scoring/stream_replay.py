@@ -88,7 +88,7 @@ def carried(
     results
         One per reading.
     length
-        Most readings to keep.
+        Maximum number of readings to keep.
     """
     kept = list(window)
     for point, result in zip(part, results, strict=True):

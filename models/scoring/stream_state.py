@@ -30,7 +30,7 @@ from models.scoring.suppression import OffState
 
 FORMAT: Final = 2
 #: Readings with more features have no level stored: it would not fit into 4 KB.
-WIDEST_BASELINE: Final = 250
+MAX_BASELINE_FEATURES: Final = 250
 
 
 _SETTLED: Final = math.ceil(1.0 / ALPHA)
@@ -211,7 +211,7 @@ class StreamState:
         elif pre.baseline and self.first.count:
             kept, sums = pack(self.first.kept, "<f2"), pack(self.first.sums, "<f8")
             out["first"] = [units(pre), self.first.count, kept, sums]
-        elif self.seen and len(self.level) <= WIDEST_BASELINE:
+        elif self.seen and len(self.level) <= MAX_BASELINE_FEATURES:
             out["level"] = [_fingerprint(pre), self.seen, pack(self.level, "<f8")]
         if levels := self.settling.to_list():
             out["levels"] = levels

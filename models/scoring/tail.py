@@ -35,7 +35,7 @@ FLOOR: Final = -12.0
 #: The Pareto tail is fitted to so many readings, a share between those below: few readings need a
 #: large share to estimate a scale, many allow a small one, which is less biased.
 TAIL_READINGS: Final = (70, 170)
-LEAST_SHARE: Final = 0.02
+MIN_SHARE: Final = 0.02
 USUAL_SHARE: Final = 0.05
 MAX_SHARE: Final = 0.2
 #: Share of the tail's readings, the highest, of which only the number counts where the highest of
@@ -175,7 +175,7 @@ def fit_tail(series: list[Floats], *, apart: int = APART, repeats: int = 1) -> T
         Out-of-fold magnitudes in time order, one array per stream: the order shows how many
         independent exceedances there are.
     apart : int
-        Most readings between exceedances of one cluster.
+        Maximum number of readings between exceedances of one cluster.
     repeats : int
         Number of times that the series contain each reading: repetitions add no information.
 
@@ -192,7 +192,7 @@ def fit_tail(series: list[Floats], *, apart: int = APART, repeats: int = 1) -> T
         raise TrainingError("calibration: the detector gives the same magnitude for every reading")
     known = n / repeats
     few, many = (readings / known for readings in TAIL_READINGS)
-    share = min(max(few, min(many, USUAL_SHARE), LEAST_SHARE), MAX_SHARE)
+    share = min(max(few, min(many, USUAL_SHARE), MIN_SHARE), MAX_SHARE)
     share = min(max(share, 10.0 / known), 0.5)
     start = float(np.quantile(pooled, 1.0 - share))
     if start >= pooled[-1]:  # few levels, the highest of them often: it is the tail
@@ -227,7 +227,7 @@ def cluster_size(series: list[Floats], start: float, apart: int = APART) -> floa
     start
         Threshold of an exceedance.
     apart
-        Most readings between exceedances of one cluster.
+        Maximum number of readings between exceedances of one cluster.
     """
     exceed = clusters = 0
     for values in series:

@@ -81,7 +81,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("gamma", ONE_CLASS_SVM, "gamma", gamma, "kernel width: scale, or a number (scale)"),
     Parameter(
         "svm-rows", ONE_CLASS_SVM, "max_rows", int,
-        "most rows to fit the SVM on: its cost grows with their square (2000)",
+        "maximum number of rows to fit the SVM on: its cost grows with their square (2000)",
     ),
     Parameter("window", None, "window", int, "readings in a window of the LSTM (30)"),
     Parameter("hidden", LSTM_AUTOENCODER, "hidden", int, "LSTM units, a multiple of 4 (32)"),
@@ -139,8 +139,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("seed", None, "seed", int, "random seed; the same seed gives the same bundle (0)"),
     Parameter(
         "impute", None, "max_imputed", int,
-        "most missing features per reading to impute from the others; 0: refuse such readings (a"
-        " tenth of the features; one if there are 5 to 9)",
+        "maximum number of missing features per reading to impute from the others; 0: refuse such"
+        " readings (a tenth of the features; one if there are 5 to 9)",
     ),
 )  # fmt: skip
 

@@ -22,15 +22,15 @@ Rows = NDArray[np.int64]
 
 HIGH, MEDIUM, LOW = "High", "Medium", "Low"
 _ORDER: Final = (HIGH, MEDIUM, LOW)
-#: Fewest readings for most checks, and fewest for a calibration to hold a rare budget.
+#: Minimum number of readings for most checks, and minimum for a calibration to hold a rare budget.
 _MIN_READINGS: Final = 60
 _FEW_READINGS: Final = 600
-#: Least share of equal readings of a nearly constant sensor.
+#: Minimum share of equal readings of a nearly constant sensor.
 _NEARLY_CONSTANT: Final = 0.95
-#: A stuck sensor: fewest equal readings in a run, and how many times longer it is than usual runs.
+#: A stuck sensor: minimum length of a run of equal readings, in readings and in usual runs.
 _STUCK: Final = 30
 _STUCK_TIMES: Final = 10
-#: Least distance of a spike in robust deviations, and least length of a gap in usual intervals.
+#: Minimum distance of a spike in robust deviations, and minimum length of a gap in usual intervals.
 _SPIKE: Final = 15.0
 _GAP: Final = 20.0
 _RARE: Final = 0.02

@@ -30,7 +30,7 @@ from models.scoring.suppression import OffState, Suppression, Suppressor
 from training.data.judgements import EXPECTED, FAULT, HEALTHY, Judgements
 from training.data.sources import TrainingData
 
-#: Fewest anomalous readings of an event that counts as a fault instead of a false alarm.
+#: Minimum number of anomalous readings of an event that counts as a fault instead of a false alarm.
 LASTING = 5
 #: Kind of event of a reading outside its physical limits.
 _SENSOR_FAULT = "sensor_fault"

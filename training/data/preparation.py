@@ -24,7 +24,7 @@ from errors import TrainingError
 from models.fitting.counter_rates import without_holes
 from models.fitting.imputation import impute
 
-#: Fewest readings for a fit.
+#: Minimum number of readings for a fit.
 MIN_ROWS = 60
 #: A feature missing in a larger share of readings is not used.
 MAX_MISSING = 0.5
@@ -93,7 +93,7 @@ def prepare(
     what : str
         Names the data in notes and errors.
     imputed : callable
-        Maps the number of features to the most that may be imputed per reading.
+        Maps the number of features to the maximum number imputed per reading.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def lacking(streams: Sequence[Stream], cut: Sequence[int]) -> NDArray[np.int64]:
 
 
 def with_enough(
-    streams: Sequence[Stream], cut: Sequence[int], use: list[int], most: int
+    streams: Sequence[Stream], cut: Sequence[int], use: list[int], max_missing: int
 ) -> tuple[list[Stream], list[int]]:
     """Drop readings before the cuts that lack too many values; return streams and new cuts.
 
@@ -230,14 +230,14 @@ def with_enough(
         Streams, and the number of first readings of each to check.
     use
         Indices of the features to keep.
-    most
-        Most missing values per reading.
+    max_missing
+        Maximum number of missing values per reading.
     """
     out, cuts = [], []
     for stream, k in zip(streams, cut, strict=True):
         values = stream.values[:, use]
         keep = np.ones(len(values), bool)
-        keep[:k] = np.isnan(values[:k]).sum(axis=1) <= most
+        keep[:k] = np.isnan(values[:k]).sum(axis=1) <= max_missing
         out.append(replace(stream, values=values).take(keep))
         cuts.append(int(keep[:k].sum()))
     return out, cuts

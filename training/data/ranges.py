@@ -10,7 +10,8 @@ import numpy as np
 from datasets import Stream
 from training.data.sources import key_text
 
-#: Most streams whose newest times are recorded one by one; beyond, only the overall range is.
+#: Maximum number of streams whose newest times are recorded one by one; beyond, only the range of
+#: all together is.
 MAX_STREAMS: Final = 10_000
 
 

@@ -27,7 +27,7 @@ COLOURS = {
     "alarm": "#cc3344",
     "fault": "#f2c6c6",
 }
-#: Most points of a timeline, about one per pixel; peaks are kept.
+#: Maximum number of points of a timeline, about one per pixel; peaks are kept.
 MAX_POINTS = 3000
 MAX_PANELS = 8
 #: Beyond, matplotlib's margins leave the calendar.

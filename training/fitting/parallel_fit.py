@@ -172,13 +172,13 @@ def notes_of(results: Sequence[Result]) -> list[str]:
             about.setdefault(note, {})[result.name] = None
     return [
         note
-        if len(names) == len(results) or note.startswith(tuple(_names_itself(names)))
+        if len(names) == len(results) or note.startswith(tuple(_group_prefixes(names)))
         else f"{listed(list(names), _MAX_NAMED)}: {note}"
         for note, names in about.items()
     ]
 
 
-def _names_itself(names: Iterable[str]) -> Iterator[str]:
+def _group_prefixes(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         yield f"{name}: "
         yield f"group {name!r}"

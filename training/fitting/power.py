@@ -50,11 +50,11 @@ TRIALS: Final = (
     ("step", 3.0), ("step", 6.0), ("spike", 6.0), ("spike", 12.0), ("drift", 6.0), ("stuck", 0.0),
     ("noise", 3.0), ("likeness", 0.0),
 )  # fmt: skip
-#: Trial that decides whether a feature is watched, and the least share to detect.
+#: Trial that decides whether a feature is watched, and the minimum share to detect.
 WATCH: Final = ("step", 6.0)
 MOVES: Final = ("moves", 0.0)  # replaces WATCH for a feature that stood still
 HALF: Final = 0.5
-#: Most features with all trials; to save time, the others only have WATCH.
+#: Maximum number of features with all trials; to save time, the others only have WATCH.
 MAX_FEATURES: Final = 64
 _CANDIDATES = 3 * INJECTIONS  # points recorded, of which the calmest are used
 _MAX_STARTS = 10_000  # possible starts per stream, at most

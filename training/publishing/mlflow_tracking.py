@@ -25,7 +25,7 @@ from training.evaluation import plots
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import FEATURE_STATISTICS, Result, Task
 
-#: Most groups with child runs and pictures; with more groups there are tables only.
+#: Maximum number of groups with child runs and pictures; with more groups there are tables only.
 MAX_GROUPS = 10
 #: Tag of a detector's run: the native flavour it was logged in, or why it was not.
 NATIVE_TAG = "anomaly.native_flavour"

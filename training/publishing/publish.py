@@ -28,13 +28,13 @@ from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Task
 from training.publishing.comparison import Comparison, compare, unseen
 from training.publishing.mlflow_tracking import Trained, log_training
-from training.unregistered import in_words, keep
+from training.unregistered import describe_failure, keep
 
 log = logging.getLogger(__name__)
 
 HOW = "python -m training.promote --force makes it champion"
 _EXAMPLE_ROWS = 5
-#: Most characters of a tag; MLflow allows 5,000.
+#: Maximum number of characters of a tag; MLflow allows 5,000.
 _MAX_TAG = 4500
 #: Figures on held-out readings that are stored with a version.
 _HELD_OUT = (
@@ -111,8 +111,8 @@ class Publication:
         except Exception as error:
             raise Unavailable(
                 f"version {version} is registered, but it could not be decided whether it becomes"
-                f" champion: {in_words(error)}; python -m training.promote --version {version}"
-                " decides it"
+                f" champion: {describe_failure(error)}; python -m training.promote --version"
+                f" {version} decides it"
             ) from error
         stored = self._imported(version, alias)
         return Published(version, self.trained.run_id, alias, message, found, stored)
@@ -156,8 +156,8 @@ class Publication:
         except Exception as error:
             home = keep(trained.folder, trained.bundle.version, tags, examples[0], var_dir)
             raise Unavailable(
-                f"the fit is done, but it could not be registered: {in_words(error)}; the bundle is"
-                f" kept: python -m training.promote --register {shlex.quote(str(home))}",
+                f"the fit is done, but it could not be registered: {describe_failure(error)}; the"
+                f" bundle is kept: python -m training.promote --register {shlex.quote(str(home))}",
                 code="registry_unavailable",
             ) from error
 

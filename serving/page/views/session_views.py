@@ -33,13 +33,13 @@ class SessionViews:
 
     async def ask(self, request: Request) -> Response:
         """Show the form for a key, or for a name if the service has no keys."""
-        after = _inside(given_query(request).get("next"))
+        after = _safe_screen(given_query(request).get("next"))
         return await self.pages.show(request, "login.html", after=after, problem=None)
 
     async def log_in(self, request: Request) -> Response:
         """Accept a key or a name, and return to the user's previous screen."""
         form = await self.forms.read(request, named=False)
-        after = _inside(form.text("next"))
+        after = _safe_screen(form.text("next"))
         try:
             if self.sessions.open:
                 visitor = await self.sessions.renamed(request, form.text("who") or "")
@@ -66,7 +66,7 @@ class SessionViews:
         return await self.pages.show(request, "health.html")
 
 
-def _inside(where: str | None) -> str:
+def _safe_screen(where: str | None) -> str:
     """Return the screen to redirect to; other addresses are never followed."""
     screens = [path for path, _ in SCREENS if path != HOME] + ["/?", "/incidents/", "/assets/"]
     text = where or HOME

@@ -40,7 +40,7 @@ def test_a_thread_that_dies_ends_the_bridge_with_1_and_its_name(
     made.scene.produce(plant(20))
     bridge, made._bridge = made._bridge, None
     monkeypatch.setattr(bridge, "start", lambda: None)  # it is
-    code = entry._drive(bridge, bridge.consumer, made.settings, threading.Event(), False)
+    code = entry._drive(bridge, made.settings, threading.Event(), False)
     assert code == 1
     messages = [record.message for record in caplog.records if record.levelname == "CRITICAL"]
     assert len(messages) == 1

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from db.embedded import strike_off_the_dead
+from db.embedded import forget_dead_processes
 
 
 def test_processes_that_are_gone_are_struck_off_and_others_stay(tmp_path: Path) -> None:
@@ -16,12 +16,12 @@ def test_processes_that_are_gone_are_struck_off_and_others_stay(tmp_path: Path) 
     gone.wait()
     noted = tmp_path / ".handle_pids.json"
     noted.write_text(json.dumps([gone.pid, os.getpid(), 1]))  # 1: of another user
-    strike_off_the_dead(tmp_path)
+    forget_dead_processes(tmp_path)
     assert json.loads(noted.read_text()) == [os.getpid(), 1]
 
 
 def test_without_a_list_there_is_nobody(tmp_path: Path) -> None:
-    strike_off_the_dead(tmp_path)
+    forget_dead_processes(tmp_path)
     (tmp_path / ".handle_pids.json").write_text("")
-    strike_off_the_dead(tmp_path)
+    forget_dead_processes(tmp_path)
     assert (tmp_path / ".handle_pids.json").read_text() == ""

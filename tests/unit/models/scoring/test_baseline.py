@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.scoring.baseline import LEAST_KEPT, FirstReadings, first_level, group_size, skipped_mean
+from models.scoring.baseline import MIN_KEPT, FirstReadings, first_level, group_size, skipped_mean
 from models.scoring.preprocessing import Preprocessing
 
 
@@ -54,4 +54,4 @@ def test_what_is_kept_stays_small_whatever_the_width(width):
     for _ in range(100):
         first.add(np.ones(width), pre)
     assert first.count == 100
-    assert len(first.kept) == -(-100 // group_size(pre)) <= max(1024 // width, LEAST_KEPT)
+    assert len(first.kept) == -(-100 // group_size(pre)) <= max(1024 // width, MIN_KEPT)

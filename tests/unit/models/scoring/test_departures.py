@@ -10,11 +10,11 @@ import pytest
 
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
-from models.scoring.departures import MOST, Departures
+from models.scoring.departures import MAX_FOLLOWED, Departures
 from models.scoring.events import ANOMALY, QUIET, Event
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.settling import PARTS, WIDEST, Level, Settling, Stretch
+from models.scoring.settling import MAX_FEATURES, PARTS, Level, Settling, Stretch
 from tests.unit.models.scoring.test_settling import alarms, end_of, event, lasts_in, named, replayed
 
 AFTER = 200
@@ -56,8 +56,8 @@ def test_a_dropout_forgets_nothing_and_a_return_does() -> None:
 def test_a_state_stays_small_and_exact() -> None:
     out = Departures()
     for _ in range(3):
-        out.take({at: 0.1 + at for at in range(3 * MOST)}, range(3 * MOST))
-    assert len(out.known) == MOST
+        out.take({at: 0.1 + at for at in range(3 * MAX_FOLLOWED)}, range(3 * MAX_FOLLOWED))
+    assert len(out.known) == MAX_FOLLOWED
     assert Departures.from_list(json.loads(json.dumps(out.to_list()))) == out
 
 
@@ -86,7 +86,7 @@ def test_a_full_state_has_room_for_what_stands_elsewhere(width: int) -> None:
     draw = np.random.default_rng(0)
 
     def vector() -> np.ndarray | None:
-        return draw.normal(size=width).astype(np.float32) if width <= WIDEST else None
+        return draw.normal(size=width).astype(np.float32) if width <= MAX_FEATURES else None
 
     def filled(levels: int, stretch: Stretch) -> Settling:
         settling = Settling(stretch=stretch)
@@ -97,13 +97,13 @@ def test_a_full_state_has_room_for_what_stands_elsewhere(width: int) -> None:
         for level in settling.levels:
             level.stands = {90 + at: (-1e5 / 3 - at, 1e5 / 7 + at) for at in range(share)}
         for _ in range(2):
-            away = {90 + at: draw.normal(0, 1e5) for at in range(2 * MOST)}
+            away = {90 + at: draw.normal(0, 1e5) for at in range(2 * MAX_FOLLOWED)}
             settling.departures.take(away, range(200), settling.room(width))
         assert settling.room(width) == len(settling.departures.known)
         return settling
 
     stretch = Stretch()
-    if width <= WIDEST:
+    if width <= MAX_FEATURES:
         rows = [draw.normal(size=width).astype(np.float32) for _ in range(PARTS)]
         stretch = Stretch(249, rows[0], rows[1:], 1e6 / 3, 1e3 / 3, 120)
     for settling in (filled(2, Stretch()), filled(1, stretch)):  # two levels: no stretch

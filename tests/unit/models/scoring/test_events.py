@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.scoring.events import ANOMALY, LEAST_QUIET, QUIET, SENSOR_FAULT, Event, advance
+from models.scoring.events import ANOMALY, MIN_QUIET, QUIET, SENSOR_FAULT, Event, advance
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SILENCE_S = 600.0
@@ -51,7 +51,7 @@ def test_the_same_alarm_has_the_same_id_everywhere_and_another_stream_another():
 
 @pytest.mark.parametrize(
     ("step_s", "quiet"),
-    [(60.0, 11), (3600.0, LEAST_QUIET), (1.0, QUIET)],
+    [(60.0, 11), (3600.0, MIN_QUIET), (1.0, QUIET)],
     ids=["after the silence", "never before so many readings", "after so many readings"],
 )
 def test_an_event_ends_by_silence_or_by_normal_readings(step_s, quiet):

@@ -17,7 +17,7 @@ from models.bundles.bundle import Bundle
 from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.settling import MAX_LEVELS, PARTS, WIDEST, Level, Settling, Stretch
+from models.scoring.settling import MAX_FEATURES, MAX_LEVELS, PARTS, Level, Settling, Stretch
 from models.scoring.state_values import pack
 from models.scoring.stream_replay import carried
 from models.scoring.stream_work import Reading, StreamWork
@@ -282,13 +282,15 @@ def test_levels_that_no_service_gave_out_are_refused(pump: ModelSet, bad: Any) -
 
 
 def test_a_state_as_full_as_can_be_is_small() -> None:
-    vector = np.random.default_rng(0).normal(size=WIDEST).astype(np.float32)
+    vector = np.random.default_rng(0).normal(size=MAX_FEATURES).astype(np.float32)
     levels = [Level(vector, START.isoformat()) for _ in range(MAX_LEVELS)]
     stretch = Stretch(249, vector, [vector] * (PARTS - 1), 1e6 / 3, 1e3 / 3, 120)
     for settling in (Settling(levels), Settling(levels[1:], stretch)):  # two levels: no stretch
         text = json.dumps(settling.to_list())
-        assert len(text) < 4096 - 600 - 8 * WIDEST * 4 // 3, "what else a state holds has its room"
-        assert json.dumps(Settling.from_list(json.loads(text), WIDEST).to_list()) == text
+        assert len(text) < 4096 - 600 - 8 * MAX_FEATURES * 4 // 3, (
+            "what else a state holds has its room"
+        )
+        assert json.dumps(Settling.from_list(json.loads(text), MAX_FEATURES).to_list()) == text
 
 
 def test_on_top_of_as_many_levels_as_can_be_nothing_is_remembered() -> None:
