@@ -16,163 +16,53 @@ would cost.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import orjson
 import psutil  # type: ignore[import-untyped]
-import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.one_process import (
+    BATCH,
+    Rate,
+    alone,
+    from_arrays,
+    from_parquet,
+    streams_of,
+    table_of,
+    timed,
+)
 from benchmarks.pipeline import FEATURES, cpu_seconds, fit_bundle
-from datasets import Stream, load
+from datasets import Stream
 from fleet import stream_scoring
-from fleet.frames import MARK, Form
 from models.bundles.bundle import Bundle
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.registry.base import CHAMPION, open_registry
 from models.scoring.policy import ScoringPolicy
-from models.scoring.stream_replay import replay
-from runtime import run_command, settle_memory
+from runtime import run_command
 from tests.fixtures.own_postgres import OwnPostgres
 from tests.fixtures.service import Service
-from training.fitting.parallel_fit import one_thread
 from training.fitting.stream_scores import readings_of
 
 ROOT = Path(__file__).resolve().parents[1]
 YEAR = 10_000 * 365 * 86_400  # readings
-_BATCH = 1000
 _WARM_UPS = 3  # until Java's compiler has little left to do
-
-_start: Any = None  # in a process of `alone`: where all begin together
-
-
-@dataclass
-class Rate:
-    """What one way of scoring, or fitting, came to."""
-
-    name: str
-    count: int
-    cpu_s: float
-    wall_s: float
-    beside: Sequence[Rate] = ()  # what it is compared with, besides the first of its table
-
-    @property
-    def per_core(self) -> float:
-        """Per second of CPU."""
-        return self.count / self.cpu_s
-
-
-def timed(name: str, count: int, pid: int, work: Callable[[], object]) -> Rate:
-    began, before = time.perf_counter(), cpu_seconds(pid)
-    work()
-    return Rate(name, count, cpu_seconds(pid) - before, time.perf_counter() - began)
-
-
-def streams_of(number: int, readings: int, seed: int = 5) -> list[Stream]:
-    """Streams like those that the bundle was fitted on."""
-    rng = np.random.default_rng(seed)
-    times = np.datetime64("2026-01-01", "us") + np.arange(readings) * np.timedelta64(1, "s")
-    return [Stream(f"A{i:04}", None, times, rng.normal(size=(readings, 24))) for i in range(number)]
-
-
-def table_of(streams: Sequence[Stream], names: Sequence[str] = FEATURES) -> pa.Table:
-    """Wide."""
-    return pa.concat_tables(
-        pa.table(
-            {
-                "asset_id": pa.array([one.asset_id] * len(one.timestamps)),
-                "timestamp": pa.array(one.timestamps, pa.timestamp("us", "UTC")),
-                **{name: one.values[:, j] for j, name in enumerate(names)},
-            }
-        )
-        for one in streams
-    )
-
-
-def from_arrays(bundle: Bundle, files: Sequence[Path]) -> Callable[[], None]:
-    """Score as `training.backtest` does; results are dropped."""
-    streams = [stream for path in files for stream in load(path, FEATURES).streams]
-
-    def run() -> None:
-        for stream in streams:
-            points = readings_of(stream, FEATURES)
-            asset = (stream.asset_id, None, None)
-            for _ in replay(bundle.model_set("default"), asset, points, ScoringPolicy()):
-                pass
-
-    return run
-
-
-def from_parquet(bundle: Bundle, files: Sequence[Path]) -> Callable[[], None]:
-    """Do what a worker of Spark does, from Parquet to the rows of the tables, without Spark."""
-    columns = tuple(MARK + name for name in FEATURES)
-    plan = stream_scoring.Plan("", "1", Form("wide", columns), ScoringPolicy())
-
-    def batches(path: Path) -> Iterator[pa.RecordBatch]:
-        for batch in pq.ParquetFile(path).iter_batches(4 * _BATCH):
-            state = pa.nulls(len(batch), pa.string())
-            found = [batch.column(name) for name in ("timestamp", *FEATURES)]
-            yield pa.RecordBatch.from_arrays([*found, state], names=["at", *columns, "state"])
-
-    def run() -> None:
-        with patch.object(stream_scoring, "shipped", lambda *_: bundle):
-            for path in files:
-                for _ in stream_scoring.score_stream(plan, (path.stem, "", ""), batches(path)):
-                    pass
-
-    return run
-
-
-Way = Callable[[Bundle, Sequence[Path]], Callable[[], None]]
-
-
-def alone(name: str, way: Way, folder: Path, total: int, at_once: int) -> Rate:
-    """Rate of one process without Spark, or of several at once, each with its share of streams."""
-    files = sorted((folder / "data").iterdir())
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(at_once, context, _meet_at, (context.Barrier(at_once),)) as pool:
-        shares = [files[i::at_once] for i in range(at_once)]
-        used = list(pool.map(partial(_share, way, folder / "bundle"), shares))
-    return Rate(name, total, sum(cpu for cpu, _ in used), max(wall for _, wall in used))
-
-
-def _meet_at(start: Any) -> None:
-    global _start
-    _start = start
-
-
-def _share(way: Way, folder: Path, files: Sequence[Path]) -> tuple[float, float]:
-    """CPU and wall seconds of one process, after one stream that has all compiled."""
-    one_thread()
-    bundle = Bundle.load(folder)
-    settle_memory()
-    way(bundle, files[:1])()
-    run = way(bundle, files)
-    _start.wait()
-    began, before = time.perf_counter(), time.process_time()
-    run()
-    return time.process_time() - before, time.perf_counter() - began
 
 
 def service(stack: ExitStack, folder: Path, bundle: Path, streams: Sequence[Stream]) -> Rate:
-    """The bridge's own call: batches of 1,000 readings, states and windows carried along."""
+    """Measure the bridge's own call: batches of 1,000 readings, with their states and windows."""
     (folder / "postgres").mkdir()
     server = OwnPostgres(folder / "postgres")
     url = server.url.replace("postgresql://", "postgresql+psycopg2://", 1)
@@ -187,8 +77,8 @@ def service(stack: ExitStack, folder: Path, bundle: Path, streams: Sequence[Stre
                 state, window = None, list[list[object]]()
                 points = [[p.timestamp.isoformat(), *p.features.values()]
                           for p in readings_of(stream, FEATURES) if p.timestamp]  # fmt: skip
-                for start in range(0, len(points), _BATCH):
-                    rows = points[start : start + _BATCH]
+                for start in range(0, len(points), BATCH):
+                    rows = points[start : start + BATCH]
                     one = {
                         "asset_id": stream.asset_id, "sensor_id": None, "feature": None,
                         "criticality": "medium", "state": state,
@@ -201,7 +91,7 @@ def service(stack: ExitStack, folder: Path, bundle: Path, streams: Sequence[Stre
                     window = rows[-answer["streams"][0]["window_length"] :]
 
         client = stack.enter_context(made.client())
-        run([streams[0].take(slice(_BATCH))])
+        run([streams[0].take(slice(BATCH))])
         total = sum(len(one.timestamps) for one in streams)
         return timed("/detect/streams", total, pid, lambda: run(streams))
     finally:
@@ -210,7 +100,7 @@ def service(stack: ExitStack, folder: Path, bundle: Path, streams: Sequence[Stre
 
 
 def spark_rates(data: Path, bundle: Path, total: int) -> list[Rate]:
-    """``fleet.score`` without the Parquet at its end, by 1 and by 2 tasks; warm."""
+    """Measure ``fleet.score`` without writing Parquet, by 1 and by 2 tasks, after warm-up runs."""
     from fleet.frames import parquet, with_states
     from fleet.score import parser, scored
     from fleet.spark import ship, spark_session
@@ -233,7 +123,7 @@ def spark_rates(data: Path, bundle: Path, total: int) -> list[Rate]:
 
 
 def command(var_dir: Path, *arguments: str) -> tuple[float, float]:
-    """CPU seconds of a command and all below it, and its largest Python worker's peak in MB."""
+    """Run a command; return CPU seconds of all its processes, and MB of its largest worker."""
     environment = {
         **os.environ, "VAR_DIR": str(var_dir), "MLFLOW_ENABLED": "false", "OMP_NUM_THREADS": "1",
         "BENTOML_HOME": str(var_dir / "bentoml"), "PYTHONPATH": str(ROOT),
@@ -256,7 +146,7 @@ def command(var_dir: Path, *arguments: str) -> tuple[float, float]:
 
 
 def whole(folder: Path, total: int) -> tuple[Rate, float]:
-    """The command itself, on two cores; and bytes of results per reading."""
+    """Measure the command itself on two cores, and the bytes of results per reading."""
     champion(folder / "var-score", folder / "bundle")
     began = time.perf_counter()
     given = ["--data", str(folder / "data"), "--out", str(folder / "scored")]
@@ -266,9 +156,9 @@ def whole(folder: Path, total: int) -> tuple[Rate, float]:
 
 
 def fits(folder: Path, groups: int, readings: int) -> list[Rate]:
-    """The same groups by ``training.fit``, one after another, and by ``fleet.fit``.
+    """Measure fits of the same groups by ``training.fit`` and by ``fleet.fit``.
 
-    Each also with one group alone, which tells the start from what a group costs.
+    Each is also measured with one group, which separates the start from the cost of a group.
     """
     found, further = [], []
     for name, more in (("training.fit", ["--jobs", "1", "--no-native"]),
@@ -289,10 +179,9 @@ def fits(folder: Path, groups: int, readings: int) -> list[Rate]:
 
 
 def long_stream(folder: Path, readings: int) -> float:
-    """Peak MB of the worker on one stream.
+    """Return the peak memory (MB) of the worker that scores one long stream.
 
-    Four features and one small detector: what a worker holds does not depend on the detectors, and
-    millions of readings take a while.
+    Four features and one small detector save time: a worker's memory does not depend on them.
     """
     names = FEATURES[:4]
     (normal,) = streams_of(1, 2000)
@@ -373,7 +262,7 @@ def printed(console: Console, rate: Rate) -> Rate:
 
 
 def show(console: Console, title: str, unit: str, rates: Sequence[Rate], seconds: float) -> None:
-    """Print rates beside the first."""
+    """Print a table of rates, each also as a multiple of the first."""
     table = Table(title=title, title_justify="left")
     for name in ("", unit, "of the first", "CPU s", "wall s"):
         table.add_column(name, justify="right" if name else "left")
@@ -388,7 +277,7 @@ def show(console: Console, title: str, unit: str, rates: Sequence[Rate], seconds
 
 
 def year(console: Console, rate: float, size: float) -> None:
-    """Print what 10,000 streams at 1 Hz for a year would take, out of the figures above."""
+    """Print what 10,000 streams at 1 Hz for a year would take, computed from the measured rates."""
     hours = YEAR / rate / 3600
     console.print(
         f"10,000 streams at 1 Hz for a year are {YEAR:.3g} readings: {hours:,.0f} core-hours"

@@ -19,7 +19,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answered requests per second."""
+        """Return the answered requests per second."""
         return len(self.latencies) / self.seconds
 
     @property

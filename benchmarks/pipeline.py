@@ -48,7 +48,7 @@ STEP = 6.0  # standard deviations of every feature at once: an upset that nothin
 
 
 def fit_bundle(folder: Path, rng: np.random.Generator) -> None:
-    """All three detectors at the size they have in use; few epochs, for they do not matter here."""
+    """Fit all three detectors at their usual size; epochs do not change the speed."""
     values = [rng.normal(size=(2500, 24)).cumsum(0) * 0.01 + rng.normal(size=(2500, 24))] * 4
     stamps = np.datetime64("2026-01-01") + np.arange(2500).astype("timedelta64[s]")
     options = FitOptions(folds=2, lstm_autoencoder={"epochs": 1, "device": "cpu"})
@@ -65,7 +65,7 @@ def bodies(
     now: bool = False,
     step: float = 0.0,
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Records of all streams in turn, a second apart in each stream.
+    """Yield records of all streams in turn, one per second in each stream.
 
     Parameters
     ----------
@@ -107,8 +107,7 @@ def produce(
 
 
 def count(engine: Engine) -> int:
-    """Records accounted for, each one row; counting the rows themselves, ten times a second, would
-    cost the database more than to store them."""
+    """Return how many records are stored, by the offsets: counting the rows costs too much."""
     with engine.connect() as connection:
         query = text("SELECT COALESCE(sum(next_offset), 0) FROM source_offsets")
         return int(connection.execute(query).scalar_one())
@@ -136,14 +135,14 @@ def scrape(port: int) -> dict[str, float]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and those below it, ended ones too, /proc only."""
+    """Return user and system time of a process and its children, including ended ones."""
     parent = psutil.Process(pid)
     times = [one.cpu_times() for one in [parent, *parent.children(recursive=True)]]
     return float(sum(sum(one[:4]) for one in times))
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of one process."""
+    """Return the resident memory of one process, in MB."""
     return float(psutil.Process(pid).memory_info().rss) / 2**20
 
 
@@ -157,7 +156,7 @@ class Clock:
         self._counters = scrape(stage.metrics_port)
 
     def elapsed(self) -> float:
-        """Seconds since it was made."""
+        """Return the seconds since the clock was made."""
         return time.monotonic() - self._begun
 
     def table(self, readings: int, took: float) -> None:
@@ -184,7 +183,7 @@ class Clock:
 
 
 def throughput(stage: Stage, total: int) -> float:
-    """Readings a second from the topic to committed rows, with everything in the topic."""
+    """Return readings per second from topic to committed rows; all are in the topic before."""
     wait_for(lambda: count(stage.engine) > 0, stage.bridge, 120)
     before, clock = count(stage.engine), Clock(stage)
     try:
@@ -202,12 +201,12 @@ def throughput(stage: Stage, total: int) -> float:
 
 
 def flood(stage: Stage, args: argparse.Namespace, normal: float) -> None:
-    """The same after every sensor has stepped away: nearly every reading is published.
+    """Measure the same after a step in every sensor: nearly every reading is published.
 
     Raises
     ------
     RuntimeError
-        What was acknowledged is not, reading by reading, what is stored as an anomaly.
+        The published readings are not exactly those that are stored as anomalies.
     """
     before = count(stage.engine)
     first = -(-args.readings // args.streams)
@@ -235,25 +234,25 @@ def flood(stage: Stage, args: argparse.Namespace, normal: float) -> None:
 
 
 def rows(engine: Engine, table: str) -> int:
-    """How many a table has."""
+    """Return the number of a table's rows."""
     with engine.connect() as connection:
         return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())  # noqa: S608 (names above)
 
 
 def stored_anomalies(engine: Engine) -> set[str]:
-    """Ids of the anomalies stored."""
+    """Return the ids of the stored anomalies."""
     with engine.connect() as connection:
         found = connection.execute(text("SELECT id FROM anomaly_detections WHERE is_anomaly"))
         return {str(row.id) for row in found}
 
 
 def published_messages(stage: Stage) -> float:
-    """Messages that the broker has acknowledged."""
+    """Return the number of messages that the broker has acknowledged."""
     return scrape(stage.metrics_port).get(f'bridge_published_total{{topic="{stage.output}"}}', 0.0)
 
 
 def exact(stage: Stage) -> int:
-    """Rows stored; raises unless each anomaly was published, and nothing else or waiting."""
+    """Return the number of stored rows; raise unless exactly the anomalies were published."""
     wanted = stored_anomalies(stage.engine)
     consumer = KafkaConsumer(bootstrap_servers=stage.broker.bootstrap)
     found: set[str] = set()
@@ -277,7 +276,7 @@ def exact(stage: Stage) -> int:
 
 
 def latency(stage: Stage, args: argparse.Namespace, rng: np.random.Generator) -> None:
-    """From produce to committed row at a steady rate."""
+    """Measure the time from produce to committed row at a steady rate."""
     before = count(stage.engine)
     total = int(args.latency_rate * args.latency_seconds)
     records = bodies(rng, total, args.streams, 0, now=True)

@@ -17,7 +17,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def readings(streams: int, length: int, seed: int = 0) -> NDArray[np.float64]:
-    """Correlated, autocorrelated readings: (streams, length, FEATURES)."""
+    """Return correlated, autocorrelated readings (streams, length, FEATURES)."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(6, FEATURES))
     noise = rng.normal(size=(streams, length, 6))
@@ -32,7 +32,7 @@ def readings(streams: int, length: int, seed: int = 0) -> NDArray[np.float64]:
 def items(
     streams: int, length: int, seed: int = 1, *, history: bool, name: str = "asset"
 ) -> list[dict[str, Any]]:
-    """Bodies of ``/detect``: the last reading of stretches, with the 29 before as history."""
+    """Return bodies of ``/detect``: one reading each, with the 29 before it as history."""
     values = readings(streams, length + WINDOW, seed).round(4)
     start = START + timedelta(minutes=WINDOW)  # after what is stored
     found = []
@@ -54,7 +54,7 @@ def items(
 
 
 def past(streams: int) -> list[dict[str, Any]]:
-    """Bodies of ``/detect/streams``: the readings that are stored before the benchmark."""
+    """Return bodies of ``/detect/streams``: the readings that are stored before the benchmark."""
     values = readings(streams, WINDOW, seed=5).round(4)
     return [
         {
@@ -73,7 +73,7 @@ def past(streams: int) -> list[dict[str, Any]]:
 
 
 def bridge_body(streams: int, length: int, seed: int) -> dict[str, Any]:
-    """A body of ``/detect/streams`` as the bridge sends it: full windows, compact form."""
+    """Return a body of ``/detect/streams`` as the bridge sends it: full windows, compact form."""
     values = readings(streams, length + WINDOW, seed).round(4)
     rows = [
         [[(START + timedelta(minutes=t)).isoformat(), *row] for t, row in enumerate(stream)]

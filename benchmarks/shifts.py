@@ -32,7 +32,9 @@ _STREAMS = 20
 def days_seen(
     model_set: ModelSet, stream: Stream, names: list[str], cut: int, null: float, seed: int
 ) -> float:
-    """Share of steps of 6 sd in three features, 48 readings long, that alarm where nothing did.
+    """Return the share of injected steps that are detected where nothing alarmed before.
+
+    A step of 6 sd in three features lasts 48 readings.
 
     ``null`` stands for "not measured", and so does NaN: such values stay.
     """
@@ -60,7 +62,7 @@ def days_seen(
 
 
 def lasting(seed: int, quick: bool) -> list[Row]:
-    """A shift of 4 sd for good, and 2,000 readings later a fault of 6 sd on top, in other features.
+    """Measure a fault of 6 sd, 2,000 readings after other features have shifted by 4 sd for good.
 
     Simulated pumps. Asked is one persistent event, and a second one for the second fault.
     """

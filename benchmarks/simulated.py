@@ -22,7 +22,7 @@ _RATED = ("critical", "medium", "low")
 
 
 def calm(seed: int, quick: bool) -> list[Row]:
-    """Normal readings of 100 simulated streams, without and with a slow ramp.
+    """Score normal readings of 100 simulated streams, without and with a slow ramp.
 
     Fitted on two days of twelve of them, since the plant's load has a daily cycle; the other 88
     are streams the model has never met. The ensemble with a fixed quantile is run on 20.
@@ -51,7 +51,7 @@ def calm(seed: int, quick: bool) -> list[Row]:
 
 
 def _rates(name: str, method: str, budget: float, alarms: list[Bools]) -> list[Row]:
-    """Alarm rate over budget with its interval, and that of either half of the run."""
+    """Return the alarm rate over budget with its interval, for the run and for either half."""
     rate, low, high = (r / budget for r in alarm_rate(alarms))
     rows = [Row(name, method, f"rate / {budget:g}", rate, low, high)]
     half = len(alarms[0]) // 2
@@ -125,7 +125,7 @@ def _faults(simulated: Plant, model_set: ModelSet, train: Floats) -> list[Row]:
 
 
 def _false_events(judged: Judged, faults: list[Fault]) -> int:
-    """Events that no fault, nor the two hours after it, had a part in."""
+    """Return the number of events without any reading in a fault or the two hours after it."""
     near: set[str | None] = {None}
     for fault in faults:
         near |= set(judged.run.event[fault.start : fault.end + 120])
