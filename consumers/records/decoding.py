@@ -15,6 +15,9 @@ from schemas import has_nul
 BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 64  # maximum nesting of a record: the libraries that encode it again have limits
 
+_KINDS = {list: "array", str: "text", int: "number", float: "number", bool: "true or false",
+          type(None): "null"}  # fmt: skip
+
 
 def decode(body: bytes | None) -> dict[str, Any]:
     """Decode the object in a record's body.
@@ -36,7 +39,7 @@ def decode(body: bytes | None) -> dict[str, Any]:
         found = framing.of_document(document)
         if found is not None:
             raise ForeignFramingError(found, "not_object")
-        raise InputError(f"a JSON {type(document).__name__}, not an object", code="not_object")
+        raise InputError(f"a JSON {_KINDS[type(document)]}, not an object", code="not_object")
     # Counting finds repeated keys; only if the counts differ, the slow exact parse runs.
     if body.count(b'":') != _count_keys(document):
         _refuse_repeated_keys(body)

@@ -101,7 +101,7 @@ class Pages:
             open_service=self._sessions.open,
             health=await self._health.look(),
             here=request.url.path,
-            address=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            address=_address(request),
             **content,
         )
         response = HTMLResponse(text.encode("utf-8", "replace"), status, headers=HEADERS)
@@ -127,10 +127,14 @@ class Pages:
     async def refuse(self, request: Request, error: AnomalyError) -> Response:
         """See :class:`serving.http.rest_app.Guard`."""
         if error.status == 401:
-            after = {"next": request.url.path} if request.method == "GET" else {}
-            return go(request, "/login" + (f"?{urlencode(after)}" if after else ""))
+            return go(request, f"/login?{urlencode({'next': _address(request)})}")
         return await self.show(request, "error.html", error.status, error=printable(
             error.entry()))  # fmt: skip
+
+
+def _address(request: Request) -> str:
+    """Return a request's path and query."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def go(request: Request, where: str) -> Response:
@@ -158,6 +162,7 @@ def failed(error: AnomalyError, about: str = "") -> dict[str, str]:
     text, name = error.message, error.field or ""
     if name in words.FIELD_WORDS:
         text = f"{words.FIELD_WORDS[name]}: {text.removeprefix(f'{name}: ')}"
+        text = text.replace("end_date", words.FIELD_WORDS["end_date"])
     if isinstance(error, PreconditionFailed):
         text = f"somebody was faster: {text.partition(': ')[2] or text}"
     return message("failed", text, about)

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from config import Settings
 from db.alarm_kpis import alarm_kpis
 from db.queries.alarm_load import top
+from db.queries.fleet import MAX_ASSETS
 from errors import AnomalyError, InputError
 from serving.page.lanes import LANE_WORDS, marks, rows
-from serving.page.pages import given_query
+from serving.page.pages import failed, given_query
 from serving.page.views.screen import Screen
 from serving.requests.feedback_bodies import PeriodQuery, read_period
 from serving.requests.wire import read_parameters
@@ -54,11 +55,11 @@ class OverviewViews(Screen):
             fleet = await self.lanes.fleet(end - timedelta(hours=int(hours)), end, SPANS[hours])
             shown = await asyncio.to_thread(rows, fleet, wrong_only=wrong_only)
         except AnomalyError as error:
-            status, problem = error.status, error.message
+            status, problem = error.status, failed(error)["text"]
         return await self.pages.show(
-            request, "fleet.html", status, fleet=fleet, rows=shown, problem=problem,
-            hours=hours if hours in SPANS else FIRST, spans=SPANS, wrong_only=wrong_only,
-            words=LANE_WORDS, marks=marks(fleet, MARKS) if fleet else [],
+            request, "fleet.html", status, fleet=fleet, most=MAX_ASSETS, rows=shown,
+            problem=problem, hours=hours if hours in SPANS else FIRST, spans=SPANS,
+            wrong_only=wrong_only, words=LANE_WORDS, marks=marks(fleet, MARKS) if fleet else [],
         )  # fmt: skip
 
     async def kpis(self, request: Request) -> Response:
@@ -70,7 +71,7 @@ class OverviewViews(Screen):
             start, end = read_period(read_parameters(PeriodQuery, query), datetime.now(UTC))
             found = await self.database.run(self._kpis, start, end)
         except AnomalyError as error:
-            status, problem = error.status, error.message
+            status, problem = error.status, failed(error)["text"]
         return await self.pages.show(
             request, "kpis.html", status, query=query, found=found, problem=problem
         )

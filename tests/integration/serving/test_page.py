@@ -64,6 +64,11 @@ def test_states_have_their_tabs_and_counts(page: httpx.Client, stored: Engine) -
     assert "names are compared as a whole" in pattern
 
 
+def test_a_span_that_ends_before_it_begins_is_named_as_on_the_form(page: httpx.Client) -> None:
+    asked = page.get("/?start_date=2026-01-02&end_date=2026-01-01")
+    assert "From: is after To" in asked.text
+
+
 def test_a_wrong_filter_is_named_and_the_frame_stays(page: httpx.Client) -> None:
     answer = page.get("/", params={"start_date": "tomorrow"})
     assert answer.status_code == 422
@@ -226,6 +231,23 @@ def test_an_asset_that_only_rest_knows_is_drawn(page: httpx.Client, stored: Engi
     shown = page.get("/assets/" + asset.replace("/", "%2F")).text
     assert "data-chart=" in shown
     assert "no sensor named" in shown
+
+
+def test_a_fleet_of_which_some_assets_are_not_shown_says_so(
+    page: httpx.Client, stored: Engine
+) -> None:
+    add = """
+        INSERT INTO stream_states (topic_id, partition, asset_id, state)
+        SELECT gen_random_uuid(), 0, 'MANY ' || a, '{}' FROM generate_series(1, 5000) AS a
+    """
+    with transaction(stored) as connection:
+        connection.execute(text(add))
+    try:
+        assert "There are more than 5000 assets" in page.get("/fleet").text
+    finally:
+        with transaction(stored) as connection:
+            connection.execute(text("DELETE FROM stream_states WHERE asset_id LIKE 'MANY %'"))
+    assert "There are more than" not in page.get("/fleet").text
 
 
 def test_a_form_of_another_visit_changes_nothing(page: httpx.Client, stored: Engine) -> None:

@@ -65,6 +65,18 @@ def test_without_a_key_nothing_is_shown(closed: Service) -> None:
         assert "not an access key" in wrong.text
 
 
+def test_whoever_logs_in_sees_what_the_link_names(closed: Service) -> None:
+    with visit(closed) as page:
+        where = "/?state=all&asset_id=P%C3%BCmpe+7%26&criticality=high"
+        asked = page.get(where)
+        fields = {"key": "rita-key", "form_token": token(asked.text)}
+        answer = page.post("/login", data=fields | {"next": asked.url.params["next"]})
+        assert answer.url.raw_path.decode() == where
+        page.cookies.clear()
+        later = page.post("/maintenance", data={"do": "preview"})
+        assert (later.url.path, later.url.params["next"]) == ("/login", "/maintenance")
+
+
 def test_a_key_logs_in_under_its_name_and_role(closed: Service, closed_url: str) -> None:
     engine = make_engine(closed_url)
     [one] = make_incidents(engine)

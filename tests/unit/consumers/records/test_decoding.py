@@ -50,6 +50,11 @@ def test_what_cannot_be_stored_has_its_reason(body: bytes | None, code: str) -> 
     assert reason(body) == code
 
 
+def test_what_is_no_object_is_named_as_json_names_it() -> None:
+    with pytest.raises(InputError, match="a JSON null, not an object"):
+        decode(b"null")
+
+
 def test_depth_is_counted_by_nesting_not_by_brackets() -> None:
     assert decode(nested(MAX_DEPTH))
     wide = orjson.dumps({"a": [[] for _ in range(2 * MAX_DEPTH)]})
