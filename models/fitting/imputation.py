@@ -1,7 +1,9 @@
-"""Impute missing values of training readings by their conditional mean given the present features.
+"""Impute missing values of training readings as those of live readings are.
 
-The model is that of live readings (:mod:`models.scoring.conditional_mean`): deviations from the
-stream's own level are jointly normal, with a robust correlation fitted on complete readings.
+By their conditional mean given the present features (:mod:`models.scoring.conditional_mean`):
+deviations from the stream's own level are jointly normal, with a robust correlation fitted on
+complete readings. Or, where that predicts worse, from similar readings
+(:mod:`models.scoring.neighbours`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
+from models.fitting.neighbour_fit import fit_neighbours
+from models.scoring.neighbours import Neighbours
 
 #: Values are clipped at this many deviations from the level: one must not dominate.
 _CLIP: Final = 4.0
@@ -36,21 +40,23 @@ def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], i
     if not filled:
         return list(streams), 0
     whole = [s[~h.any(axis=1)] for s, h in zip(streams, holes, strict=True)]
-    levels, spread, precision = _learn(streams, whole)
+    levels, spread, precision, neighbours = _learn(streams, whole)
     out = []
     for stream, level, hole, rows in zip(streams, levels, holes, todo, strict=True):
         values = stream.copy()
         for pattern in np.unique(hole[rows], axis=0):
             at = np.flatnonzero(rows & (hole == pattern).all(axis=1))
-            values[np.ix_(at, pattern)] = _expected(values[at], pattern, level, spread, precision)
+            z = np.clip((values[at] - level) / spread, -_CLIP, _CLIP)
+            z = _expected(z, pattern, precision, neighbours)
+            values[np.ix_(at, pattern)] = level[pattern] + spread[pattern] * z
         out.append(values)
     return out, filled
 
 
 def _learn(
     streams: Sequence[Floats], whole: Sequence[Floats]
-) -> tuple[list[Floats], Floats, Floats]:
-    """Return each stream's level (d,), and the spread (d,) and inverse correlation (d, d)."""
+) -> tuple[list[Floats], Floats, Floats, Neighbours | None]:
+    """Return the streams' levels (d,), the pooled spread, inverse correlation and neighbours."""
     pooled = np.concatenate(streams)
     nothing = np.isnan(pooled).all(axis=0)  # a feature that was never measured has level 0
     general = np.nanmedian(np.where(nothing, 0.0, pooled), axis=0)
@@ -58,22 +64,33 @@ def _learn(
     around = np.concatenate([rows - level for rows, level in zip(whole, levels, strict=True)])
     width = pooled.shape[1]
     if len(around) < 2 * width:
-        return levels, np.ones(width), np.eye(width)
+        return levels, np.ones(width), np.eye(width), None
     spread = 1.4826 * np.median(np.abs(around), axis=0)
     spread = np.where(spread > 0, spread, np.maximum(around.std(axis=0), 1e-12))
     z = np.clip(around / spread, -_CLIP, _CLIP)
     scale = np.maximum(z.std(axis=0), 1e-12)
     correlation = (z / scale).T @ (z / scale) / len(z)
     correlation = (1 - _SHRINK) * correlation + _SHRINK * np.eye(width)
-    return levels, spread, np.linalg.inv(correlation)
+    precision = np.linalg.inv(correlation)
+    return levels, spread, precision, fit_neighbours(around / spread, precision)
 
 
 def _expected(
-    rows: Floats, pattern: Bools, level: Floats, spread: Floats, precision: Floats
+    z: Floats, pattern: Bools, precision: Floats, neighbours: Neighbours | None
 ) -> Floats:
-    """Return the expected values (n, m) of rows (n, d) that lack the same m features."""
+    """Return the expected values (n, m) of scaled rows (n, d) that lack the same m features.
+
+    Parameters
+    ----------
+    z : (n, d) scaled rows.
+    pattern : (d,) whether a feature is missing.
+    precision : (d, d) inverse correlation.
+    neighbours : readings to compare with, for the features that these predict better.
+    """
     here = ~pattern
-    z = np.clip((rows[:, here] - level[here]) / spread[here], -_CLIP, _CLIP)
     link = np.linalg.solve(precision[np.ix_(pattern, pattern)], precision[np.ix_(pattern, here)])
-    filled: Floats = level[pattern] - spread[pattern] * (z @ link.T)
-    return filled
+    estimates = np.zeros(z.shape)
+    estimates[:, pattern] = -(z[:, here] @ link.T)
+    if neighbours is not None:
+        estimates = neighbours.correct(estimates, z, here)
+    return estimates[:, pattern]

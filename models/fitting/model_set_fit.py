@@ -46,6 +46,7 @@ from models.fitting.cross_validation import (
     stream_folds,
 )
 from models.fitting.levels import aligned, lifted
+from models.fitting.neighbour_fit import fit_neighbours
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.plan_notes import describe
@@ -55,6 +56,7 @@ from models.fitting.trimming import without_faulty
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key, subsets
 from models.scoring.model_set import ModelSet
+from models.scoring.neighbours import Neighbours
 from models.scoring.preprocessing import Preprocessing
 
 _LEAST_ROWS = 60
@@ -69,6 +71,10 @@ _STANDING = "no feature ever varied: no detector is fitted, and any movement is 
 _UNMET = (
     "streams left out of the fit have magnitudes {:.0%} larger than later readings of the fitted"
     " streams: alarm thresholds are raised by {} to allow for new streams{}"
+)
+_IMPUTED = (
+    "if missing, {} are imputed from similar ones of {:,} training readings, which predicted them"
+    " better in trials than their correlations with the other features"
 )
 _NOT_PROMISED = (
     ", which may still exceed the budget: the streams are of different kinds (try --group-by)"
@@ -150,7 +156,10 @@ def fit_model_set(
         report.notes.append(_STANDING)
         pre = plan.preprocess(list(enumerate(plan.varied)))
         model_set = ModelSet(pre, {}, {}, plan.adaptation)
-    model_set.preprocessing = replace(model_set.preprocessing, counters=rated.counters)
+    neighbours = _neighbours(model_set, plan, report)
+    model_set.preprocessing = replace(
+        model_set.preprocessing, counters=rated.counters, neighbours=neighbours
+    )
     model_set.options = plan.options.to_dict()  # without detectors that the data are too short for
     model_set.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
     # recent readings are compared with this profile, so it leaves out counters: they always grow
@@ -185,6 +194,19 @@ def _clean(
         cleaned.notes += seasonal.notes
     usual = seasonal.restate(usual, cleaned.timestamps)
     return without_faulty(cleaned, options.trim, usual), found, seasonal
+
+
+def _neighbours(model_set: ModelSet, plan: FitPlan, report: FitReport) -> Neighbours | None:
+    """Return the readings that missing features are imputed from, if any; add to the report."""
+    pre = model_set.preprocessing
+    if pre.missing != "impute":
+        return None
+    rows = (np.concatenate(plan.varied) - pre.center) / pre.scale
+    found = fit_neighbours(rows, None if pre.mix is None else pre.mix @ pre.mix)
+    if found is not None:
+        names = [name for name, better in zip(pre.names, found.better, strict=True) if better]
+        report.notes.append(_IMPUTED.format(", ".join(names), len(found.rows)))
+    return found
 
 
 def _fit_detectors(

@@ -10,8 +10,8 @@ chosen. If none holds, the usual pace and allowance stay.
 Adaptation by the stretch demands that a fault be larger by the factor by which the stream's scatter
 grew, up to 6. Adaptation by the offset only moves the level, so the same distance from it still
 alarms. With the chosen allowance, the paces are therefore also tried with more adaptation by the
-offset. Of the ways that hold, those are kept that detect as many faults in time as the best one,
-within the standard error; of these, the one with the fewest alarms is chosen.
+offset. Of those that do not fail, and detect as many faults in time within the standard error, the
+one with the fewest alarms is chosen.
 
 Far from the training data the detectors diverge: the one-class SVM's magnitude grows beyond the
 distance that stands in for the detectors elsewhere. The SVM itself is therefore fitted here.
@@ -141,18 +141,17 @@ def choose_pace(
     if not able:
         return first, first
     best = max(able, key=lambda way: way.power)
-    return first, _least_alarming([best, *map(trials[best.basis], _paces(BY_OFFSET))])
+    return first, _by_offset(best, list(map(trials[best.basis], _paces(BY_OFFSET))))
 
 
 def _paces(how: AdaptationParams) -> list[AdaptationParams]:
     return [replace(how, rate=times * how.rate) for times in PACES]
 
 
-def _least_alarming(ways: Sequence[Way]) -> Way:
-    """Return the way with the fewest alarms, of those that hold and detect as many as the best."""
-    able = [way for way in ways if way.holds]
-    best = max(able, key=lambda way: int(way.seen.sum()))
-    return min((way for way in able if way.sees_as_many(best)), key=lambda way: way.alarms)
+def _by_offset(usual: Way, others: Sequence[Way]) -> Way:
+    """Return the way by the offset with the fewest alarms, or the usual way if all are worse."""
+    able = [way for way in others if not way.fails and way.sees_as_many(usual)]
+    return min(able, key=lambda way: way.alarms, default=usual)
 
 
 def _try(trials: Sequence[_Trial], basis: Basis, how: AdaptationParams) -> Way:

@@ -62,22 +62,31 @@ class Conditions(Stored):
         -------
         index of the condition (n,), and which indicators lie outside its ranges (n, c).
         """
+        away = self._away(values)
+        with np.errstate(over="ignore"):
+            at = np.nansum(away, axis=2).argmin(axis=1)
+        return at, away[np.arange(len(values)), at] > 0.0
+
+    def _away(self, values: Floats) -> Floats:
+        """Return how far readings (n, d) lie outside the ranges of each condition, (n, k, c)."""
         columns = self.columns
         given = values[:, None, columns]
         unit = np.maximum(self.center[:, columns].std(axis=0), 1e-300)
         with np.errstate(over="ignore"):
-            away = np.maximum(np.maximum(self.low - given, given - self.high), 0.0) / unit
-            at = np.nansum(away, axis=2).argmin(axis=1)
-        return at, away[np.arange(len(values)), at] > 0.0
+            away: Floats = np.maximum(np.maximum(self.low - given, given - self.high), 0.0) / unit
+        return away
 
     def guess(self, row: Floats) -> int:
-        """Find the condition of a reading (d,) with missing features, which are NaN."""
-        if not np.isnan(row[self.columns]).all():
-            return int(self.nearest(row[None])[0][0])
+        """Find the condition of a reading (d,) with missing features, which are NaN.
+
+        Among conditions that the present indicators cannot tell apart, all features decide.
+        """
         here = ~np.isnan(row)
         with np.errstate(over="ignore"):
             z = np.abs(row[here] - self.center[:, here]) / self.spread[:, here]
-        return int(np.minimum(z, _FAR).sum(axis=1).argmin())
+            away = np.nansum(self._away(row[None]), axis=2)[0]
+        fit = np.minimum(z, _FAR).sum(axis=1)
+        return int(np.where(away == away.min(), fit, np.inf).argmin())
 
     def restated(self, values: Floats, at: Indices) -> Floats:
         """Restate readings (n, d) taken in the conditions ``at`` (n,) for the usual one."""

@@ -26,12 +26,13 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from errors import MissingFeatures
-from models.arrays import Floats
+from models.arrays import Bools, Floats
 from models.detectors.base import Array
 from models.scoring.conditional_mean import expected
 from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
+from models.scoring.neighbours import Neighbours
 from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing
 from models.scoring.stored import Stored
@@ -75,12 +76,13 @@ class Preprocessing(Stored):
         other attributes describe readings less this.
     step : seconds between readings where training's were regular, so that lost ones are noticed;
         None: they were not.
+    neighbours : training readings from which some features are imputed; None: none of them is.
     """
 
     KEYS: ClassVar = (
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
-        "counters", "seasonality", "step",
+        "counters", "seasonality", "step", "neighbours",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -102,6 +104,7 @@ class Preprocessing(Stored):
     counters: Counters | None = None
     seasonality: Seasonality | None = None
     step: float | None = None
+    neighbours: Neighbours | None = None
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
@@ -148,8 +151,9 @@ class Preprocessing(Stored):
         """Return one reading's values in order, and the names of imputed features.
 
         A missing value is imputed by its conditional mean given the present features; at full load
-        the median would be an anomaly. Without correlation the median is used. Both depend only
-        on constants of the bundle, so a window read back from stored readings is the same.
+        the median would be an anomaly. Without correlation the median is used, and where relations
+        are not linear the mean of similar training readings. All depend only on constants of the
+        bundle, so a window read back from stored readings is the same.
 
         Parameters
         ----------
@@ -186,10 +190,23 @@ class Preprocessing(Stored):
             usual = self.seasonality.offsets(np.array([seconds]))[0]
         with np.errstate(over="ignore"):
             z = np.where(here, (values - usual - self.center) / self.scale, 0.0)
-        imputed = usual + self.center + self.scale * expected(z[None], self.mix, here[None])[0]
+        imputed = usual + self.center + self.scale * self._expected(z, here)
         if self.conditions is not None:
             imputed = self.conditions.original(imputed[None], condition)[0]
         return np.where(here, received, imputed).tolist(), absent
+
+    def _expected(self, z: Floats, here: Bools) -> Floats:
+        """Return the values (d,) expected in a scaled reading, of which some are missing."""
+        estimates: Floats = expected(z[None], self.mix, here[None])
+        if self.neighbours is not None:
+            estimates = self.neighbours.correct(estimates, z[None], here)
+        row: Floats = estimates[0]
+        return row
+
+    def by_neighbours(self, missing: Iterable[str]) -> bool:
+        """Return whether all of the missing features are estimated from similar readings."""
+        found = self.neighbours
+        return found is not None and all(found.better[self.names.index(name)] for name in missing)
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
         """Return the names of features whose value is physically impossible."""

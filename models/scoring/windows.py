@@ -254,9 +254,12 @@ def _just_missing(pre: Preprocessing, reading: PreparedReading, pace: Pace) -> b
     """Return whether a reading lacks features that the one before has, at a regular interval.
 
     Its neighbours in time then tell more about it than its other features, so its place in windows
-    is bridged. Not so with counters: their rates start from the newest reading of the window.
+    is bridged. Not so where similar readings of training tell what is missing, and not so with
+    counters: their rates start from the newest reading of the window.
     """
-    if pre.counters or pace.newest is None or not pace.regular():
+    if pre.counters or pre.by_neighbours(reading.imputed):
+        return False
+    if pace.newest is None or not pace.regular():
         return False
     return set(reading.imputed) <= pre.measured(pace.newest.features).keys()
 

@@ -82,3 +82,26 @@ def test_of_the_allowance_and_none_the_one_that_shows_more_is_chosen(
         assert found is not None
         assert (found[1].basis, found[1].power) == (more, 1.0)
         assert found[1].how.rate == 2 * USUAL.rate
+
+
+@pytest.mark.parametrize(("alarms", "by_offset"), [(20, True), (33, True), (60, False)])
+def test_by_the_offset_is_better_unless_it_clearly_alarms_too_much(
+    monkeypatch: pytest.MonkeyPatch, alarms: int, by_offset: bool
+) -> None:
+    """3.3 budgets in 10,000 readings are within chance of the 3 that hold; 6 are not."""
+
+    def far(fold: Fold, basis: Basis, seed: int, k: int) -> Callable[[AdaptationParams], Tried]:
+        def trial(how: AdaptationParams) -> Tried:
+            if how.rate < 8 * USUAL.rate:
+                return [np.full(40, True)] * 2, 900, 10_000
+            found = 25 if how.max_stretch == USUAL.max_stretch else alarms
+            return [np.full(40, True)] * 2, found, 10_000
+
+        return trial
+
+    monkeypatch.setattr(quickness, "far_folds", lambda streams: [([], [])])
+    monkeypatch.setattr(quickness, "_far_trial", far)
+    found = choose_pace([wandering(0.0, 1500, 2)], BARE, None)
+    assert found is not None
+    assert found[1].how.rate == 8 * USUAL.rate
+    assert (found[1].how.max_stretch == BY_OFFSET.max_stretch) is by_offset
