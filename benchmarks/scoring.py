@@ -81,8 +81,8 @@ def pairs(
 
         return call
 
-    def library(model: Any, place: Callable[[Any], Any]) -> Callable[[Any], Call]:
-        return lambda x: lambda: model.decision_function(place(x))
+    def library(model: Any, coordinates: Callable[[Any], Any]) -> Callable[[Any], Call]:
+        return lambda x: lambda: model.decision_function(coordinates(x))
 
     return {
         "Isolation Forest": (forest, library(iforest, forest.coordinates)),

@@ -40,9 +40,9 @@ def days_seen(
     """
     rng = np.random.default_rng([seed, _HOURS])
     edges = np.linspace(cut + 10, len(stream.values) - _HOURS, _STEPS + 1).astype(int)
-    places = [int(rng.integers(a, b)) for a, b in itertools.pairwise(edges)]
+    starts = [int(rng.integers(a, b)) for a, b in itertools.pairwise(edges)]
     held = HeldOut([model_set], names, [stream], [cut], ScoringPolicy())
-    (calm,), points = score_streams(held, [places])
+    (calm,), points = score_streams(held, [starts])
     measured = np.isfinite(stream.values) & (stream.values != null)
     used = [names.index(name) for name in model_set.preprocessing.names]
     seen = []

@@ -209,6 +209,6 @@ def thin_out(rows: Floats, limit: int, seed: int) -> Floats:
         return rows
     edges = np.linspace(0, len(rows), limit + 1)
     draw = np.random.default_rng(seed).uniform(size=limit)
-    places = (edges[:-1] + draw * np.diff(edges)).astype(np.int64)
-    chosen: Floats = rows[np.minimum(places, len(rows) - 1)]
+    positions = (edges[:-1] + draw * np.diff(edges)).astype(np.int64)
+    chosen: Floats = rows[np.minimum(positions, len(rows) - 1)]
     return chosen

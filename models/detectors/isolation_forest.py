@@ -103,8 +103,8 @@ class IsolationForest(PointDetector):
 
     def score(self, x: Array) -> Floats:
         """Return PyOD's anomaly score of each row of ``x`` (n, d); see :meth:`Detector.score`."""
-        place = self.coordinates(self.check(x)).astype(np.float32)
-        depths = forest_depths(place, self._feature, self._threshold, self._leaf, self._levels)
+        rows = self.coordinates(self.check(x)).astype(np.float32)
+        depths = forest_depths(rows, self._feature, self._threshold, self._leaf, self._levels)
         if self._norm == 0.0:
             return np.full(len(depths), 0.5 + self._offset)
         score: Floats = np.exp2(depths / -self._norm) + self._offset
@@ -120,10 +120,10 @@ class IsolationForest(PointDetector):
         not grow beyond the outermost cut. The credit of a common movement is divided among its
         features by their part in it.
         """
-        place = self.coordinates(self.check(x))
+        rows = self.coordinates(self.check(x))
         cuts = (self._feature, self._threshold, self._expected, self._levels)
-        credit = np.maximum(forest_gains(place.astype(np.float32), *cuts), 0.0)
-        credit *= _proportion(place) ** 2
+        credit = np.maximum(forest_gains(rows.astype(np.float32), *cuts), 0.0)
+        credit *= _proportion(rows) ** 2
         d = self.n_features
         gap = _proportion(bounded(x, _CLIP) - self._correlation.centre)
         part = (gap[:, :, None] * self._correlation.common) ** 2  # (n, d, k)

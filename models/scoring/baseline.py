@@ -68,7 +68,7 @@ class FirstReadings:
     sums: Floats
 
     @classmethod
-    def none(cls, width: int) -> FirstReadings:
+    def empty(cls, width: int) -> FirstReadings:
         """Create the empty collection of a new stream with ``width`` features."""
         return cls(0, np.zeros((0, width), np.float16), np.zeros(width))
 
@@ -85,7 +85,7 @@ class FirstReadings:
         pre
             Gives the group's centre and spread.
         """
-        first = cls.none(len(level))
+        first = cls.empty(len(level))
         for _ in range(count):
             first.add(level, pre)
         return first
@@ -121,7 +121,7 @@ def group_size(pre: Preprocessing) -> int:
 
 def first_level(rows: Floats, pre: Preprocessing) -> Floats:
     """Return the baseline (d,) of a stream with these readings (n, d), in own units."""
-    first = FirstReadings.none(rows.shape[1])
+    first = FirstReadings.empty(rows.shape[1])
     for row in rows:
         if first.count >= pre.baseline:
             break

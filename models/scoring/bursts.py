@@ -133,7 +133,7 @@ class BurstRates(Stored):
         return OpeningRule(self.on_delay, min(peak, severe), severe)
 
     def stricter(self, other: BurstRates) -> BurstRates:
-        """Return the stricter of two rates: the larger rarity in each place."""
+        """Return the stricter of two rates: the larger rarity of each pair."""
         pairs = zip(self.lasting, other.lasting, strict=True)
         return replace(
             self,

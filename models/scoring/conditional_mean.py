@@ -16,7 +16,7 @@ from models.arrays import Bools, Floats
 #: Trusted values are clipped at this many scales from the level: one must not dominate.
 _CLIP: Final = 4.0
 #: The features blamed for an anomaly together hold at least this share of it.
-GUILTY: Final = 0.8
+BLAMED: Final = 0.8
 
 
 def expected(z: Floats, whitening: Floats | None, trusted: Bools) -> Floats:
@@ -62,7 +62,7 @@ def _alike(z: Floats, precision: Floats, trusted: Bools) -> Floats:
 
 
 def trustworthy(shares: Floats) -> Bools:
-    """Trust all features except the fewest that together hold the share GUILTY of an anomaly.
+    """Trust all features except the fewest that together hold the share BLAMED of an anomaly.
 
     At least half of the features are trusted.
 
@@ -77,7 +77,7 @@ def trustworthy(shares: Floats) -> Bools:
     order = np.argsort(-shares, axis=1, kind="stable")
     sorted_shares = np.take_along_axis(shares, order, axis=1)
     held = np.cumsum(sorted_shares, axis=1) - sorted_shares
-    blamed = held < GUILTY
+    blamed = held < BLAMED
     blamed[:, max(shares.shape[1] // 2, 1) :] = False
     out = np.empty(shares.shape, bool)
     np.put_along_axis(out, order, ~blamed, axis=1)

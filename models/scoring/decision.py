@@ -89,7 +89,7 @@ class StreamScorer:
         if reading.moved and (standing := self.model_set.preprocessing.standing) is not None:
             away = self.events.away(reading, standing)
             if reading.moved:
-                fast = standing.together(fast, reading.moved)
+                fast = standing.combined(fast, reading.moved)
         magnitude, log10_p = self._magnitude(reading, cal, fast)
         score = score_of(log10_p)
         # if detectors exist but none could score this reading, it is neither normal nor anomalous
@@ -121,7 +121,7 @@ class StreamScorer:
             self._explain(metadata, reading, cal, at, row, window, scores)
         if cal is not None and log10_p > GATE and self._teaches(reading):
             state.learn_level(self.stream.raw[row])
-        time = reading.point.timestamp
+        time = reading.received.timestamp
         return {
             "asset_id": work.asset_id,
             "sensor_id": work.sensor_id,
@@ -133,7 +133,7 @@ class StreamScorer:
             "threshold": self.threshold,
             "is_anomaly": anomalous,
             "criticality": criticality_of(score),
-            "features": reading.point.features,
+            "features": reading.received.features,
             "metadata": metadata,
         }
 
@@ -249,7 +249,7 @@ class StreamScorer:
         if pre.seasonality is not None:
             metadata["explanation"]["seasons"] = pre.seasonality.described()
         rows = (stream.raw[row], stream.received[row])
-        time = reading.point.timestamp
+        time = reading.received.timestamp
         seconds = 0.0 if time is None else time.timestamp()
         self.explainer.add(metadata, rows, level, inputs, reading.condition, seconds)
 

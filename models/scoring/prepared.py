@@ -51,8 +51,10 @@ class PreparedReading:
     moved: Mapping[str, float] = MappingProxyType({})  # rarity of features constant in training
     elsewhere: Sequence[str] = ()  # those of them at values that the stream has settled at
 
-    def __init__(self, point: Reading, criticality: str, arrived: datetime | None = None) -> None:
-        self.point = point
+    def __init__(
+        self, received: Reading, criticality: str, arrived: datetime | None = None
+    ) -> None:
+        self.received = received
         self.criticality = criticality  # of the asset
         self.arrived = arrived
 

@@ -75,7 +75,7 @@ class Standing(Stored):
                     out[name] = rarity
         return out
 
-    def together(self, fast: float, moved: Mapping[str, float]) -> float:
+    def combined(self, fast: float, moved: Mapping[str, float]) -> float:
         """Return a reading's magnitude: the detectors', and the rarity of what moved."""
         rarity = max(moved.values())
         if self.added:

@@ -54,7 +54,7 @@ class StreamEvents:
 
     def set_back_clock(self, reading: PreparedReading) -> None:
         """Let no event have lasted beyond a reading at which the clock is set back."""
-        if (time := reading.point.timestamp) is not None:
+        if (time := reading.received.timestamp) is not None:
             for event in self.stream.state.events.values():
                 event.last = min(event.last, time.timestamp())
 
@@ -63,7 +63,7 @@ class StreamEvents:
 
         Those at values that the stream has settled at no longer count as moved.
         """
-        features, numbers = reading.point.features, standing.numbers
+        features, numbers = reading.received.features, standing.numbers
         away = {numbers[name]: features[name] for name in reading.moved}
         if self.stream.state.settling.levels:
             unknown = self.stream.state.settling.unknown(away)
@@ -85,7 +85,7 @@ class StreamEvents:
         magnitude
             Its magnitude, in decades.
         """
-        at, work = reading.point.timestamp, self.stream.work
+        at, work = reading.received.timestamp, self.stream.work
         if at is None:
             return
         recent = reading.behind_s <= max(self.policy.event_silence_s, REPEATED_HOUR_S)
@@ -131,7 +131,7 @@ class StreamEvents:
         log10_p
             Logarithm of the reading's tail probability.
         """
-        event, state, at = metadata.get("event"), self.stream.state, reading.point.timestamp
+        event, state, at = metadata.get("event"), self.stream.state, reading.received.timestamp
         if event is None or at is None:
             return
         burst = state.burst
@@ -172,7 +172,7 @@ class StreamEvents:
         beyond
             Whether the reading lies beyond the gate.
         """
-        at, settling = reading.point.timestamp, self.stream.state.settling
+        at, settling = reading.received.timestamp, self.stream.state.settling
         if at is None:
             return
         left = None
@@ -217,7 +217,7 @@ class StreamEvents:
         departures, rare = settling.departures, rare_features(reading)
         if standing is None or not self._settles_after or not (rare or departures.known):
             return {}
-        features, numbers = reading.point.features, standing.numbers
+        features, numbers = reading.received.features, standing.numbers
         present = [at for name, at in numbers.items() if features.get(name) is not None]
         room = settling.room(self.stream.scaled.shape[1])
         departures.take({numbers[name]: away[numbers[name]] for name in rare}, present, room)

@@ -23,20 +23,20 @@ CHUNK = 1000
 def replay(
     model_set: ModelSet,
     stream: tuple[str, str | None, str | None],
-    points: Iterator[Reading],
+    readings: Iterator[Reading],
     policy: ScoringPolicy,
     criticality: str = "medium",
     stops: Sequence[int] = (),
     noted: list[Noted] | None = None,
     suppression: Suppression | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield the results of the points in order, one list per call of the ensemble's ``score``.
+    """Yield the results of the readings in order, one list per call of the ensemble's ``score``.
 
     Parameters
     ----------
     model_set : ModelSet
     stream : asset_id, sensor_id, feature
-    points : iterator of Reading
+    readings : iterator of Reading
         Consumed one chunk at a time, so a long stretch needs little memory.
     policy : ScoringPolicy
     criticality : str
@@ -60,7 +60,7 @@ def replay(
             if noted is not None:
                 noted.append((at, state, window))
         size = min(CHUNK, ahead[0] - at) if ahead else CHUNK
-        part = list(islice(points, size))
+        part = list(islice(readings, size))
         if not part:
             return
         at += len(part)
@@ -91,10 +91,10 @@ def carried(
         Maximum number of readings to keep.
     """
     kept = list(window)
-    for point, result in zip(part, results, strict=True):
+    for reading, result in zip(part, results, strict=True):
         mark = result.get("metadata", {}).get("window")
         if mark == RESTARTED:
             kept.clear()
         if mark in (ADDED, RESTARTED):
-            kept.append(point)
+            kept.append(reading)
     return kept[-length:] if length else []

@@ -90,7 +90,7 @@ class StreamState:
         self.burst: Burst | None = None
         self.off = OffState()
         self.settling = Settling()
-        self.first = FirstReadings.none(width)
+        self.first = FirstReadings.empty(width)
         self.count = 0
         self.sums: Floats = np.zeros(width)
         self.seen = 0
@@ -115,7 +115,7 @@ class StreamState:
         if self.first.count >= pre.baseline:
             self.count = self.first.count
             self.sums = self.count * self.first.level(pre)
-            self.first = FirstReadings.none(len(row))
+            self.first = FirstReadings.empty(len(row))
 
     def learn_level(self, row: Floats) -> None:
         """Update the level by one normal reading (d,): a mean at first, then smoothed."""
@@ -142,7 +142,7 @@ class StreamState:
         width = len(self.sums)
         self.reset, self.window_ends = reset, True
         self.off.suppressed = True  # the next reading in order is the first of a new window
-        self.tail, self.first = tail, FirstReadings.none(width)
+        self.tail, self.first = tail, FirstReadings.empty(width)
         self.count, self.sums = 0, np.zeros(width)
         self.seen, self.level = 0, np.zeros(width)
         ended = [event.entry("cleared") for event in self.events.values()]

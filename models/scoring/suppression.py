@@ -114,7 +114,7 @@ class OffState:
         suppressed, until, by, since = list(data)[:4]
         check("off", (until, *since.values()), TIMES)
         if not isinstance(suppressed, bool) or not isinstance(by, str):
-            raise ValueError("off: not a stream's memory of its machine")
+            raise ValueError("off: is not a stored off state")
         state.suppressed, state.until, state.by = suppressed, float(until), by
         state.since = {str(name): float(at) for name, at in since.items()}
         return state

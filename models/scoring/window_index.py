@@ -1,4 +1,4 @@
-"""Which of a stream's rows its windows consist of, and which readings are missing between them."""
+"""Track which rows a stream's windows consist of, and notice readings that were lost."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PACED_BY: Final = 3
 class WindowIndex:
     """Track which of a stream's rows each window consists of.
 
-    Lost readings are bridged: rows between their neighbours, on a straight line, take their place.
-    Where that would be a whole window, it is cleared instead.
+    Lost readings are bridged by rows on a straight line between their neighbours. If a whole window
+    or more was lost, the window is cleared instead.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ class WindowIndex:
         self._width = width
         self._starts: list[int] = []  # where each full window begins in the chain
         self._ends: list[int] = []  # the last row of each, which may not be in the chain
-        self._bridging: list[tuple[int, int, float]] = []  # neighbours and place between them
+        #: of each bridging row: its neighbours, and the fraction of the way between them
+        self._bridging: list[tuple[int, int, float]] = []
 
     def hold(self, row: int, lost: int = 0) -> None:
         """Add a row of the earlier window, after ``lost`` readings."""
@@ -100,8 +101,9 @@ class WindowIndex:
         """Return the rows, then the bridging ones, the newest first."""
         if not self._bridging:
             return rows
-        before, after, place = map(np.array, zip(*self._bridging[::-1], strict=True))
-        return np.concatenate([rows, rows[before] + place[:, None] * (rows[after] - rows[before])])
+        before, after, fraction = map(np.array, zip(*self._bridging[::-1], strict=True))
+        between = rows[before] + fraction[:, None] * (rows[after] - rows[before])
+        return np.concatenate([rows, between])
 
 
 class Pace:
@@ -122,12 +124,12 @@ class Pace:
         self._steps: deque[timedelta] = deque(maxlen=PACED_BY)
         self.newest: Reading | None = None  # of the window
 
-    def lost(self, point: Reading) -> int:
+    def lost(self, reading: Reading) -> int:
         """Return how many readings are missing between the window and its next reading."""
         before = None if self.newest is None else self.newest.timestamp
-        if self._every is None or before is None or point.timestamp is None:
+        if self._every is None or before is None or reading.timestamp is None:
             return 0
-        passed = point.timestamp - before
+        passed = reading.timestamp - before
         if passed <= self._every or not self.regular():
             return 0
         return round(passed / self._every) - 1
@@ -141,13 +143,13 @@ class Pace:
             and (abs(min(self._steps) - every) <= LIKE * every)
         )
 
-    def keep(self, point: Reading, lost: int) -> None:
+    def keep(self, reading: Reading, lost: int) -> None:
         """Add a reading, after ``lost`` others, to the window, which is cleared if it must be."""
         if lost >= self._width:
             self.restart()
-        if self.newest is not None and self.newest.timestamp and point.timestamp:
-            self._steps.append(point.timestamp - self.newest.timestamp)
-        self.newest = point
+        if self.newest is not None and self.newest.timestamp and reading.timestamp:
+            self._steps.append(reading.timestamp - self.newest.timestamp)
+        self.newest = reading
 
     def restart(self) -> None:
         """Clear the window."""

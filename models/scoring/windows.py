@@ -89,15 +89,15 @@ def prepare(
         _count(pre, usable, received[len(past) :], window[-1] if window else None)
     raw = received if pre.conditions is None else _restated(pre.conditions, usable, received)
     if pre.seasonality is not None:
-        raw = raw - _usual(pre, [*window[len(window) - len(past) :], *(r.point for r in usable)])
+        raw = raw - _usual(pre, [*window[len(window) - len(past) :], *(r.received for r in usable)])
     if work.state is None:
         _learn_past(pre, state, raw[: len(past)])
     track = WindowIndex(width)
     pace = Pace(pre.step, width)
-    for at, point in enumerate(window[len(window) - len(past) :]):
-        lost = pace.lost(point)
+    for at, earlier in enumerate(window[len(window) - len(past) :]):
+        lost = pace.lost(earlier)
         track.hold(at, lost)
-        pace.keep(point, lost)
+        pace.keep(earlier, lost)
     for at, reading in enumerate(usable, len(past)):
         _classify(pre, state, reading, track, at, raw[at], pace)
     return _assemble(pre, work, readings, (raw, received), len(past), track, state)
@@ -116,23 +116,23 @@ def _restated(
     return conditions.restated(received, at)
 
 
-def _usual(pre: Preprocessing, points: Sequence[Reading]) -> Floats:
+def _usual(pre: Preprocessing, readings: Sequence[Reading]) -> Floats:
     """Return what is usual (n, d) at the times of readings.
 
     Those of a window sent without times precede the next reading at the group's interval.
     """
     assert pre.seasonality is not None  # noqa: S101
-    seconds = np.empty(len(points))
+    seconds = np.empty(len(readings))
     later = 0.0
-    for at in range(len(points) - 1, -1, -1):
-        time = points[at].timestamp
+    for at in range(len(readings) - 1, -1, -1):
+        time = readings[at].timestamp
         later = later - (pre.interval or 0.0) if time is None else time.timestamp()
         seconds[at] = later
     return pre.seasonality.offsets(seconds)
 
 
-def _seconds(point: Reading) -> float | None:
-    return None if point.timestamp is None else point.timestamp.timestamp()
+def _seconds(reading: Reading) -> float | None:
+    return None if reading.timestamp is None else reading.timestamp.timestamp()
 
 
 def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
@@ -153,7 +153,7 @@ def _step(
     now: datetime | None,
 ) -> None:
     """Advance the stream's clock to a reading's time."""
-    time = reading.point.timestamp
+    time = reading.received.timestamp
     if time is None:
         raise InputError("timestamp: a reading needs one", code="bad_timestamp", field="timestamp")
     step = reading.step = state.clock.take(time, gap[0], reading.arrived, now, gap[1])
@@ -165,10 +165,10 @@ def _step(
 
 def _suppress(suppressor: Suppressor, state: StreamState, reading: PreparedReading) -> None:
     """Mark whether a reading is suppressed, and whether it is the first after suppressed ones."""
-    time, late = reading.point.timestamp, reading.step is Step.LATE
+    time, late = reading.received.timestamp, reading.step is Step.LATE
     assert time is not None  # noqa: S101
     if suppressor:
-        reading.suppressed = suppressor.take(state.off, time, reading.point.features, late)
+        reading.suppressed = suppressor.take(state.off, time, reading.received.features, late)
     if not late:
         reading.resumed = state.off.suppressed and reading.suppressed is None
         state.off.suppressed = reading.suppressed is not None
@@ -196,25 +196,25 @@ def _count(
     """
     for reading, row in zip(readings, received, strict=True):
         follows = None if reading.begins else before
-        features, excused = _rates(pre, reading.point, follows)
-        row[:], reading.imputed = pre.row(features, excused, _seconds(reading.point))
+        features, excused = _rates(pre, reading.received, follows)
+        row[:], reading.imputed = pre.row(features, excused, _seconds(reading.received))
         if pre.standing is not None:
             reading.moved = pre.standing.moved(features)
         if reading.step is Step.LATE or reading.suppressed is not None:
             continue
-        before = follows if reading.outside else reading.point
+        before = follows if reading.outside else reading.received
 
 
 def _rates(
-    pre: Preprocessing, point: Reading, before: Reading | None
+    pre: Preprocessing, reading: Reading, before: Reading | None
 ) -> tuple[dict[str, float], Collection[str]]:
     """Return a reading's features with the counters' rates, and the counters that it has."""
     assert pre.counters is not None  # noqa: S101
-    now = pre.measured(point.features)
+    now = pre.measured(reading.features)
     last = {} if before is None else pre.measured(before.features)
     passed = pre.interval or 0.0  # for a window sent without times
-    if before is not None and before.timestamp is not None and point.timestamp is not None:
-        passed = (point.timestamp - before.timestamp).total_seconds()
+    if before is not None and before.timestamp is not None and reading.timestamp is not None:
+        passed = (reading.timestamp - before.timestamp).total_seconds()
     return pre.counters.read(now, last, passed), now.keys() & pre.counters.names
 
 
@@ -231,7 +231,7 @@ def _classify(
         reading.mark, reading.gap = LEFT_OUT, reading.step is not Step.NEXT
         reading.windowed = track.take(at, stays=False)
         return
-    lost = pace.lost(reading.point)
+    lost = pace.lost(reading.received)
     if reading.begins or state.window_ends:
         reading.mark, reading.gap = RESTARTED, reading.begins
         track.restart()
@@ -247,7 +247,7 @@ def _classify(
         state.learn_baseline(row, pre)
     reading.windowed = track.take(at, stays=not reading.outside, lost=lost)
     if not reading.outside:
-        pace.keep(reading.point, lost)
+        pace.keep(reading.received, lost)
 
 
 def _just_missing(pre: Preprocessing, reading: PreparedReading, pace: Pace) -> bool:
@@ -301,12 +301,13 @@ def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]
         except KeyError:
             pass
     rows: list[Sequence[float]] = []
-    for before, point in zip((None, *window), window, strict=False):
+    for before, reading in zip((None, *window), window, strict=False):
         try:
             if pre.counters is None:
-                values, _ = pre.row(pre.measured(point.features), (), _seconds(point))
+                values, _ = pre.row(pre.measured(reading.features), (), _seconds(reading))
             else:
-                values, _ = pre.row(*_rates(pre, point, before if rows else None), _seconds(point))
+                rates = _rates(pre, reading, before if rows else None)
+                values, _ = pre.row(*rates, _seconds(reading))
             rows.append(values)
         except InputError:
             rows.clear()
@@ -317,7 +318,7 @@ def _values(
     pre: Preprocessing, state: StreamState, reading: PreparedReading
 ) -> Sequence[float] | None:
     """Return one reading's values in order; None if values are missing: it then has an error."""
-    features = reading.point.features
+    features = reading.received.features
     if pre.nulls:
         features = pre.measured(features)
     if len(features) > len(pre.names) and not state.unknown_features_reported:
@@ -332,7 +333,7 @@ def _values(
     except KeyError:
         pass
     try:
-        values, reading.imputed = pre.row(features, (), _seconds(reading.point))
+        values, reading.imputed = pre.row(features, (), _seconds(reading.received))
         return values
     except InputError as error:
         reading.error = error

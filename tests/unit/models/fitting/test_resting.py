@@ -91,7 +91,7 @@ def test_no_more_is_decided_than_the_data_show() -> None:
 
 def test_old_sets_add_the_rarity_and_new_ones_take_the_larger() -> None:
     stored = {"names": ["a"], "usual": [0.0], "moves": [[1.0]], "counts": [1], "readings": 99}
-    assert Standing.from_dict(stored).together(1.0, {"a": 2.0}) == 3.0
+    assert Standing.from_dict(stored).combined(1.0, {"a": 2.0}) == 3.0
     new = Standing.from_dict({**stored, "added": False})
-    assert new.together(1.0, {"a": 2.0}) == 2.0
-    assert new.together(2.5, {"a": 2.0}) == 2.5
+    assert new.combined(1.0, {"a": 2.0}) == 2.0
+    assert new.combined(2.5, {"a": 2.0}) == 2.5

@@ -31,7 +31,7 @@ def test_nearly_half_of_them_may_be_garbage():
 @pytest.mark.parametrize("code", [-9999.0, 65535.0, 1.7e308])
 def test_an_error_code_is_not_counted(code):
     pre = preprocessing()
-    first = FirstReadings.none(2)
+    first = FirstReadings.empty(2)
     first.add(np.array([5.0, 5.0]), pre)
     first.add(np.array([code, 5.0]), pre)
     assert first.count == 1
@@ -50,7 +50,7 @@ def test_with_none_the_level_is_the_groups():
 @pytest.mark.parametrize("width", [1, 60, 250])
 def test_what_is_kept_stays_small_whatever_the_width(width):
     pre = preprocessing(baseline=100, width=width)
-    first = FirstReadings.none(width)
+    first = FirstReadings.empty(width)
     for _ in range(100):
         first.add(np.ones(width), pre)
     assert first.count == 100

@@ -118,7 +118,7 @@ def test_the_level_of_clean_readings_is_their_mean():
 @pytest.mark.parametrize("baseline", [20, 500])
 def test_first_readings_stay_small_and_hold_against_garbage(width, baseline):
     pre = preprocessing(width, baseline)
-    first = FirstReadings.none(width)
+    first = FirstReadings.empty(width)
     rng = np.random.default_rng(2)
     for number in range(baseline):
         row = rng.normal(size=width) + 3.0
@@ -132,7 +132,7 @@ def test_first_readings_stay_small_and_hold_against_garbage(width, baseline):
 
 def test_a_level_that_no_unit_can_have_is_not_learnt():
     pre = preprocessing(2)
-    first = FirstReadings.none(2)
+    first = FirstReadings.empty(2)
     for value in (1e6, math.inf, -9999.0, 1.7e308):
         first.add(np.array([value, 0.0]), pre)
     assert first.count == 0
