@@ -106,9 +106,9 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
                 sample(history), options, group_by=by, promote=arguments.promote, native=False,
                 recipe=recipe, **settled,
             )  # fmt: skip
-            with ProgressDisplay(err, quiet=True) as board:
+            with ProgressDisplay(err, quiet=True) as display:
                 trained, published, kept = conclude(
-                    request, done, settings, registry, board, champion, run_id
+                    request, done, settings, registry, display, champion, run_id
                 )
     notes = [champion.problem] if champion.problem else []
     notes += [note for row in rows for note in row.notes] + kept

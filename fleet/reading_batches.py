@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from datasets import datetimes
 from errors import InputError
 from fleet.frames import Form
+from models.scoring.stream_work import present_features
 from schemas import check_features
 
 #: Time (None if unreadable) and features (an error if invalid) of a reading.
@@ -85,7 +86,7 @@ def _wide(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:
             if is_whole:
                 yield at, dict(zip(names, row, strict=True))
             else:
-                yield at, _checked({n: v for n, v in zip(names, row, strict=True) if v == v})
+                yield at, _checked(present_features(names, row))
 
 
 def _stored(form: Form, batches: Iterable[pa.RecordBatch]) -> Iterator[Point]:

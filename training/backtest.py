@@ -103,8 +103,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     schedules = read_schedules(arguments.schedules)
     tasks, notes = tasks_of(data, cut, options, arguments.fleet, schedules)
     tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]
-    with ProgressDisplay(err) as board:
-        results, more = run_all(tasks, board, arguments.jobs)
+    with ProgressDisplay(err) as display:
+        results, more = run_all(tasks, display, arguments.jobs)
     scored = in_order(data, cut, results, policy.threshold(arguments.criticality))
     write_scores(arguments.out, scored)
     for note in dict.fromkeys([*data.notes, *notes, *more, *notes_of(results)]):
@@ -227,7 +227,7 @@ def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
 
 
 def run_all(
-    tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
+    tasks: Sequence[Task], display: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
     """Run the tasks; return the results, and a note on each task that failed.
 
@@ -235,12 +235,12 @@ def run_all(
     ----------
     tasks
         Model sets to fit.
-    board
+    display
         Shows progress.
     jobs
         Parallel fits; as many as cores if None.
     """
-    results = run_tasks(tasks, board, jobs)
+    results = run_tasks(tasks, display, jobs)
     notes = [f"{r.name}: {r.error.message}: not scored" for r in results if r.error is not None]
     return results, notes
 

@@ -119,8 +119,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     quality = assess(data)
     print_quality(err, replace(quality, notes=quality.notes[len(data.notes) :]))
     request = replace(request, quality=quality.to_dict())
-    with ProgressDisplay(err) as board:
-        outcome = train(request, settings, board)
+    with ProgressDisplay(err) as display:
+        outcome = train(request, settings, display)
     show(out, settings, outcome)
     return 0
 

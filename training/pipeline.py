@@ -99,7 +99,7 @@ class Fitted:
     rules: Sequence[Rule]
 
 
-def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outcome:
+def train(request: Request, settings: Settings, display: ProgressDisplay) -> Outcome:
     """Train, log, register, promote under the rule, import into the Bento store.
 
     Parameters
@@ -108,7 +108,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
         What to train and how.
     settings
         Registry, policy and folders.
-    board
+    display
         Shows progress.
 
     Raises
@@ -125,7 +125,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
     tasks, messages = tasks_of(request, grouping, policy, champion.bundle)
     fingerprint = request.data.fingerprint()
     with begun_run(registry, fingerprint, request.quality) as run_id:
-        results, failed = _fitted(tasks, board, request.jobs)
+        results, failed = _fitted(tasks, display, request.jobs)
         sets = {r.name: r.model_set for r in results if r.model_set is not None}
         fitted = Fitted(
             tasks=[task for task in tasks if task.name in sets],
@@ -137,7 +137,7 @@ def train(request: Request, settings: Settings, board: ProgressDisplay) -> Outco
             rules=grouping.rules,
         )
         trained, published, kept = conclude(
-            request, fitted, settings, registry, board, champion, run_id, carried
+            request, fitted, settings, registry, display, champion, run_id, carried
         )
     notes = [
         *request.data.notes,
@@ -154,7 +154,7 @@ def conclude(
     fitted: Fitted,
     settings: Settings,
     registry: Registry,
-    board: ProgressDisplay,
+    display: ProgressDisplay,
     champion: Champion,
     run_id: str | None,
     carried: Bundle | None = None,
@@ -164,7 +164,7 @@ def conclude(
     Parameters
     ----------
     request, fitted : the training and its model sets.
-    settings, registry, board : where to publish, and what shows progress.
+    settings, registry, display : where to publish, and what shows progress.
     champion : the champion when the training began.
     run_id : MLflow run, begun before the fit.
     carried : the champion's bundle if a single group was retrained; None otherwise.
@@ -192,7 +192,7 @@ def conclude(
             },
         )
         published = Publication(
-            trained, registry, settings, board, champion, request.promote, request.native,
+            trained, registry, settings, display, champion, request.promote, request.native,
             request.confirm,
         ).publish()  # fmt: skip
     return trained, published, [f"group {g!r}: its former model set is carried over" for g in kept]
@@ -320,7 +320,7 @@ def tasks_of(
 
 
 def _fitted(
-    tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None
+    tasks: Sequence[Task], display: ProgressDisplay, jobs: int | None
 ) -> tuple[list[Result], list[str]]:
     """Return the results of the fitted groups in order, and a note on each group that failed.
 
@@ -331,7 +331,7 @@ def _fitted(
     """
     found, notes = [], []
     problem: TrainingError | None = None
-    for result in run_tasks(tasks, board, jobs):
+    for result in run_tasks(tasks, display, jobs):
         if result.error is None:
             found.append(result)
             continue

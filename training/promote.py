@@ -154,9 +154,9 @@ def _compared(
         recorded = f"; when it was trained: {tags[VERDICT_TAG]}" if VERDICT_TAG in tags else ""
         columns = [Column(bundle.version) for bundle in bundles]
         return Comparison(columns[0], columns[1], 0.0, False, False, why + recorded)
-    with ProgressDisplay(err) as board:
+    with ProgressDisplay(err) as display:
         return compare(
-            bundles[0], bundles[1], data, skip, policy_of(settings), board.part(""), group
+            bundles[0], bundles[1], data, skip, policy_of(settings), display.part(""), group
         )
 
 

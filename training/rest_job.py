@@ -67,11 +67,11 @@ def run_job(settings: Settings, job_id: str, parser: argparse.ArgumentParser) ->
         job = _claimed(engine, job_id)
         _, err = consoles()
         os.nice(NICENESS)
-        with JobHeartbeat(engine, job) as beats, ProgressDisplay(err, beats.step) as board:
+        with JobHeartbeat(engine, job) as beats, ProgressDisplay(err, beats.step) as display:
             try:
                 request = _request(settings, engine, job, parser)
                 request.confirm = beats.confirm
-                outcome = train(request, settings, board)
+                outcome = train(request, settings, display)
             except JobLostError as error:
                 err.print(f"error: {error.message}")
                 return 1

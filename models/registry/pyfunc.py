@@ -24,7 +24,7 @@ from models.bundles.bundle import Bundle
 from models.detectors.base import MODEL_NAMES
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
-from models.scoring.stream_work import Reading
+from models.scoring.stream_work import Reading, present_features
 from schemas import parse_timestamp
 
 KEYS = ("asset_id", "sensor_id", "timestamp", "criticality")
@@ -77,7 +77,7 @@ class BundleModel:
             return
         values = frame[names].to_numpy(np.float64)[indices].tolist()
         points = (
-            Reading(times[index], {n: v for n, v in zip(names, row, strict=True) if v == v})
+            Reading(times[index], present_features(names, row))
             for index, row in zip(indices, values, strict=True)
         )
         ids = (asset, sensor, None)

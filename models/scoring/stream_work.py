@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,3 +53,9 @@ class StreamWork:
     off_conditions: Sequence[OffCondition] = ()
     reset: int = 0
     closed_events: Collection[str] = ()
+
+
+def present_features(names: Sequence[str], row: Iterable[float]) -> dict[str, float]:
+    """Return the features that a row of a matrix has, by name: all values that are not NaN."""
+    # NaN is the only value unlike itself; math.isnan would take twice as long
+    return {name: value for name, value in zip(names, row, strict=True) if value == value}

@@ -120,15 +120,15 @@ class ProgressDisplay:
         )
 
 
-def pump(queue: Any, board: ProgressDisplay) -> threading.Thread:
-    """Start a thread that passes steps ``(part, stage, done, total, figures)`` to the board.
+def pump(queue: Any, display: ProgressDisplay) -> threading.Thread:
+    """Start a thread that passes steps ``(part, stage, done, total, figures)`` to the display.
 
     It ends when it reads None.
     """
 
     def carry() -> None:
         while (step := queue.get()) is not None:
-            board.step(*step)
+            display.step(*step)
 
     thread = threading.Thread(target=carry, name="training progress", daemon=True)
     thread.start()

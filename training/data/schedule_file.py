@@ -31,6 +31,7 @@ from datasets import Stream, datetimes
 from errors import InputError, TrainingError
 from models.arrays import Bools
 from models.scoring.maintenance_window import MaintenanceWindow
+from models.scoring.stream_work import present_features
 from models.scoring.suppression import OffCondition, Suppression, suppressed_rows
 from schemas import parse_timestamp
 from training.cli.text_files import read_document
@@ -114,7 +115,7 @@ def suppressed(stream: Stream, names: list[str], suppression: Suppression, group
         return np.zeros(len(stream.timestamps), np.bool_)
     used = [name for name in names if name in suppressor.features]
     values = stream.values[:, [names.index(name) for name in used]].tolist()
-    rows = ({n: v for n, v in zip(used, row, strict=True) if v == v} for row in values)
+    rows = (present_features(used, row) for row in values)
     return np.array(suppressed_rows(suppressor, datetimes(stream.timestamps), rows), np.bool_)
 
 

@@ -112,14 +112,14 @@ class Result:
 
 
 def run_tasks(
-    tasks: Sequence[Task], board: ProgressDisplay, jobs: int | None = None
+    tasks: Sequence[Task], display: ProgressDisplay, jobs: int | None = None
 ) -> list[Result]:
     """Run the tasks; return one result per task, with its error if it failed.
 
     Parameters
     ----------
     tasks : sequence of Task
-    board : ProgressDisplay
+    display : ProgressDisplay
         Shows progress.
     jobs : int, optional
         Parallel fits; as many as cores if None. Tasks run in processes. With fewer tasks than
@@ -131,19 +131,19 @@ def run_tasks(
     if workers <= 1:
         one_thread()
         return [
-            perform(task, board.part(task.name if len(tasks) > 1 else ""), threads)
+            perform(task, display.part(task.name if len(tasks) > 1 else ""), threads)
             for task in tasks
         ]
-    return _in_processes(tasks, board, workers, threads)
+    return _in_processes(tasks, display, workers, threads)
 
 
 def _in_processes(
-    tasks: Sequence[Task], board: ProgressDisplay, workers: int, threads: int
+    tasks: Sequence[Task], display: ProgressDisplay, workers: int, threads: int
 ) -> list[Result]:
     # spawned, not forked: PyTorch and OpenMP do not survive a fork
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    carrier = pump(queue, board)
+    carrier = pump(queue, display)
     try:
         with ProcessPoolExecutor(workers, context, _start_worker, (queue,)) as pool:
             try:

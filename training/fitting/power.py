@@ -15,6 +15,7 @@ until it is detected at all budgets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
@@ -86,7 +87,7 @@ class Power(Stored):
     def watch(self, feature: str) -> float:
         """Return the share, at criticality medium, that decides whether a feature is watched."""
         share = self.share(feature, WATCH)
-        return share if share == share else self.share(feature, MOVES)
+        return self.share(feature, MOVES) if math.isnan(share) else share
 
     def share(self, feature: str, trial: tuple[str, float], budget: str = "medium") -> float:
         """Return the share detected; NaN if it was not measured.
@@ -101,7 +102,7 @@ class Power(Stored):
             A criticality.
         """
         found = self.shares.get(feature, {}).get(trial_name(trial))
-        return float("nan") if found is None else found[self.budgets.index(budget)]
+        return math.nan if found is None else found[self.budgets.index(budget)]
 
     @property
     def not_watched(self) -> list[str]:
@@ -110,9 +111,9 @@ class Power(Stored):
 
     def mean(self, trial: tuple[str, float], budget: str = "medium") -> float:
         """Return the mean detected share over all features with this trial; NaN without any."""
-        found = [self.share(feature, trial, budget) for feature in self.shares]
-        found = [share for share in found if share == share]
-        return float(np.mean(found)) if found else float("nan")
+        shares = [self.share(feature, trial, budget) for feature in self.shares]
+        known = [share for share in shares if not math.isnan(share)]
+        return float(np.mean(known)) if known else math.nan
 
     def flat(self) -> dict[str, float]:
         """Return the figures by name, as metrics."""
@@ -122,7 +123,7 @@ class Power(Stored):
             for budget in self.budgets
         }
         out["features_not_watched"] = float(len(self.not_watched))
-        return {name: value for name, value in out.items() if value == value}
+        return {name: value for name, value in out.items() if not math.isnan(value)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the power ready for JSON, with the derived ``not_watched``."""
@@ -264,7 +265,7 @@ class _Experiment:
             if i not in rated:
                 pre = held.sets[i].preprocessing
                 rated[i] = _rated(stream, held.names, pre.counters)
-                self.deviation[i] = within(rated[i], held.names, pre)
+                self.deviation[i] = normal_std(rated[i], held.names, pre)
             self.parts.append(stream.take(slice(max(point.at - 1, 0), point.at + SEEN)))
             self.calm.append(rated[i].values[point.at : point.at + SEEN])
             start = point.at - held.skip[i]
@@ -352,7 +353,7 @@ def _rated(stream: Stream, names: Sequence[str], counters: Counters | None) -> S
     return replace(stream, values=counters.rates(stream.values, stream.timestamps, names))
 
 
-def within(stream: Stream, names: Sequence[str], pre: Preprocessing | None = None) -> Floats:
+def normal_std(stream: Stream, names: Sequence[str], pre: Preprocessing | None = None) -> Floats:
     """Return the robust standard deviation of each feature (d,) over a stream's normal readings.
 
     It comes from the median absolute deviation; if that is 0, it is the winsorised one.

@@ -17,7 +17,7 @@ from models.detectors.base import MODEL_NAMES, Progress
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import Noted, replay
-from models.scoring.stream_work import Reading
+from models.scoring.stream_work import Reading, present_features
 from models.scoring.suppression import Suppression
 from training.evaluation.measures import Scored
 
@@ -130,8 +130,7 @@ def readings_of(stream: Stream, names: Sequence[str], begin: int = 0) -> Iterato
         end = start + _SLICE
         times = datetimes(stream.timestamps[start:end])
         for time, row in zip(times, stream.values[start:end].tolist(), strict=True):
-            features = {name: v for name, v in zip(names, row, strict=True) if v == v}
-            yield Reading(time, features)
+            yield Reading(time, present_features(names, row))
 
 
 def _scored(stream: Stream, past: int, rows: list[dict[str, Any]]) -> Scored:

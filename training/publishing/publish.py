@@ -67,7 +67,7 @@ class Publication:
 
     Parameters
     ----------
-    trained, registry, settings, board : the bundle, where to publish it, and what shows progress.
+    trained, registry, settings, display : the bundle, where to publish it, and what shows progress.
     champion : the champion when the training began; the comparison uses the current one.
     mode : "auto", "true" or "false": whether to promote the bundle.
     native : also log the detectors in MLflow's native flavours.
@@ -77,7 +77,7 @@ class Publication:
     trained: Trained
     registry: Registry
     settings: Settings
-    board: ProgressDisplay
+    display: ProgressDisplay
     champion: Champion
     mode: str = "auto"
     native: bool = True
@@ -215,7 +215,7 @@ class Publication:
             data, skip, why = unseen(data, skip, twins, group, strict=False)
             if why:
                 return None, why
-            found = compare(*twins, data, skip, self.policy, self.board.part(""), group)
+            found = compare(*twins, data, skip, self.policy, self.display.part(""), group)
         except AnomalyError as error:
             return None, error.message
         return found, found.reason

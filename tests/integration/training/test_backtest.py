@@ -29,8 +29,8 @@ def backtest(
     schedules: Schedules | None = None,
 ) -> tuple[list[Scored], list[str]]:
     tasks, notes = tasks_of(data, cut, options, fleet, schedules)  # type: ignore[arg-type]
-    with ProgressDisplay(Console(quiet=True), quiet=True) as board:
-        results, more = run_all(tasks, board, jobs=1)
+    with ProgressDisplay(Console(quiet=True), quiet=True) as display:
+        results, more = run_all(tasks, display, jobs=1)
     notes += more + [note for result in results for note in result.notes]
     return in_order(data, cut, results, ScoringPolicy().threshold("medium")), notes
 
@@ -114,8 +114,8 @@ def test_a_stream_that_begins_after_the_cut_is_scored_by_the_fleet() -> None:
     late = Stream("LATE", "S1", data.streams[0].timestamps[150:], data.streams[0].values[150:])
     cut = data.streams[0].timestamps[120]
     tasks, _ = tasks_of(replace(data, streams=[*data.streams, late]), cut, TINIEST, True)
-    with ProgressDisplay(Console(quiet=True), quiet=True) as board:
-        results, _ = run_all(tasks, board, jobs=1)
+    with ProgressDisplay(Console(quiet=True), quiet=True) as display:
+        results, _ = run_all(tasks, display, jobs=1)
     scored = {one.asset_id: one for one in results[0].scored}
     assert len(scored["LATE"].final_score) == 50
     assert np.isfinite(scored["LATE"].final_score).all()

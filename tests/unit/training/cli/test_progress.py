@@ -19,8 +19,8 @@ def console(terminal: bool) -> tuple[Console, io.StringIO]:
 
 def test_a_terminal_gets_bars_with_figures_and_time_left() -> None:
     drawn, out = console(terminal=True)
-    with ProgressDisplay(drawn) as board:
-        report = board.part("pumps")
+    with ProgressDisplay(drawn) as display:
+        report = display.part("pumps")
         report("lstm_autoencoder", 1, 4, {"train_loss": 0.25})
         report("lstm_autoencoder", 4, 4, {"train_loss": 0.125})
     assert "pumps: lstm_autoencoder" in out.getvalue()
@@ -30,9 +30,9 @@ def test_a_terminal_gets_bars_with_figures_and_time_left() -> None:
 
 def test_elsewhere_each_stage_is_a_line() -> None:
     drawn, out = console(terminal=False)
-    with ProgressDisplay(drawn) as board:
-        board.part("")("calibration", 1, 2, {})
-        board.part("")("calibration", 2, 2, {})
+    with ProgressDisplay(drawn) as display:
+        display.part("")("calibration", 1, 2, {})
+        display.part("")("calibration", 2, 2, {})
     lines = out.getvalue().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("calibration: 2 done in ")
@@ -45,17 +45,17 @@ def test_a_stage_done_again_is_timed_from_its_own_beginning(
     clock = SimpleNamespace(monotonic=lambda: next(now))
     monkeypatch.setattr("training.cli.progress.time", clock)
     drawn, out = console(terminal=False)
-    with ProgressDisplay(drawn) as board:
+    with ProgressDisplay(drawn) as display:
         for done in (1, 2, 1, 2):
-            board.part("")("calibration", done, 2, {})
+            display.part("")("calibration", done, 2, {})
     assert [line.split(" in ")[1] for line in out.getvalue().splitlines()] == ["2.0 s", "1.0 s"]
 
 
 def test_a_quiet_board_draws_nothing_and_still_tells_the_listener() -> None:
     drawn, out = console(terminal=True)
     heard: list[tuple[str, str, int, int]] = []
-    with ProgressDisplay(drawn, lambda *step: heard.append(step[:4]), quiet=True) as board:
-        board.part("a")("fit", 1, 3, {})
+    with ProgressDisplay(drawn, lambda *step: heard.append(step[:4]), quiet=True) as display:
+        display.part("a")("fit", 1, 3, {})
     assert heard == [("a", "fit", 1, 3)]
     assert "fit" not in out.getvalue()
 

@@ -20,9 +20,9 @@ from training.fitting.power import (
     WATCH,
     Power,
     measure_power,
+    normal_std,
     score_with_points,
     trial_name,
-    within,
 )
 from training.fitting.stream_scores import HeldOut
 
@@ -144,7 +144,7 @@ def test_the_deviation_is_robust_and_the_streams_own() -> None:
     (stream, _) = plant(2000)
     stream.values[100:120, 0] = 65535.0
     stream.values[:, 2] = np.arange(2000) % 50 == 0  # the same value nearly always
-    sd = within(stream, NAMES)
+    sd = normal_std(stream, NAMES)
     assert sd[:2] == pytest.approx([1.0, 1.0], rel=0.1)
     assert sd[2] > 0
 
@@ -156,8 +156,8 @@ def test_what_is_usual_at_a_time_is_no_deviation() -> None:
     pre = fit_model_set([values], [times], NAMES, TINIEST)[0].preprocessing
     assert pre.seasonality is not None
     stream = Stream("A", None, times, values)
-    assert within(stream, NAMES)[:2] == pytest.approx([8.0, 8.0], rel=0.15)
-    assert within(stream, NAMES, pre) == pytest.approx([1.0, 1.0, 1.0], rel=0.15)
+    assert normal_std(stream, NAMES)[:2] == pytest.approx([8.0, 8.0], rel=0.15)
+    assert normal_std(stream, NAMES, pre) == pytest.approx([1.0, 1.0, 1.0], rel=0.15)
 
 
 def test_faults_of_a_counter_are_in_its_rate() -> None:

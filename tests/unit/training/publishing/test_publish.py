@@ -59,8 +59,8 @@ def publication(tmp_path: Path, bundle_dir: Path, data: TrainingData) -> Publica
     tasks = [task("default", data.feature_names, list(data.streams), [600, 600])]
     bundle = Bundle.load(bundle_dir)
     trained = Trained(bundle, bundle_dir, tasks, [], {}, {}, data, {"data": "two pumps"})
-    board = ProgressDisplay(Console(quiet=True), quiet=True)
-    return Publication(trained, registry_of(settings), settings, board, Champion())
+    display = ProgressDisplay(Console(quiet=True), quiet=True)
+    return Publication(trained, registry_of(settings), settings, display, Champion())
 
 
 def aliases(registry: Registry) -> dict[str, str | None]:
