@@ -12,14 +12,20 @@ import os
 import signal
 import ssl
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, ParamSpec
+from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
 import orjson
 
 from errors import AnomalyError, SettingsError
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
+
+    from prometheus_client import CollectorRegistry
 
 P = ParamSpec("P")
 
@@ -145,6 +151,47 @@ def tls_context(cafile: Path | None, setting: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=None if cafile is None else str(cafile))
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"{setting}: {cafile} cannot be used: {error}", field=setting) from None
+
+
+def serve_metrics(
+    port: int, registry: CollectorRegistry, setting: str
+) -> tuple[WSGIServer, threading.Thread]:
+    """Answer Prometheus on a port; return the server and its thread.
+
+    Parameters
+    ----------
+    port
+        The port; 0 chooses a free one.
+    registry
+        The metrics.
+    setting
+        Name of the setting or option that the port comes from.
+
+    Raises
+    ------
+    SettingsError
+        The port is in use or none.
+    """
+    from prometheus_client import start_http_server
+
+    try:
+        return start_http_server(port, registry=registry)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{setting}: port {port}: {reason}", field=setting) from None
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers of at least ``least`` for a command line."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
+        return value
+
+    parse.__name__ = "whole number"
+    return parse
 
 
 def command_parser(

@@ -10,7 +10,9 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from runtime import serve_metrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -116,7 +118,7 @@ class Metrics:
 
     def serve(self, port: int) -> None:
         """Answer ``/metrics`` on ``port`` from a thread of its own."""
-        _, self._server = start_http_server(port, registry=self.registry)
+        _, self._server = serve_metrics(port, self.registry, "BRIDGE_METRICS_PORT")
 
     @property
     def died(self) -> bool:

@@ -200,7 +200,8 @@ def _import(connection: Connection, arguments: argparse.Namespace) -> int:
             with Path(arguments.file).open(encoding="utf-8-sig", newline="") as lines:
                 assets = read_csv(lines)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{arguments.file} cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{arguments.file} cannot be read: {reason}") from None
     set_assets(connection, assets)
     print(f"{len(assets)} assets set")
     return 0

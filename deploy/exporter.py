@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import httpx
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import Connection, Engine
 
 from config import Settings, load_settings
@@ -27,7 +27,14 @@ from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.notifications import waiting
 from db.queries.reporting import recent_alarms, recent_openings, table_sizes
 from db.session import database_now, in_transaction, opened, transaction
-from runtime import command_parser, report_errors, run_command, tls_context
+from runtime import (
+    at_least,
+    command_parser,
+    report_errors,
+    run_command,
+    serve_metrics,
+    tls_context,
+)
 from schemas import SEVERITIES
 
 log = logging.getLogger("exporter")
@@ -216,7 +223,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the exporter; return the exit code."""
     parser = command_parser("deploy.exporter", __doc__)
     parser.add_argument("--port", type=int, default=9109, help="Prometheus endpoint (9109)")
-    parser.add_argument("--every", type=float, default=300, help="seconds between updates (300)")
+    parser.add_argument(
+        "--every", type=at_least(1), default=300, help="seconds between updates (300)"
+    )
     args = parser.parse_args(argv)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -224,7 +233,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
     plant = Plant(settings.budgets())
     with opened(settings) as engine:
-        server, thread = start_http_server(args.port, registry=plant.registry)
+        server, thread = serve_metrics(args.port, plant.registry, "--port")
         try:
             while True:
                 for what, look in looks(plant, settings, engine).items():

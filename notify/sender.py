@@ -22,7 +22,6 @@ import threading
 import time
 from pathlib import Path
 
-from prometheus_client import start_http_server
 from sqlalchemy import Engine
 
 from config import Settings, load_settings
@@ -35,7 +34,7 @@ from notify.delivery import Delivery, Dependencies
 from notify.metrics import Metrics
 from notify.routes import Routes, load
 from notify.senders import Sender, make_all
-from runtime import command_parser, configure_logging, run_command
+from runtime import command_parser, configure_logging, run_command, serve_metrics
 
 log = logging.getLogger("notify")
 
@@ -87,7 +86,9 @@ class _Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         if self._settings.notify_metrics_port is not None:
-            start_http_server(self._settings.notify_metrics_port, registry=self._metrics.registry)
+            serve_metrics(
+                self._settings.notify_metrics_port, self._metrics.registry, "NOTIFY_METRICS_PORT"
+            )
         if not self._settings.notify_routes:
             log.warning("NOTIFY_ROUTES is empty: nobody is notified of incidents")
             if not drain:

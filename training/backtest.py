@@ -94,8 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, err = consoles()
     policy = policy_of(settings)
-    if not arguments.out.parent.is_dir():
-        raise InputError(f"--out: the folder {arguments.out.parent} does not exist")
+    for option, path in (("--out", arguments.out), ("--plot", arguments.plot)):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{option}: the folder {path.parent} does not exist")
     cut = parse_cut(arguments.train_until)
     form = format_of(arguments)
     data = load_data(arguments.data, features=arguments.features, form=form)

@@ -9,7 +9,6 @@ explanations can be measured. Everything is seeded.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.arrays import Floats, Times
-from runtime import run_command
+from runtime import at_least, run_command
 
 FaultKind = Literal["bearing_wear", "cavitation", "sensor_stuck", "sudden_shift"]
 
@@ -243,19 +242,6 @@ def _inject(
             size = float(rng.choice([-1.0, 1.0]) * rng.uniform(8.0, 12.0))
             values[start:end, j] += size * sd[j]
     return Fault(kind, asset, start, end, guilty)
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers of at least ``least``."""
-
-    def parse(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
-        return value
-
-    parse.__name__ = "whole number"
-    return parse
 
 
 def main(argv: list[str] | None = None) -> int:

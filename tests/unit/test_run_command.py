@@ -1,13 +1,16 @@
-"""What a command says of a file that it cannot open."""
+"""What a command says of a file or port that it cannot open."""
 
 from __future__ import annotations
 
 import errno
+import socket
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from runtime import FAILED, run_command
+from errors import SettingsError
+from runtime import FAILED, run_command, serve_metrics
 
 
 def test_a_file_that_cannot_be_written_is_named_in_one_sentence(
@@ -37,3 +40,12 @@ def reset() -> int:
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(ConnectionResetError):
         run_command(reset)
+
+
+def test_a_metrics_port_in_use_is_named() -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"NOTIFY_METRICS_PORT: port {port}: .*in use"):
+            serve_metrics(port, CollectorRegistry(), "NOTIFY_METRICS_PORT")
+    with pytest.raises(SettingsError, match=r"--port: port 99999: .*0-65535"):
+        serve_metrics(99999, CollectorRegistry(), "--port")
