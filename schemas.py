@@ -25,6 +25,10 @@ SEVERITIES: tuple[Criticality, ...] = CRITICALITIES[::-1]
 
 MAX_NAME = 255
 
+#: Path of the REST API, and of its routes about anomalies.
+API_ROOT: Final = "/api/v1"
+API_PREFIX: Final = f"{API_ROOT}/anomalies"
+
 #: asset_id, sensor_id, feature; absent parts are "".
 StreamKey = tuple[str, str, str]
 

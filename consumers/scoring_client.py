@@ -19,8 +19,8 @@ from config import Settings
 from db.encoding import JsonObject, JsonText
 from errors import AnomalyError, Busy, NoModel, Unavailable
 from runtime import tls_context
+from schemas import API_PREFIX
 
-PREFIX = "/api/v1/anomalies"
 RECONNECTS = 2
 MAX_RETRY_AFTER = 300.0
 
@@ -128,13 +128,13 @@ class HttpScorer:
         Unavailable, BatchRefusedError
         """
         answer: dict[str, Any] = self._call(
-            "POST", f"{PREFIX}/detect/streams", body, decode=decode_answer
+            "POST", f"{API_PREFIX}/detect/streams", body, decode=decode_answer
         )
         return answer
 
     def bundle_version(self) -> str:
         """Return a value that changes when the service loads another bundle."""
-        status = self._call("GET", f"{PREFIX}/status")
+        status = self._call("GET", f"{API_PREFIX}/status")
         versions = {
             name: model.get("version")
             for group in (status.get("groups") or {"": status.get("models") or {}}).values()
@@ -145,7 +145,7 @@ class HttpScorer:
 
     def health(self) -> None:
         """Return if the service answers; raises the errors of ``score``."""
-        self._call("GET", f"{PREFIX}/health")
+        self._call("GET", f"{API_PREFIX}/health")
 
     def close(self) -> None:
         """Close the connection."""

@@ -35,7 +35,7 @@ from runtime import (
     serve_metrics,
     tls_context,
 )
-from schemas import SEVERITIES
+from schemas import API_PREFIX, SEVERITIES
 
 log = logging.getLogger("exporter")
 
@@ -186,7 +186,7 @@ def service_status(settings: Settings) -> dict[str, Any]:
     """Request ``/status`` of the service directly: an internet proxy must not be used for it."""
     key = settings.service_api_key
     answer = httpx.get(
-        f"{settings.service_url}/api/v1/anomalies/status",
+        f"{settings.service_url}{API_PREFIX}/status",
         headers={"X-API-Key": key.get_secret_value()} if key else {},
         timeout=30,
         verify=tls_context(settings.service_cafile, "SERVICE_CAFILE"),

@@ -37,6 +37,7 @@ from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
 from errors import AnomalyError
 from runtime import INTERRUPTED, die_with_parent, run_command
+from schemas import API_PREFIX
 
 PARTITIONS = 3
 
@@ -309,8 +310,8 @@ def addresses(settings: Settings, children: Children, keep: bool) -> None:
         ui.wait_ready(lambda: not port_is_free(port), within=120)
         models = f"http://127.0.0.1:{port}"
     console.print(f"  the page       {url}/")
-    console.print(f"  API docs       {url}/api/v1/anomalies/docs")
-    console.print(f"  history query  {url}/api/v1/anomalies/?limit=10")
+    console.print(f"  API docs       {url}{API_PREFIX}/docs")
+    console.print(f"  history query  {url}{API_PREFIX}/?limit=10")
     console.print(f"  MLflow         {models}")
     console.print(f"  logs           {children.log_dir}")
     while keep:

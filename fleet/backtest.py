@@ -17,7 +17,7 @@ from db.incident_lifecycle import reopen_gap
 from db.queries.feedback import feedback_spans
 from db.session import opened, transaction
 from errors import DatasetError, InputError
-from fleet.frames import KEYS, POSTGRESQL
+from fleet.frames import KEYS
 from fleet.score import bundle_of, whole
 from fleet.spark import (
     add_spark_arguments,
@@ -36,6 +36,7 @@ from models.scoring.policy import ScoringPolicy
 from runtime import command_parser, run_command
 from schemas import parse_timestamp
 from training.cli.common import consoles, entry, policy_of
+from training.data.sources import POSTGRESQL
 
 #: Budgets to try, as multiples of the present ones.
 FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)

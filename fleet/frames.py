@@ -18,7 +18,6 @@ from schemas import check_name
 KEYS: Final = ("asset_id", "sensor_id", "feature")
 #: Prefix of feature columns.
 MARK: Final = "x:"
-POSTGRESQL: Final = "postgresql"
 _NUMBERS: Final = {"tinyint", "smallint", "int", "bigint", "float", "double"}
 _TIMES: Final = {"timestamp", "timestamp_ntz", "date"}
 

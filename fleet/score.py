@@ -19,7 +19,7 @@ from db.assets import list_assets
 from db.queries.schedules import off_conditions, resets, windows
 from db.session import connect_args, database_url, opened, transaction
 from errors import InputError, NoModel, SettingsError
-from fleet.frames import KEYS, POSTGRESQL, History, parquet, stored, with_states
+from fleet.frames import KEYS, History, parquet, stored, with_states
 from fleet.spark import add_spark_arguments, kept, per_stream, ship, spark_session, tasks
 from fleet.stream_scoring import READING, SCHEMA, Plan, score_stream
 from models.registry.base import CHAMPION
@@ -28,6 +28,7 @@ from runtime import command_parser, run_command
 from schemas import CRITICALITIES, parse_timestamp
 from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.data.schedule_file import read_schedules
+from training.data.sources import POSTGRESQL
 
 #: Counts of a stream's day, and the other columns of its row.
 COUNTS = ("readings", "anomalies", "incidents", "errors")

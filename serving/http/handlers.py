@@ -12,13 +12,14 @@ from config import Settings
 from db.queries.history import get_detection, history
 from errors import InputError, NotFound
 from models.detectors.base import MODEL_NAMES
+from schemas import API_PREFIX
 from serving.bundles.registry_client import RegistryClient
 from serving.database import Database
 from serving.detection.detection_service import DetectionService
 from serving.http.bodies import JsonResponse, read_body, read_query
 from serving.http.openapi import DOCS_PAGE
 from serving.http.paths import path_id
-from serving.http.rest_app import PREFIX, Call, route
+from serving.http.rest_app import Call, route
 from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.requests.detect import Item, parse_batch, parse_item
 from serving.requests.history_query import HistoryQuery, parse_query
@@ -196,6 +197,6 @@ def document_calls(documentation: bytes) -> list[Call]:
         return HTMLResponse(DOCS_PAGE)
 
     return [
-        Call(f"{PREFIX}/openapi.json", "GET", None, show_openapi),
-        Call(f"{PREFIX}/docs", "GET", None, show_docs),
+        Call(f"{API_PREFIX}/openapi.json", "GET", None, show_openapi),
+        Call(f"{API_PREFIX}/docs", "GET", None, show_docs),
     ]

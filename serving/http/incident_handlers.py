@@ -17,12 +17,13 @@ from config import Settings
 from db.assets import get_asset, set_assets
 from db.incident_actions import Action, Outcome, perform
 from db.queries import incidents
+from schemas import API_ROOT
 from serving.database import Database
 from serving.http.bodies import JsonResponse, printable, read_query, versioned_response
 from serving.http.body_reader import BodyReader
 from serving.http.feedback_handlers import effects, shown
 from serving.http.paths import path_asset, path_id
-from serving.http.rest_app import ROOM, Call, route
+from serving.http.rest_app import Call, route
 from serving.requests.incident_bodies import (
     BODIES,
     AssetBody,
@@ -37,7 +38,7 @@ from serving.requests.incident_bodies import (
     read_span,
     read_token,
 )
-from serving.requests.wire import given, read_parameters
+from serving.requests.wire import present_fields, read_parameters
 from serving.responses import incident_answers as answers
 
 log = logging.getLogger("bentoml.serving.incidents")
@@ -139,7 +140,7 @@ class IncidentHandlers:
     def verbs(self) -> list[Call]:
         """Return the calls for the actions on one incident."""
         return [
-            Call(f"{ROOM}/incidents/{{id}}/{verb}", "POST", "operate", self.verb(verb),
+            Call(f"{API_ROOT}/incidents/{{id}}/{verb}", "POST", "operate", self.verb(verb),
                  SUMMARIES[verb], body=body, answers={200: answers.ChangedIncident},
                  errors=(409, 412), headers=("If-Match", "Idempotency-Key"))
             for verb, body in BODIES.items()
@@ -168,13 +169,13 @@ class IncidentHandlers:
     @route("GET", "/assets/{id:name}", "read", answer=answers.Asset)
     async def asset(self, request: Request) -> Response:
         """Show the criticality of an asset."""
-        name = path_asset(request, f"{ROOM}/assets/")
+        name = path_asset(request, f"{API_ROOT}/assets/")
         return JsonResponse(await self.database.run(get_asset, name))
 
     @route("PUT", "/assets/{id:name}", "operate", body=AssetBody, answer=answers.Asset)
     async def set_asset(self, request: Request) -> Response:
         """Set the criticality of an asset."""
-        name = path_asset(request, f"{ROOM}/assets/")
+        name = path_asset(request, f"{API_ROOT}/assets/")
         body, who = await self.bodies.read(request, AssetBody)
 
         def change(connection: Any) -> dict[str, Any]:
@@ -197,7 +198,7 @@ _PAGING = ("limit", "cursor", "format")
 
 def _action(request: Request, verb: str, who: str, body: VerbBody) -> Action:
     token = read_token(request.headers.get("idempotency-key"))
-    return Action(verb, who, given(body, "who"), token)
+    return Action(verb, who, present_fields(body, "who"), token)
 
 
 def csv_response(rows: list[dict[str, Any]], following: str | None) -> Response:

@@ -13,7 +13,8 @@ import msgspec
 import orjson
 
 from config import Settings
-from serving.http.rest_app import PREFIX, Call
+from schemas import API_PREFIX
+from serving.http.rest_app import Call
 from serving.requests.detect import Item
 from serving.requests.stream_request import ReadingBody
 from serving.requests.wire import Instant
@@ -38,7 +39,7 @@ DOCS_PAGE = f"""<!doctype html>
 <link rel="stylesheet" href="/static_content/swagger-ui.css"></head>
 <body><div id="docs"></div>
 <script src="/static_content/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({{url: "{PREFIX}/openapi.json", dom_id: "#docs"}});</script>
+<script>SwaggerUIBundle({{url: "{API_PREFIX}/openapi.json", dom_id: "#docs"}});</script>
 </body></html>
 """.encode()
 _REF = "#/components/schemas/{name}"

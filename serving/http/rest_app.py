@@ -20,16 +20,13 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from errors import AnomalyError, Busy, NotFound
+from schemas import API_PREFIX, API_ROOT
 from serving import metrics
 from serving.auth import Keys, Role
 from serving.http.bodies import error_response
 from serving.http.origins import Origins
 
 log = logging.getLogger("bentoml.serving.rest")
-
-#: Path prefix of everything except anomalies.
-ROOM = "/api/v1"
-PREFIX = f"{ROOM}/anomalies"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -98,7 +95,7 @@ def route(
     def declare(handler: H) -> H:
         summary = (handler.__doc__ or "").partition("\n")[0].removesuffix(".")
         about.setdefault("answers", {status: answer})
-        calls = [Call(ROOM + path, method, role, handler, summary, **about)]
+        calls = [Call(API_ROOT + path, method, role, handler, summary, **about)]
         calls += [Call(also, method, role, handler)] if also else []
         handler.calls = calls  # type: ignore[attr-defined]
         return handler
@@ -106,12 +103,12 @@ def route(
     return declare
 
 
-def declared(*rooms: object) -> list[Call]:
+def declared(*handlers: object) -> list[Call]:
     """Return the calls that are declared by methods of these objects."""
     return [
-        replace(call, handler=getattr(room, name))
-        for room in rooms
-        for name, method in vars(type(room)).items()
+        replace(call, handler=getattr(handler, name))
+        for handler in handlers
+        for name, method in vars(type(handler)).items()
         for call in getattr(method, "calls", ())
     ]
 
@@ -219,10 +216,10 @@ class RestApp:
 
 def label(path: str) -> str:
     """Return the metrics' label of a path: without the prefix, but distinct from root paths."""
-    if path.startswith(PREFIX):
-        return path.removeprefix(PREFIX)
-    if path.startswith(ROOM):
-        return path.removeprefix(ROOM)
+    if path.startswith(API_PREFIX):
+        return path.removeprefix(API_PREFIX)
+    if path.startswith(API_ROOT):
+        return path.removeprefix(API_ROOT)
     return path if path == "/" else f"root{path}"
 
 
@@ -302,7 +299,7 @@ class Endpoint:
 
     async def _answer(self, method: str, request: Request) -> Response:
         if not self._calls:
-            raise NotFound("no such path; see " + PREFIX + "/docs")
+            raise NotFound("no such path; see " + API_PREFIX + "/docs")
         call = self._calls.get(method)
         if call is None:
             return self._not_allowed(method)

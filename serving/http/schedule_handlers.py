@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from db.queries import schedules
 from errors import InputError, PreconditionFailed
+from schemas import API_ROOT
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query, versioned_response
 from serving.http.body_reader import BodyReader
 from serving.http.paths import path_asset, path_id
-from serving.http.rest_app import ROOM, route
+from serving.http.rest_app import route
 from serving.requests.incident_bodies import read_if_match, read_token
 from serving.requests.suppression_bodies import (
     NewWindow,
@@ -30,7 +31,7 @@ from serving.requests.suppression_bodies import (
     off_condition_rows,
     window,
 )
-from serving.requests.wire import given, read_parameters
+from serving.requests.wire import present_fields, read_parameters
 from serving.responses import schedule_answers as answers
 
 log = logging.getLogger("bentoml.serving.schedules")
@@ -68,7 +69,7 @@ class ScheduleHandlers:
     async def preview(self, request: Request) -> Response:
         """Preview the next occurrences of a window without saving it."""
         body, _ = await self.bodies.read(request, NewWindow)
-        spans = window(given(body, "who")).upcoming(datetime.now(UTC), OCCURRENCES)
+        spans = window(present_fields(body, "who")).upcoming(datetime.now(UTC), OCCURRENCES)
         return JsonResponse({"occurrences": [{"start": a, "end": b} for a, b in spans]})
 
     @route("POST", "/maintenance-windows", "operate", body=NewWindow, answer=answers.Window,
@@ -76,7 +77,7 @@ class ScheduleHandlers:
     async def add_window(self, request: Request) -> Response:
         """Add a maintenance window."""
         body, who = await self.bodies.read(request, NewWindow)
-        values = asdict(window(given(body, "who")))
+        values = asdict(window(present_fields(body, "who")))
         row = await self.database.run(schedules.add_window, values, who)
         log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
         return versioned_response(shown(row), 201)
@@ -88,7 +89,7 @@ class ScheduleHandlers:
         wanted = path_id(request, "maintenance window")
         version = read_if_match(request.headers.get("if-match"))
         body, who = await self.bodies.read(request, WindowChange)
-        changes = given(body, "who")
+        changes = present_fields(body, "who")
 
         def change(connection: Connection) -> dict[str, Any]:
             before = locked_window(connection, wanted, version)
@@ -134,7 +135,7 @@ class ScheduleHandlers:
            status=202, headers=("Idempotency-Key",))  # fmt: skip
     async def reset(self, request: Request) -> Response:
         """Restart an asset's streams after an overhaul."""
-        asset = path_asset(request, f"{ROOM}/streams/", "/reset")
+        asset = path_asset(request, f"{API_ROOT}/streams/", "/reset")
         body, who = await self.bodies.read(request, StreamReset)
         sensor, reason = body.sensor_id, body.reason
         token = read_token(request.headers.get("idempotency-key"))

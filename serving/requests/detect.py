@@ -22,7 +22,7 @@ from serving.requests.wire import (
     Name,
     convert,
     decode,
-    decode_right,
+    decode_valid,
     read_json,
 )
 
@@ -87,7 +87,7 @@ def parse_batch(body: bytes, settings: Settings) -> list[Item | InputError]:
     InputError
         The body is not a list, or longer than allowed.
     """
-    items: Any = decode_right(list[Item], body)
+    items: Any = decode_valid(list[Item], body)
     if items is None:
         items = read_json(body)
     if not isinstance(items, list):

@@ -19,7 +19,7 @@ from serving.requests.wire import (
     SignedBody,
     SpanQuery,
     Text,
-    given,
+    present_fields,
     read_parameters,
 )
 
@@ -96,7 +96,7 @@ class TopQuery(PeriodQuery, frozen=True):
 
 def feedback_values(body: IncidentFeedback | SpanFeedback) -> dict[str, Any]:
     """Return the columns that are set by a body."""
-    return {_COLUMNS.get(name, name): value for name, value in given(body, "who").items()}
+    return {_COLUMNS.get(name, name): value for name, value in present_fields(body, "who").items()}
 
 
 def fault_code_rows(body: FaultCodes) -> list[dict[str, str]]:
@@ -112,7 +112,7 @@ def fault_code_rows(body: FaultCodes) -> list[dict[str, str]]:
         if one.code in rows:
             where = f"fault_codes[{index}].code"
             raise InputError(f"{where}: {one.code!r} is there twice", field=where)
-        rows[one.code] = given(one)
+        rows[one.code] = present_fields(one)
     return list(rows.values())
 
 
@@ -125,7 +125,7 @@ def read_feedback_query(parameters: dict[str, str]) -> tuple[FeedbackFilter, int
     """
     query = read_parameters(FeedbackQuery, parameters)
     query.check()
-    filters = FeedbackFilter(**given(query, "limit", "cursor"))
+    filters = FeedbackFilter(**present_fields(query, "limit", "cursor"))
     return filters, query.limit, query.cursor
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 from db.queries.history import HistoryFilter
 from errors import InputError
 from schemas import Criticality
-from serving.requests.wire import AssetId, Name, SpanQuery, given, read_parameters
+from serving.requests.wire import AssetId, Name, SpanQuery, present_fields, read_parameters
 
 
 class HistoryQuery(SpanQuery, frozen=True):
@@ -31,7 +31,7 @@ class HistoryQuery(SpanQuery, frozen=True):
 
     def filters(self) -> HistoryFilter:
         """Return the filters for the database query."""
-        wanted = given(self, "limit", "offset", "cursor")
+        wanted = present_fields(self, "limit", "offset", "cursor")
         return HistoryFilter(**{**wanted, "is_anomaly": self.anomalous})
 
     def shown(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from serving.requests.wire import (
     Text,
     convert,
     decode,
-    given,
+    present_fields,
     read_parameters,
 )
 
@@ -164,7 +164,8 @@ def read_filters(parameters: dict[str, str]) -> tuple[IncidentFilter, int, str |
     query = read_parameters(IncidentsQuery, parameters)
     query.check()
     states = None if query.states is None else parse_states(query.states)
-    filters = IncidentFilter(**{**given(query, "limit", "cursor", "format"), "states": states})
+    fields = present_fields(query, "limit", "cursor", "format")
+    filters = IncidentFilter(**{**fields, "states": states})
     as_csv = query.format == "csv"
     if query.limit is None:
         return filters, MAX_CSV_ROWS if as_csv else 100, query.cursor, as_csv

@@ -18,7 +18,15 @@ from serving.requests.suppression_bodies import (
     off_conditions,
     windows,
 )
-from serving.requests.wire import AssetId, Features, Instant, Name, convert, placed, read_json
+from serving.requests.wire import (
+    AssetId,
+    Features,
+    Instant,
+    Name,
+    convert,
+    read_json,
+    with_position,
+)
 
 _TIME = "2026-01-01T00:00:00+00:00"
 
@@ -179,7 +187,7 @@ def _readings(
         try:
             found.append(_reading(row, names, settings))
         except InputError as error:
-            found.append(placed(error, f"{where}[{index}]"))
+            found.append(with_position(error, f"{where}[{index}]"))
     return found
 
 

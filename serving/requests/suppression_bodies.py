@@ -11,7 +11,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from errors import InputError
 from models.scoring.maintenance_window import MaintenanceWindow
 from models.scoring.suppression import OPERATORS, OffCondition
-from serving.requests.wire import Instant, Name, Pattern, SignedBody, Who, given, placed
+from serving.requests.wire import (
+    Instant,
+    Name,
+    Pattern,
+    SignedBody,
+    Who,
+    present_fields,
+    with_position,
+)
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -106,12 +114,12 @@ def window(values: Mapping[str, Any]) -> MaintenanceWindow:
 
 def windows(bodies: Iterable[StreamWindow]) -> tuple[MaintenanceWindow, ...]:
     """Validate windows; an error names the window, the field and its value."""
-    return _each("maintenance_windows", bodies, lambda body: window(given(body)))
+    return _each("maintenance_windows", bodies, lambda body: window(present_fields(body)))
 
 
 def off_conditions(bodies: Iterable[Condition]) -> tuple[OffCondition, ...]:
     """Validate conditions; an error names the condition, the field and its value."""
-    return _each("off_conditions", bodies, lambda body: OffCondition(**given(body)))
+    return _each("off_conditions", bodies, lambda body: OffCondition(**present_fields(body)))
 
 
 def off_condition_row(body: Condition) -> dict[str, Any]:
@@ -122,7 +130,7 @@ def off_condition_row(body: Condition) -> dict[str, Any]:
     InputError
         Names the invalid field and its value.
     """
-    one = OffCondition(**given(body))
+    one = OffCondition(**present_fields(body))
     if one.group is None:
         raise InputError("group: is missing; name the group of machines", field="group")
     return asdict(one)
@@ -143,7 +151,7 @@ def _each(name: str, bodies: Iterable[S], make: Callable[[S], T]) -> tuple[T, ..
         try:
             found.append(make(body))
         except InputError as error:
-            raise placed(error, f"{name}[{index}]") from None
+            raise with_position(error, f"{name}[{index}]") from None
     return tuple(found)
 
 

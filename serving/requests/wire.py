@@ -103,11 +103,11 @@ def decode(kind: type[T], body: bytes, **options: Any) -> T:
     InputError
         Names field and value; 400 if the body is not JSON.
     """
-    found = decode_right(kind, body)
+    found = decode_valid(kind, body)
     return convert(kind, read_json(body), **options) if found is None else found
 
 
-def decode_right(kind: type[T], body: bytes) -> T | None:
+def decode_valid(kind: type[T], body: bytes) -> T | None:
     """Decode a valid body; return None if anything is invalid."""
     if b"\\" in body and _NUL in body:  # searching one byte is ten times as fast as six
         return None
@@ -330,14 +330,14 @@ def _options(node: inspect.Type, parts: list[str]) -> tuple[Any, ...]:
     return _options(node.item_type, parts[1:]) if isinstance(node, inspect.ListType) else ()
 
 
-def placed(error: InputError, where: str) -> InputError:
+def with_position(error: InputError, where: str) -> InputError:
     """Return the error of a part of the body with the part's position in the body."""
     field = f"{where}.{error.field}" if error.field else where
     between = "." if error.field else ": "
     return type(error)(f"{where}{between}{error.message}", code=error.code, field=field)
 
 
-def given(body: Struct, *without: str) -> dict[str, Any]:
+def present_fields(body: Struct, *without: str) -> dict[str, Any]:
     """Return the fields that were present in a body, without those named."""
     fields = msgspec.structs.asdict(body)
     return {k: v for k, v in fields.items() if v is not msgspec.UNSET and k not in without}

@@ -26,14 +26,13 @@ from db.queries.readings import ReadingFilter, StoredReading, export_readings, s
 from db.queries.schedules import off_conditions, windows
 from db.session import opened, transaction
 from errors import DatasetError
+from models.scoring.events import SENSOR_FAULT
 from models.scoring.suppression import OffState, Suppression, Suppressor
 from training.data.judgements import EXPECTED, FAULT, HEALTHY, Judgements
 from training.data.sources import TrainingData
 
 #: Minimum number of anomalous readings of an event that counts as a fault instead of a false alarm.
 LASTING = 5
-#: Kind of event of a reading outside its physical limits.
-_SENSOR_FAULT = "sensor_fault"
 
 
 def from_database(
@@ -223,7 +222,7 @@ class _Growing:
         self._rows.append(row)
         self._events.append(reading.event)
         self._anomalies[reading.event] += reading.is_anomaly
-        self._faulty.append(reading.is_anomaly and reading.event_kind == _SENSOR_FAULT)
+        self._faulty.append(reading.is_anomaly and reading.event_kind == SENSOR_FAULT)
 
     def normal(self, healthy: np.ndarray) -> np.ndarray:
         """Return which readings (n,) belong to no lasting alarm and lie within physical limits.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.evaluation.measures import MONTH_S, Scored, labelled, normal, runs
+from models.scoring.bursts import MONTH_S
+from training.evaluation.measures import Scored, labelled, normal, runs
 
 
 def incidents_line(scored: Sequence[Scored], budget: float) -> str:

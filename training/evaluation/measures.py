@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.arrays import Bools, Floats, Times
+from models.scoring.bursts import MONTH_S
 
 Labels = npt.NDArray[np.int8]
 
-MONTH_S = 30 * 86_400.0
 _DRAWS = 400  # bootstrap draws: more would move the interval's ends by less than a tenth of it
 
 

@@ -23,7 +23,7 @@ from serving.page.pages import Messages, failed, message
 from serving.page.views.screen import Screen
 from serving.requests.incident_bodies import read_if_match
 from serving.requests.suppression_bodies import NewWindow, window
-from serving.requests.wire import convert, given
+from serving.requests.wire import convert, present_fields
 
 #: Number of next occurrences shown for a window and in a preview.
 SHOWN: Final = 3
@@ -154,7 +154,7 @@ def _body(form: Form) -> dict[str, Any]:
     body: dict[str, Any] = {name: value for name in _FIELDS if (value := form.text(name))}
     body |= {name: form.text(name) is not None for name in ("alarms", "training")}
     rule = form.text("rrule") or form.text("repeat")
-    found = given(convert(NewWindow, body | ({"rrule": rule} if rule else {})), "who")
+    found = present_fields(convert(NewWindow, body | ({"rrule": rule} if rule else {})), "who")
     if not (body["alarms"] or body["training"]):
         raise InputError("alarms: the window has no effect at all", field="alarms")
     return found

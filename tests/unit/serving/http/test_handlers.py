@@ -12,6 +12,7 @@ from config import Settings
 from models.bundles.bundle import Bundle
 from models.detectors.base import MODEL_NAMES
 from models.scoring.policy import ScoringPolicy
+from schemas import API_PREFIX
 from serving.bundles.registry_client import RegistryClient
 from serving.detection.detection_service import DetectionService
 from serving.detection.journal import Journal
@@ -19,7 +20,7 @@ from serving.detection.runners import LocalRunners
 from serving.detection.scoring_engine import ScoringEngine
 from serving.detection.stream_lookup import StreamLookup
 from serving.http.handlers import Handlers, describe
-from serving.http.rest_app import PREFIX, declared
+from serving.http.rest_app import declared
 from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.training_queue import TrainingQueue
 from tests.fixtures.asgi import answer, no_database
@@ -75,7 +76,7 @@ def reading(plant: Plant, asset: str = "PUMP_001") -> dict[str, Any]:
 
 
 def test_a_reading_is_scored_without_the_database_and_says_so(ask: Any, plant: Plant) -> None:
-    for path in (f"{PREFIX}/detect", "/detect"):
+    for path in (f"{API_PREFIX}/detect", "/detect"):
         result = ask("POST", path, json=reading(plant)).json()
         assert 0 <= result["final_score"] <= 1
         assert (result["metadata"]["degraded"], result["metadata"]["stored"]) == (True, False)
@@ -83,7 +84,7 @@ def test_a_reading_is_scored_without_the_database_and_says_so(ask: Any, plant: P
 
 def test_a_bad_item_of_a_batch_costs_only_itself(ask: Any, plant: Plant) -> None:
     bad = {"asset_id": "PUMP_001", "features": {"rms": None}}
-    first, second = ask("POST", f"{PREFIX}/detect/batch", json=[bad, reading(plant)]).json()
+    first, second = ask("POST", f"{API_PREFIX}/detect/batch", json=[bad, reading(plant)]).json()
     assert first["error"]["field"] == "[0].features.rms"
     assert second["asset_id"] == "PUMP_001"
 
@@ -94,7 +95,7 @@ def test_streams_come_back_in_order_with_their_bad_readings_in_place(
     good = {"timestamp": "2026-01-01T00:00:00Z", "features": reading(plant)["features"]}
     streams = [{"asset_id": name, "readings": [{}, good]} for name in ("B", "A")]
     body = {"streams": streams, "echo": False}
-    answered = ask("POST", f"{PREFIX}/detect/streams", json=body).json()["streams"]
+    answered = ask("POST", f"{API_PREFIX}/detect/streams", json=body).json()["streams"]
     for place, stream in enumerate(answered):
         wrong, scored = stream["results"]
         assert wrong["error"]["field"].startswith(f"streams[{place}].readings[0]")
@@ -106,13 +107,13 @@ def test_streams_come_back_in_order_with_their_bad_readings_in_place(
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("POST", f"{PREFIX}/detect", 400, "bad_json"),
-        ("GET", f"{PREFIX}/7", 404, "not_found"),
-        ("GET", f"{PREFIX}/train/7", 404, "not_found"),
-        ("POST", f"{PREFIX}/train?wait=perhaps", 422, "invalid_input"),
-        ("GET", f"{PREFIX}?limit=x", 422, "invalid_input"),
-        ("GET", f"{PREFIX}?no=1", 422, "unknown_parameter"),
-        ("GET", PREFIX, 503, "storage_unavailable"),
+        ("POST", f"{API_PREFIX}/detect", 400, "bad_json"),
+        ("GET", f"{API_PREFIX}/7", 404, "not_found"),
+        ("GET", f"{API_PREFIX}/train/7", 404, "not_found"),
+        ("POST", f"{API_PREFIX}/train?wait=perhaps", 422, "invalid_input"),
+        ("GET", f"{API_PREFIX}?limit=x", 422, "invalid_input"),
+        ("GET", f"{API_PREFIX}?no=1", 422, "unknown_parameter"),
+        ("GET", API_PREFIX, 503, "storage_unavailable"),
     ],
 )
 def test_what_cannot_be_answered_says_why(
@@ -123,12 +124,12 @@ def test_what_cannot_be_answered_says_why(
 
 
 def test_status_and_health_need_no_database(ask: Any) -> None:
-    status = ask("GET", f"{PREFIX}/status").json()
+    status = ask("GET", f"{API_PREFIX}/status").json()
     assert status["ready"]
     assert status["database"]["available"] is False
     assert set(status["models"]) == set(MODEL_NAMES)
     health = {"status": "healthy", "service": "x", "version": "1"}
-    assert ask("GET", "/health").json() == ask("GET", f"{PREFIX}/health").json() == health
+    assert ask("GET", "/health").json() == ask("GET", f"{API_PREFIX}/health").json() == health
 
 
 def test_all_three_detectors_are_described_trained_or_not() -> None:

@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from errors import Conflict
+from schemas import API_PREFIX, API_ROOT
 from serving.auth import Keys, digest_of
 from serving.http.origins import Origins
-from serving.http.rest_app import PREFIX, ROOM, Call, Handler, RestApp, label
+from serving.http.rest_app import Call, Handler, RestApp, label
 from tests.fixtures.asgi import answer
 
 KEYS = f"panel:read:{digest_of('secret')}"
@@ -32,16 +33,16 @@ def raises(error: Exception) -> Handler:
 
 
 def test_a_fixed_path_comes_before_the_templates_that_it_fits() -> None:
-    assets, one = f"{ROOM}/assets/{{id:name}}", f"{PREFIX}/{{id}}"
-    top, detect = f"{ROOM}/assets/top", f"{PREFIX}/detect"
+    assets, one = f"{API_ROOT}/assets/{{id:name}}", f"{API_PREFIX}/{{id}}"
+    top, detect = f"{API_ROOT}/assets/top", f"{API_PREFIX}/detect"
     calls = [Call(path, "GET", "read", says(path)) for path in (assets, one, top, detect)]
     asked = {
         detect: detect,
         f"{detect}/": detect,
-        f"{PREFIX}/7": one,
+        f"{API_PREFIX}/7": one,
         top: top,
-        f"{ROOM}/assets/a/b": assets,
-        f"{ROOM}/assets/a%0Ab": assets,
+        f"{API_ROOT}/assets/a/b": assets,
+        f"{API_ROOT}/assets/a%0Ab": assets,
     }
     for path, found in asked.items():
         assert answer(calls, "GET", path).text == found
@@ -102,9 +103,9 @@ def test_calls_beyond_the_limit_are_refused_but_open_ones_are_not() -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        (f"{PREFIX}/detect", "/detect"),
-        (PREFIX, ""),
-        (f"{ROOM}/incidents/{{id}}", "/incidents/{id}"),
+        (f"{API_PREFIX}/detect", "/detect"),
+        (API_PREFIX, ""),
+        (f"{API_ROOT}/incidents/{{id}}", "/incidents/{id}"),
         ("/detect", "root/detect"),
         ("/", "/"),
     ],

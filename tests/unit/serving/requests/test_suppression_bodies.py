@@ -15,21 +15,21 @@ from serving.requests.suppression_bodies import (
     window,
     windows,
 )
-from serving.requests.wire import convert, decode, given
+from serving.requests.wire import convert, decode, present_fields
 
 SPAN = {"start": "2026-01-03T06:00:00+00:00", "end": "2026-01-03T08:00:00+00:00"}
 
 
 def test_what_is_left_out_is_the_usual_and_what_is_null_too() -> None:
     body = decode(NewWindow, orjson.dumps({**SPAN, "asset_id": None, "alarms": False}))
-    made = window(given(body, "who"))
+    made = window(present_fields(body, "who"))
     assert (made.asset_id, made.alarms, made.training, made.time_zone) == (None, False, True, "UTC")
     assert made.start.isoformat() == SPAN["start"]
 
 
 def test_a_change_has_only_what_was_sent() -> None:
     body = decode(WindowChange, b'{"rrule":null,"who":"ANNA"}')
-    assert given(body, "who") == {"rrule": None}
+    assert present_fields(body, "who") == {"rrule": None}
 
 
 def test_of_several_windows_the_wrong_one_is_named() -> None:

@@ -17,7 +17,7 @@ from serving.requests.wire import (
     at,
     convert,
     decode,
-    given,
+    present_fields,
     read_json,
     read_parameters,
 )
@@ -92,7 +92,7 @@ def test_a_query_is_read_by_the_names_it_goes_by() -> None:
     assert query.since is not None
     assert query.since.isoformat() == "2025-12-31T23:00:00+00:00"
     assert query.limit == 3
-    assert given(query, "limit") == {"since": query.since, "word": None, "flag": None}
+    assert present_fields(query, "limit") == {"since": query.since, "word": None, "flag": None}
 
 
 @pytest.mark.parametrize(
