@@ -123,11 +123,11 @@ class QuantileTracker:
             teaches nothing, even if the last few readings do not confirm it.
         """
         u = self.relative(m, cal)
-        furthest = self.relative(lasting, cal) if lasting > m else u
+        larger = self.relative(lasting, cal) if lasting > m else u
         stretch = math.exp(self.log_stretch)
         young = self.age < params.start
         self.age += young
-        if young or recovered or furthest <= cal.gate:
+        if young or recovered or larger <= cal.gate:
             self._learn(u, cal, params, stretch, young)
             return u
         self.beyond += 1

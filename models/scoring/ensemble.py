@@ -79,23 +79,23 @@ def run(
     results: list[list[dict[str, Any]]] = [[] for _ in streams]
     waiting = list(enumerate(streams))
     while waiting:
-        some = [stream for _, stream in waiting]
-        calls = _calls(model_set, some)
+        current = [stream for _, stream in waiting]
+        calls = _calls(model_set, current)
         raw: dict[str, Array] = {}
         if calls:
             answers = yield calls
             for call, answer in zip(calls, answers, strict=True):
                 raw[call.detector] = np.asarray(answer, np.float64)
-        scored = _calibrated(model_set, some, raw)
+        scored = _calibrated(model_set, current, raw)
         # where a stream's levels changed, the readings after the change are scored again
-        at, rest = 0, []
+        first_row, again = 0, []
         for index, stream in waiting:
-            found = StreamScorer(model_set, stream, scored, policy, explainer).results(at)
+            found = StreamScorer(model_set, stream, scored, policy, explainer).results(first_row)
             results[index] += found
             if len(found) < len(stream.readings):
-                rest.append((index, stream.rest(len(found))))
-            at += len(stream.rows)
-        waiting = rest
+                again.append((index, stream.rest(len(found))))
+            first_row += len(stream.rows)
+        waiting = again
     wanted = explainer.wanted()
     if wanted:
         asked = [DetectorCall(name, "explain", x) for name, x in wanted]
@@ -185,9 +185,9 @@ def _calibrated(
     windowed = np.fromiter((r.windowed for r in good), bool, n)
     warm = np.fromiter((r.warm for r in good), bool, n)
     if LSTM_AUTOENCODER in raw:
-        spread = np.zeros(n)
-        spread[windowed] = raw[LSTM_AUTOENCODER]
-        raw = {**raw, LSTM_AUTOENCODER: spread}
+        by_row = np.zeros(n)
+        by_row[windowed] = raw[LSTM_AUTOENCODER]
+        raw = {**raw, LSTM_AUTOENCODER: by_row}
     out = CalibratedScores(model_set.names, n)
     for has_window in (True, False):
         for is_warm in (True, False):

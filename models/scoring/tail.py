@@ -38,8 +38,8 @@ TAIL_READINGS: Final = (70, 170)
 MIN_SHARE: Final = 0.02
 USUAL_SHARE: Final = 0.05
 MAX_SHARE: Final = 0.2
-#: Share of the tail's readings, the highest, of which only the number counts where the highest of
-#: all is further off than in CHANCE of all samples.
+#: If the highest reading is so far off that fewer than CHANCE of all samples would contain such a
+#: one, the highest readings, this share of the tail's, are censored: only their number counts.
 CENSORED: Final = 0.1
 CHANCE: Final = 0.01
 #: Exceedances at most this many readings apart belong to one cluster.
@@ -238,11 +238,11 @@ def cluster_size(series: list[Floats], start: float, apart: int = APART) -> floa
 
 
 def _robust_gpd(excess: Floats, k_eff: float) -> tuple[float, float]:
-    """Return shape and scale of the tail above its start, whatever does not belong to it.
+    """Return shape and scale of the tail above its start, robust against a few outliers.
 
-    A few readings far off, such as faults that nobody labelled, would decide on the shape and with
-    it on every threshold. Where the highest is further than that of one in a hundred samples would
-    be, by a tail of which the upper end is censored, that tail is taken.
+    A few readings far off, such as unlabelled faults, would otherwise determine the shape and so
+    every threshold. The censored fit ignores how far off the highest readings are. It is used if
+    the highest reading is improbable under it: fewer than CHANCE of all samples have such a one.
     """
     xi, beta = _fit_gpd(excess, k_eff, CENSORED)
     shape = max(xi + 1.0 / k_eff, 1e-6)
@@ -254,7 +254,7 @@ def _fit_gpd(excess: Floats, k_eff: float, censored: float = 0.0) -> tuple[float
     """Fit shape and scale by likelihood on a grid of shapes, shrunk to 0 by a normal prior.
 
     The likelihood counts as ``k_eff`` independent readings; the scale is profiled out. Of the
-    highest, the share ``censored`` of the excesses (n,), only how many they are counts.
+    excesses (n,) the highest, a share of ``censored``, only enter by their number.
     """
     cut = float(np.quantile(excess, 1.0 - censored))
     known = excess <= cut
