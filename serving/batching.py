@@ -45,6 +45,7 @@ class Batcher(Generic[T, R]):
         Maximum weight of the queue; beyond it new items are rejected.
     parallel : int
         Number of batches processed at the same time.
+    on_batch : callable, optional
         Called with the weight of each batch.
     """
 
@@ -65,6 +66,10 @@ class Batcher(Generic[T, R]):
 
         Parameters
         ----------
+        item
+            What ``work`` takes.
+        weight : int
+            Its size, such as its number of readings.
         deadline : float, optional
             On the event loop's clock: an item that has not started by then is dropped. (A timer
             per item would cost more than everything else here.)

@@ -92,8 +92,8 @@ def compared(
 
     Parameters
     ----------
-    groups
-        The bundle's groups to compare.
+    bundle, groups
+        The bundle, and those of its groups to compare.
     recent
         Returns a group's recent values, by feature and score.
     """
@@ -113,6 +113,8 @@ def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
     ----------
     bundle
         Its rules say which group a stream is in.
+    data
+        The file's readings.
     last
         Maximum number of readings per group.
     """

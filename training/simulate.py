@@ -129,7 +129,7 @@ def simulate(
     seed : the same seed gives the same plant.
     interval_s : seconds between readings.
     ramp : drift of every feature from the first to the last reading, in noise sd.
-    faults : faults per asset, evenly distributed after reading ``first_fault``.
+    faults, first_fault : faults per asset, evenly distributed after the reading ``first_fault``.
     kinds : fault kinds, used in turn.
     """
     step = np.timedelta64(timedelta(seconds=interval_s))

@@ -105,6 +105,8 @@ def forest_depths(x: F32, feature: I32, threshold: F32, leaf: F64, levels: int) 
         Complete binary trees in breadth-first order; a reading goes right if it is greater.
     leaf : (trees, 2**levels)
         Path length of each leaf, including the expected length below it.
+    levels
+        Levels of each tree above its leaves.
 
     Returns
     -------

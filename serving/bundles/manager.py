@@ -115,6 +115,8 @@ class BundleManager(PeriodicWork):
 
         Parameters
         ----------
+        versions : iterable of str
+            Bundle versions that wrote the states of a request.
         deadline : float
             On the event loop's clock.
 

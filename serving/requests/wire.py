@@ -95,6 +95,8 @@ def decode(kind: type[T], body: bytes, **options: Any) -> T:
     ----------
     kind : type
         A Struct, or a type composed of Structs.
+    body : bytes
+        JSON.
     **options
         See :func:`convert`.
 
@@ -130,6 +132,10 @@ def convert(
 
     Parameters
     ----------
+    kind : type
+        A Struct, or a type composed of Structs.
+    content : object
+        What :func:`read_json` returned, or a part of it.
     shape, unknown : str
         The error's code if the content has another type, and if it has an unknown field.
     nul : bool

@@ -299,3 +299,21 @@ def test_functions_of_three_parameters_say_what_they_are(package: str) -> None:
             if count >= 3 and not described:
                 silent.append(f"{path.relative_to(ROOT)}: {name}")
     assert silent == []
+
+
+@pytest.mark.parametrize("package", DOCUMENTED)
+def test_documented_parameters_exist(package: str) -> None:
+    """A renamed parameter is renamed in the docstring, too."""
+    wrong = []
+    for path in [*ROOT.glob(f"{package}.py"), *sorted((ROOT / package).rglob("*.py"))]:
+        for name, function in functions(path):
+            documented = ast.get_docstring(function) or ""
+            section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w+\n-+$|\Z)", documented, re.M | re.S)
+            heads = re.findall(r"^(\S.*?)(?: : |$)", section[1], re.M) if section else []
+            named = {one.strip(" *") for head in heads for one in head.split(",")}
+            unknown = named - {
+                one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)
+            }
+            if unknown:
+                wrong.append(f"{path.relative_to(ROOT)}: {name}: {sorted(unknown)}")
+    assert wrong == []
