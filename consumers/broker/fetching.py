@@ -20,12 +20,12 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.legacy_records import LegacyRecordBatch
 
-from consumers.broker.unpacking import Batch, FetchedRecord, Nothing
+from consumers.broker.unpacking import Batch, EmptyOffsets, FetchedRecord
 from consumers.partition import size
 
 _LENGTH_AT, _LENGTH_BEHIND, _MAGIC_AT = 8, 12, 16
 
-Element = FetchedRecord | Nothing
+Element = FetchedRecord | EmptyOffsets
 
 
 class Allowance:
@@ -72,7 +72,7 @@ class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
             if len(raw) > _MAGIC_AT and raw[_MAGIC_AT] < 2:
                 found = _legacy(raw, after)
             elif len(raw) < DefaultRecordBatch.HEADER_STRUCT.size:
-                found = _stump(raw, after)
+                found = _unparsable(raw, after)
             else:
                 found = self._batch(Batch(raw, self._allowance.record), after)
             for element in found:
@@ -87,7 +87,7 @@ class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
             yield record
             expected = record.offset + 1
         if expected < end:
-            yield Nothing(end - 1, expected)
+            yield EmptyOffsets(end - 1, expected)
 
     def _records(self, batch: Batch, end: int) -> Iterator[FetchedRecord]:
         if end <= self.fetch_offset:
@@ -113,7 +113,7 @@ class BoundedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def install(consumer: KafkaConsumer, buffer: int) -> None:
-    """Let a consumer return :class:`FetchedRecord` and :class:`Nothing`, bounded in memory.
+    """Let a consumer return :class:`FetchedRecord` and :class:`EmptyOffsets`, bounded in memory.
 
     Parameters
     ----------
@@ -172,13 +172,14 @@ def _legacy(raw: bytes, after: int | None) -> Iterator[Element]:
             stamp = -1 if record.timestamp is None else record.timestamp
             yield FetchedRecord(record.offset, record.offset, stamp, record.key, record.value)
     except (ValueError, IndexError, RuntimeError, OSError, kafka_errors.KafkaError) as error:
-        yield from _stump(raw, after, f"the message is malformed: {error}")
+        yield from _unparsable(raw, after, f"the message is malformed: {error}")
 
 
-def _stump(
+def _unparsable(
     raw: bytes, after: int | None, why: str = "shorter than a batch can be"
 ) -> Iterator[Element]:
+    """Yield a batch that cannot be parsed as one unreadable record, then its other offsets."""
     base = _base(raw)
     yield FetchedRecord(base, base, -1, None, raw, unreadable=why, retry=True)
     if after is not None and after > base + 1:
-        yield Nothing(after - 1, base + 1)
+        yield EmptyOffsets(after - 1, base + 1)

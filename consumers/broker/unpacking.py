@@ -1,7 +1,7 @@
 """Unpack Kafka's record batches (format 2) into records, one by one and with bounded memory.
 
 Every offset of the log yields something, so that a reader can distinguish a gap from a loss: a
-:class:`FetchedRecord` (perhaps with the reason why it is unreadable), or :class:`Nothing` for
+:class:`FetchedRecord` (perhaps with the reason why it is unreadable), or :class:`EmptyOffsets` for
 offsets without a record (transaction markers, aborted records, records removed by compaction).
 """
 
@@ -53,7 +53,7 @@ class FetchedRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class EmptyOffsets:
     """The offsets from ``follows`` through ``offset`` hold no record."""
 
     offset: int

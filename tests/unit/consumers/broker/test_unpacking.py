@@ -19,7 +19,7 @@ from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 from consumers.broker.fetching import Allowance, BoundedRecords, Element
-from consumers.broker.unpacking import FetchedRecord, Nothing
+from consumers.broker.unpacking import EmptyOffsets, FetchedRecord
 
 AT = TopicPartition("in", 0)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -238,8 +238,13 @@ def test_transactions_give_committed_records_and_nothing_for_the_rest() -> None:
     )  # fmt: skip
     found = read(data, aborted=[SimpleNamespace(producer_id=8, first_offset=3)])
     assert offsets(found) == [0, 1, 6, 7]
-    nothing = [one for one in found if isinstance(one, Nothing)]
-    assert nothing == [Nothing(2, 2), Nothing(4, 3), Nothing(5, 5), Nothing(8, 8)]
+    nothing = [one for one in found if isinstance(one, EmptyOffsets)]
+    assert nothing == [
+        EmptyOffsets(2, 2),
+        EmptyOffsets(4, 3),
+        EmptyOffsets(5, 5),
+        EmptyOffsets(8, 8),
+    ]
 
 
 def test_what_compaction_removed_from_a_batch_is_no_hole() -> None:
@@ -248,7 +253,7 @@ def test_what_compaction_removed_from_a_batch_is_no_hole() -> None:
     raw[23:27] = (9).to_bytes(4, "big")
     found = read(crc_mended(bytes(raw)), offset=10)
     assert offsets(found) == [10, 11]
-    assert found[-1] == Nothing(19, 12)
+    assert found[-1] == EmptyOffsets(19, 12)
 
 
 @settings(max_examples=200)

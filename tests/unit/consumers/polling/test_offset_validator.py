@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumers.broker.unpacking import FetchedRecord, Nothing
+from consumers.broker.unpacking import EmptyOffsets, FetchedRecord
 from consumers.metrics import Metrics
 from consumers.polling.offset_validator import OffsetValidator
 from tests.fixtures.partitions import FakeConsumer, offsets, ready
@@ -49,8 +49,8 @@ def test_hole_that_the_log_explains_is_none(metrics):
     """A transaction's marker, or what compaction took out of a batch: no second look."""
     consumer = FakeConsumer(0, 100)
     part, one = validator(consumer, metrics), ready(at=5)
-    part.accept(one, [Nothing(8, 5), *records(9)], 1.0)
-    part.accept(one, [FetchedRecord(14, 9, 1, None, b"{}"), Nothing(20, 15)], 1.0)
+    part.accept(one, [EmptyOffsets(8, 5), *records(9)], 1.0)
+    part.accept(one, [FetchedRecord(14, 9, 1, None, b"{}"), EmptyOffsets(20, 15)], 1.0)
     assert (consumer.sought, offsets(one), one.fetched) == ([], [9, 14], 21)
 
 
