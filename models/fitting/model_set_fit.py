@@ -201,7 +201,9 @@ def _neighbours(model_set: ModelSet, plan: FitPlan, report: FitReport) -> Neighb
     pre = model_set.preprocessing
     if pre.missing != "impute":
         return None
-    rows = (np.concatenate(plan.varied) - pre.center) / pre.scale
+    levels = plan.initial_levels if pre.baseline else [pre.center] * len(plan.varied)
+    deviations = [rows - level for rows, level in zip(plan.varied, levels, strict=True)]
+    rows = np.concatenate(deviations) / pre.scale
     found = fit_neighbours(rows, None if pre.mix is None else pre.mix @ pre.mix)
     if found is not None:
         names = [name for name, better in zip(pre.names, found.better, strict=True) if better]

@@ -188,20 +188,26 @@ class Preprocessing(Stored):
         usual = np.zeros(len(values))
         if self.seasonality is not None and seconds is not None:
             usual = self.seasonality.offsets(np.array([seconds]))[0]
-        with np.errstate(over="ignore"):
-            z = np.where(here, (values - usual - self.center) / self.scale, 0.0)
-        imputed = usual + self.center + self.scale * self._expected(z, here)
+        imputed = self.filled(values, here, usual + self.center)
         if self.conditions is not None:
             imputed = self.conditions.original(imputed[None], condition)[0]
         return np.where(here, received, imputed).tolist(), absent
 
-    def _expected(self, z: Floats, here: Bools) -> Floats:
-        """Return the values (d,) expected in a scaled reading, of which some are missing."""
-        estimates: Floats = expected(z[None], self.mix, here[None])
+    def filled(self, values: Floats, here: Bools, level: Floats) -> Floats:
+        """Return a reading (d,) with its missing values imputed.
+
+        Parameters
+        ----------
+        values : (d,) the reading as scales describe it, in own units; missing values are not used.
+        here : (d,) whether a value is present.
+        level : (d,) what deviations count from.
+        """
+        with np.errstate(over="ignore"):
+            z = np.where(here, (values - level) / self.scale, 0.0)[None]
+        estimates = expected(z, self.mix, here[None])
         if self.neighbours is not None:
-            estimates = self.neighbours.correct(estimates, z[None], here)
-        row: Floats = estimates[0]
-        return row
+            estimates = self.neighbours.correct(estimates, z, here)
+        return np.where(here, values, level + self.scale * estimates[0])
 
     def by_neighbours(self, missing: Iterable[str]) -> bool:
         """Return whether all of the missing features are estimated from similar readings."""

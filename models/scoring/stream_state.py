@@ -104,9 +104,14 @@ class StreamState:
         """Whether the baseline is known."""
         return self.count > 0
 
+    @property
+    def baseline(self) -> Floats:
+        """Return the baseline (d,), in own units."""
+        return self.sums / self.count
+
     def offset(self, pre: Preprocessing) -> Floats:
         """Return the baseline's distance from the group's centre, scaled: (d,)."""
-        offset: Floats = pre.scaled((self.sums / self.count)[None])[0]
+        offset: Floats = pre.scaled(self.baseline[None])[0]
         return offset
 
     def learn_baseline(self, row: Floats, pre: Preprocessing) -> None:

@@ -62,7 +62,7 @@ def prepare(
         The stream's group, which suppressions may be limited to.
     """
     window = () if state.window_ends else work.window
-    past = _past(pre, window)
+    past, lacking = _past(pre, window)
     given = work.criticality
     each = [given] * len(work.readings) if isinstance(given, str) else given
     arrived = work.arrived or (None,) * len(work.readings)
@@ -100,7 +100,8 @@ def prepare(
         pace.keep(earlier, lost)
     for at, reading in enumerate(usable, len(past)):
         _classify(pre, state, reading, track, at, raw[at], pace)
-    return _assemble(pre, work, readings, (raw, received), len(past), track, state)
+    lacking += [reading.imputed for reading in usable]
+    return _assemble(pre, work, readings, (raw, received), lacking, track, state)
 
 
 def _restated(
@@ -269,22 +270,40 @@ def _assemble(
     work: StreamWork,
     readings: list[PreparedReading],
     values: tuple[Floats, Floats],
-    held: int,
+    lacking: Sequence[Sequence[str]],
     track: WindowIndex,
     state: StreamState,
 ) -> PreparedStream:
+    """Return the stream's rows and windows.
+
+    Parameters
+    ----------
+    pre, work, readings
+        As for :func:`prepare`.
+    values : two of (n, d)
+        Rows of the window and the usable readings: as scales describe them, and as received.
+    lacking
+        Imputed features of each row.
+    track
+        Which rows the windows are of.
+    state
+        The stream's state.
+    """
     scaled = pre.scaled(values[0])
+    held = len(scaled) - sum(reading.error is None for reading in readings)
     raw, received = (part[held:] for part in values)
     if state.settling.shifted:
         stream = PreparedStream(work, readings, scaled, raw, received, None, state, scaled, track)
         return stream.rest(0)
     windows, rows = track.cut(scaled), scaled[held:]
     if pre.baseline and state.settled:
-        offset = state.offset(pre)
+        around = _filled(pre, values[0], lacking, state.baseline)
+        relative = pre.scaled(around) - state.offset(pre)
         own = np.array([not r.warm for r in readings if r.error is None], bool)
-        rows = np.where(own[:, None], rows - offset, rows)
+        rows = np.where(own[:, None], relative[held:], rows)
+        raw = np.where(own[:, None], around[held:], raw)
         own = np.array([not r.warm for r in readings if r.windowed], bool)
-        moved = track.cut(scaled - offset)
+        moved = track.cut(relative)
         if windows is None or moved is None or own.all():
             windows = moved
         else:
@@ -292,26 +311,48 @@ def _assemble(
     return PreparedStream(work, readings, rows, raw, received, windows, state, scaled, track)
 
 
-def _past(pre: Preprocessing, window: Sequence[Reading]) -> list[Sequence[float]]:
-    """Return the window's rows; those up to and including an unusable reading are dropped."""
+def _filled(
+    pre: Preprocessing, rows: Floats, lacking: Sequence[Sequence[str]], level: Floats
+) -> Floats:
+    """Return the rows (n, d), what they lack imputed from deviations from the stream's baseline.
+
+    Before that is known, the group's centre takes its place.
+    """
+    out = rows
+    for at, names in enumerate(lacking):
+        if names:
+            out = rows.copy() if out is rows else out
+            here = np.array([name not in names for name in pre.names])
+            out[at] = pre.filled(rows[at], here, level)
+    return out
+
+
+def _past(
+    pre: Preprocessing, window: Sequence[Reading]
+) -> tuple[list[Sequence[float]], list[Sequence[str]]]:
+    """Return the window's rows and what each lacks; none up to the last unusable reading."""
     if pre.counters is None:
         try:
             features = map(_FEATURES, window)
-            return pre.picks(map(pre.measured, features) if pre.nulls else features)
+            whole = pre.picks(map(pre.measured, features) if pre.nulls else features)
+            return whole, [()] * len(whole)
         except KeyError:
             pass
     rows: list[Sequence[float]] = []
+    lacking: list[Sequence[str]] = []
     for before, reading in zip((None, *window), window, strict=False):
         try:
             if pre.counters is None:
-                values, _ = pre.row(pre.measured(reading.features), (), _seconds(reading))
+                row, absent = pre.row(pre.measured(reading.features), (), _seconds(reading))
             else:
                 rates = _rates(pre, reading, before if rows else None)
-                values, _ = pre.row(*rates, _seconds(reading))
-            rows.append(values)
+                row, absent = pre.row(*rates, _seconds(reading))
+            rows.append(row)
+            lacking.append(absent)
         except InputError:
             rows.clear()
-    return rows
+            lacking.clear()
+    return rows, lacking
 
 
 def _values(
