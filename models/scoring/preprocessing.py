@@ -77,12 +77,15 @@ class Preprocessing(Stored):
     step : seconds between readings where training's were regular, so that lost ones are noticed;
         None: they were not.
     neighbours : training readings from which some features are imputed; None: none of them is.
+    mean : (d,) mean of training's rows, which is not 0 where features are skewed: a row of zeros is
+        the median. None: taken as 0, as in sets of earlier releases.
     """
 
     KEYS: ClassVar = (
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
         "counters", "seasonality", "step", "neighbours",
+        "mean",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -105,6 +108,7 @@ class Preprocessing(Stored):
     seasonality: Seasonality | None = None
     step: float | None = None
     neighbours: Neighbours | None = None
+    mean: Floats | None = None
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)

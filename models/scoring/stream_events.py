@@ -209,6 +209,9 @@ class StreamEvents:
         if not beyond and not settling.stretch.balance:
             return None
         scaled = stream.scaled[len(stream.scaled) - len(stream.rows) + row]
+        mean = self.model_set.preprocessing.mean
+        if mean is not None:  # means are compared, and training's need not be its centre
+            scaled = scaled - mean
         return settling.take(scaled, near, beyond, self._part_length)
 
     def _standing_again(self, reading: PreparedReading, away: dict[int, float]) -> dict[int, Range]:
