@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -77,6 +77,8 @@ class PreparedStream:
     scaled : (k + n, d) the ``k`` rows of the earlier window, then all rows; no level subtracted.
     track : which rows of ``scaled`` each window consists of; its last m windows are ``windows``.
     near : (n,) index of each row's nearest level, see :meth:`Settling.centred`.
+    refill : returns ``scaled`` with missing values imputed from deviations from a level (d,); None:
+        no row lacks a value.
     """
 
     work: StreamWork
@@ -89,13 +91,16 @@ class PreparedStream:
     scaled: Floats
     track: WindowIndex
     near: list[int] | None = None
+    refill: Callable[[Floats | None], Floats] | None = None
 
     def rest(self, done: int) -> PreparedStream:
         """Return the stream without its first ``done`` readings, at the current levels."""
         readings = self.readings[done:]
         scored = sum(reading.error is None for reading in readings)
         windowed = sum(reading.windowed for reading in readings)
-        rows, near = self.state.settling.centred(self.scaled)
+        settling = self.state.settling
+        scaled = self.scaled if self.refill is None else self.refill(settling.newest)
+        rows, near = settling.centred(scaled)
         windows = self.track.cut(rows)
         if windows is not None:
             windows = windows[len(windows) - windowed :] if windowed else None
@@ -103,5 +108,5 @@ class PreparedStream:
         return replace(
             self, readings=readings, rows=rows[first:], raw=self.raw[len(self.raw) - scored :],
             received=self.received[len(self.received) - scored :], windows=windows,
-            near=near and near[first:],
+            scaled=scaled, near=near and near[first:],
         )  # fmt: skip

@@ -146,6 +146,11 @@ class Preprocessing(Stored):
         out.clip(-SCALED_CLIP, SCALED_CLIP, out)
         return out if self.mix is None else out @ self.mix
 
+    def values(self, row: Floats) -> Floats:
+        """Invert :meth:`scaled` for a row (d,): return its values in own units."""
+        z = row if self.mix is None else np.linalg.solve(self.mix, row)
+        return self.center + self.scale * z
+
     def row(
         self,
         features: Mapping[str, float],

@@ -252,6 +252,12 @@ class Settling:
         """Whether a level other than training's is known."""
         return any(level.at is not None for level in self.levels)
 
+    @property
+    def newest(self) -> Floats | None:
+        """Return the newest level (d,) with rows of its own; None: that of training."""
+        known = [level.at for level in self.levels if level.at is not None]
+        return known[-1].astype(np.float64) if known else None
+
     def room(self, width: int) -> int:
         """Return how many departures a state with rows of ``width`` features has room for."""
         # the rows of levels and stretch fill a state whose width comes near MAX_FEATURES

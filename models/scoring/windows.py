@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from typing import Final
@@ -292,8 +293,11 @@ def _assemble(
     scaled = pre.scaled(values[0])
     held = len(scaled) - sum(reading.error is None for reading in readings)
     raw, received = (part[held:] for part in values)
+    refill = partial(_refilled, pre, values[0], lacking) if any(lacking) else None
+    stream = PreparedStream(
+        work, readings, scaled[held:], raw, received, None, state, scaled, track, refill=refill
+    )
     if state.settling.shifted:
-        stream = PreparedStream(work, readings, scaled, raw, received, None, state, scaled, track)
         return stream.rest(0)
     windows, rows = track.cut(scaled), scaled[held:]
     if pre.baseline and state.settled:
@@ -308,16 +312,22 @@ def _assemble(
             windows = moved
         else:
             windows = np.where(own[:, None, None], moved, windows)
-    return PreparedStream(work, readings, rows, raw, received, windows, state, scaled, track)
+    stream.rows, stream.raw, stream.windows = rows, raw, windows
+    return stream
+
+
+def _refilled(
+    pre: Preprocessing, rows: Floats, lacking: Sequence[Sequence[str]], level: Floats | None
+) -> Floats:
+    """Return :func:`_filled` rows, scaled, for a level that is given scaled; None: training's."""
+    around = rows if level is None else _filled(pre, rows, lacking, pre.values(level))
+    return pre.scaled(around)
 
 
 def _filled(
     pre: Preprocessing, rows: Floats, lacking: Sequence[Sequence[str]], level: Floats
 ) -> Floats:
-    """Return the rows (n, d), what they lack imputed from deviations from the stream's baseline.
-
-    Before that is known, the group's centre takes its place.
-    """
+    """Return the rows (n, d) with what they lack imputed from deviations from a level (d,)."""
     out = rows
     for at, names in enumerate(lacking):
         if names:
