@@ -55,6 +55,7 @@ from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
 from models.fitting.trimming import without_faulty
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key, subsets
+from models.scoring.level_offsets import LevelOffsets
 from models.scoring.model_set import ModelSet
 from models.scoring.neighbours import Neighbours
 from models.scoring.preprocessing import Preprocessing
@@ -158,7 +159,10 @@ def fit_model_set(
         model_set = ModelSet(pre, {}, {}, plan.adaptation)
     neighbours = _neighbours(model_set, plan, report)
     model_set.preprocessing = replace(
-        model_set.preprocessing, counters=rated.counters, neighbours=neighbours
+        model_set.preprocessing,
+        counters=rated.counters,
+        neighbours=neighbours,
+        mean=_mean_row(model_set, plan, received),
     )
     model_set.options = plan.options.to_dict()  # without detectors that the data are too short for
     model_set.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -194,6 +198,18 @@ def _clean(
         cleaned.notes += seasonal.notes
     usual = seasonal.restate(usual, cleaned.timestamps)
     return without_faulty(cleaned, options.trim, usual), found, seasonal
+
+
+def _mean_row(model_set: ModelSet, plan: FitPlan, received: Sequence[Floats]) -> Floats:
+    """Return the mean (d,) of the training readings as offsets in the usual condition."""
+    pre = model_set.preprocessing
+    gain = None
+    if pre.conditions is not None:
+        at, _ = pre.conditions.nearest(np.concatenate(received)[:, plan.scales.kept])
+        gain = pre.conditions.gain(at)
+    rows = pre.scaled(np.concatenate(plan.varied))
+    mean: Floats = LevelOffsets(pre.mix, gain).usual(rows).mean(axis=0)
+    return mean
 
 
 def _neighbours(model_set: ModelSet, plan: FitPlan, report: FitReport) -> Neighbours | None:

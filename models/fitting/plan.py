@@ -344,5 +344,4 @@ class FitPlan:
             self.conditions.of(self.scales.kept) if self.conditions else None,
             seasonality=self.seasonality.of(self.scales.kept) if self.seasonality else None,
             step=regular_interval(self.data.timestamps),
-            mean=rows.mean(axis=0) @ (np.eye(len(scale)) if whitening is None else whitening),
         )  # fmt: skip

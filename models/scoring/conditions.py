@@ -92,6 +92,11 @@ class Conditions(Stored):
         """Restate readings (n, d) taken in the conditions ``at`` (n,) for the usual one."""
         return self._moved(values, at, self.usual)
 
+    def gain(self, at: Indices) -> Floats:
+        """Return the factors (n, d) by which :meth:`restated` multiplies distances."""
+        factors: Floats = self.spread[self.usual] / self.spread[at]
+        return factors
+
     def original(self, values: Floats, at: Indices) -> Floats:
         """Invert :meth:`restated`: return readings (n, d) as in the conditions ``at`` (n,)."""
         return self._moved(values, self.usual, at)

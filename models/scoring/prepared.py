@@ -11,6 +11,7 @@ from typing import Any, Final
 from errors import AnomalyError
 from models.arrays import Floats
 from models.scoring.clock import Step
+from models.scoring.level_offsets import LevelOffsets
 from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.window_index import WindowIndex
@@ -76,6 +77,7 @@ class PreparedStream:
     windows : (m, w, d) windows of the readings that are ``windowed``, in order.
     scaled : (k + n, d) the ``k`` rows of the earlier window, then all rows; no level subtracted.
     track : which rows of ``scaled`` each window consists of; its last m windows are ``windows``.
+    offsets : settled levels as the rows of ``scaled`` have them.
     near : (n,) index of each row's nearest level, see :meth:`Settling.centred`.
     refill : returns ``scaled`` with missing values imputed from deviations from a level (d,); None:
         no row lacks a value.
@@ -90,6 +92,7 @@ class PreparedStream:
     state: StreamState
     scaled: Floats
     track: WindowIndex
+    offsets: LevelOffsets
     near: list[int] | None = None
     refill: Callable[[Floats | None], Floats] | None = None
 
@@ -100,7 +103,7 @@ class PreparedStream:
         windowed = sum(reading.windowed for reading in readings)
         settling = self.state.settling
         scaled = self.scaled if self.refill is None else self.refill(settling.newest)
-        rows, near = settling.centred(scaled)
+        rows, near = settling.centred(scaled, self.offsets)
         windows = self.track.cut(rows)
         if windows is not None:
             windows = windows[len(windows) - windowed :] if windowed else None

@@ -32,6 +32,7 @@ from models.scoring.conditional_mean import expected
 from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
+from models.scoring.level_offsets import unmixed
 from models.scoring.neighbours import Neighbours
 from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing
@@ -77,8 +78,9 @@ class Preprocessing(Stored):
     step : seconds between readings where training's were regular, so that lost ones are noticed;
         None: they were not.
     neighbours : training readings from which some features are imputed; None: none of them is.
-    mean : (d,) mean of training's rows, which is not 0 where features are skewed: a row of zeros is
-        the median. None: taken as 0, as in sets of earlier releases.
+    mean : (d,) mean of training's rows, as :meth:`LevelOffsets.usual` returns them. It is not 0 where
+        features are skewed: a row of zeros is the median. None: taken as 0, as in sets of earlier
+        releases.
     """
 
     KEYS: ClassVar = (
@@ -146,10 +148,9 @@ class Preprocessing(Stored):
         out.clip(-SCALED_CLIP, SCALED_CLIP, out)
         return out if self.mix is None else out @ self.mix
 
-    def values(self, row: Floats) -> Floats:
-        """Invert :meth:`scaled` for a row (d,): return its values in own units."""
-        z = row if self.mix is None else np.linalg.solve(self.mix, row)
-        return self.center + self.scale * z
+    def values(self, rows: Floats) -> Floats:
+        """Invert :meth:`scaled`: return rows (n, d) or a row (d,) in own units."""
+        return self.center + self.scale * unmixed(rows, self.mix)
 
     def row(
         self,

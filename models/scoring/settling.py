@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from models.arrays import Floats
 from models.scoring.departures import MAX_FOLLOWED, Departures, Range, read_ranges
 from models.scoring.events import MIN_QUIET, QUIET, Event
+from models.scoring.level_offsets import LevelOffsets, unmixed
 from models.scoring.state_values import TIMES, check, pack, unpack
 
 Level32 = NDArray[np.float32]
@@ -49,6 +50,8 @@ MAX_DRIFT: Final = 1.0
 #: Share of a shift by which its level may move between halves. Steady growth meets this only after
 #: a hundred halves.
 SAME: Final = 0.01
+#: Standard errors of the parts' means by which a feature's shift is sure.
+SURE: Final = 2.0
 #: Parts that the readings are averaged in; the two halves advance by one part at a time.
 PARTS: Final = 4
 #: Maximum number of levels that a stream settles at, and of features of one that settles: a state
@@ -77,7 +80,9 @@ class Stretch:
     within: float = 0.0
     balance: int = 0
 
-    def take(self, row: Floats, beyond: bool, part: int, former: Floats) -> Level32 | None:
+    def take(
+        self, row: Floats, beyond: bool, part: int, former: Floats, mix: Floats | None = None
+    ) -> Level32 | None:
         """Add a scaled row (d,); return the level (d,) if the two halves agree on one.
 
         Parameters
@@ -86,6 +91,7 @@ class Stretch:
         beyond : whether it lies beyond the gate.
         part : readings in a part.
         former : (d,) the level that the stream has left.
+        mix : (d, d) decorrelated the row; None: nothing did.
         """
         self.balance = min(self.balance + 1, QUIET) if beyond else self.balance - 1
         if self.balance <= 0:
@@ -97,9 +103,9 @@ class Stretch:
         if self.means:
             away = row - self.means[-1]
             self.scatter += float(away @ away)
-        return self._whole(former) if self.count >= part else None
+        return self._whole(former, mix) if self.count >= part else None
 
-    def _whole(self, former: Floats) -> Level32 | None:
+    def _whole(self, former: Floats, mix: Floats | None) -> Level32 | None:
         """Complete a part and begin the next; return the level if the halves agree on one."""
         assert self.sums is not None  # noqa: S101
         means = [*self.means, (self.sums / np.float32(self.count)).astype(np.float32)]
@@ -107,7 +113,9 @@ class Stretch:
         within = max(self.scatter / self.count - float(moved @ moved), 0.0)
         scatter = (self.within + within) / 2 + float(moved @ moved) / 4
         self.__init__(means=means[1 - PARTS :], within=within, balance=self.balance)  # type: ignore[misc]
-        return _level(np.array(means, np.float64), scatter, former) if len(means) == PARTS else None
+        if len(means) < PARTS:
+            return None
+        return _level(np.array(means, np.float64), scatter, former, mix)
 
     def to_list(self) -> list[Any] | None:
         """Return the stretch ready for JSON, exactly; None if it is empty."""
@@ -137,17 +145,19 @@ class Stretch:
         return cls(int(count), sums, means, float(scatter), float(within), int(balance))
 
 
-def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
+def _level(means: Floats, scatter: float, former: Floats, mix: Floats | None) -> Level32 | None:
     """Return the level (d,) if the older and the newer half of the parts agree on it.
 
     A feature that still moved between the halves gets its mean of the newer half: one sensor may
-    stay shifted while another comes back slowly.
+    stay shifted while another comes back slowly. Features whose shift is not sure keep their former
+    level: they wander, and would be judged by where they happened to be.
 
     Parameters
     ----------
     means : (PARTS, d) mean of each part.
     scatter : mean squared distance of the newer half's readings from their mean.
     former : (d,) the level that the stream has left.
+    mix : (d, d) decorrelates scaled rows; None: they stay correlated.
     """
     older, newer = means.reshape(2, PARTS // 2, -1).mean(axis=1)
     shift = newer - former
@@ -155,8 +165,15 @@ def _level(means: Floats, scatter: float, former: Floats) -> Level32 | None:
     steady = abs((newer - older) @ shift) <= max(MAX_DRIFT * noise, SAME * length) * length
     if not steady or length < MIN_SHIFT * noise:
         return None
+    parts = unmixed(means - former, mix)
+    older, newer = parts.reshape(2, PARTS // 2, -1).mean(axis=1)
     alike = np.abs(newer - older) <= MAX_DRIFT * noise
-    level: Level32 = np.where(alike, (older + newer) / 2, newer).astype(np.float32)
+    moved = np.where(alike, (older + newer) / 2, newer)
+    error = np.where(
+        alike, parts.std(axis=0, ddof=1) / math.sqrt(PARTS), np.abs(parts[-1] - parts[-2]) / 2
+    )
+    sure = np.where(np.abs(moved) > SURE * error, moved, 0.0)
+    level: Level32 = (former + (sure if mix is None else sure @ mix)).astype(np.float32)
     return level
 
 
@@ -284,11 +301,18 @@ class Settling:
         """Return the persistent events for a result's metadata, newest first."""
         return [level.entry(state) for level in reversed(self.levels) if level.event is not None]
 
-    def centred(self, rows: Floats) -> tuple[Floats, list[int] | None]:
+    def centred(self, rows: Floats, offsets: LevelOffsets) -> tuple[Floats, list[int] | None]:
         """Return rows (n, d) relative to their nearest level, and the index (n,) of that level.
 
         The training level has index -1. It no longer counts once a person declared the oldest
         settled level normal. The indices are None while there is no settled level.
+
+        Parameters
+        ----------
+        rows : (n, d)
+            Scaled rows.
+        offsets
+            Gives each level as the rows have it.
         """
         if not self.levels:
             return rows, None
@@ -296,10 +320,13 @@ class Settling:
         first = 0 if self.levels[0].event is None else -1
         if first < 0:
             known.insert(0, np.zeros(rows.shape[1]))
-        nearest = np.stack([((rows - level) ** 2).sum(axis=1) for level in known]).argmin(axis=0)
-        return rows - np.stack(known)[nearest], (nearest + first).tolist()
+        relative = np.stack([rows - offsets.of(level) for level in known])
+        nearest = (relative**2).sum(axis=2).argmin(axis=0)
+        return relative[nearest, np.arange(len(rows))], (nearest + first).tolist()
 
-    def take(self, row: Floats, near: int, beyond: bool, part: int) -> Level32 | None:
+    def take(
+        self, row: Floats, near: int, beyond: bool, part: int, mix: Floats | None
+    ) -> Level32 | None:
         """Add a scaled row (d,) to the stretch; return the level if the stream settles.
 
         Parameters
@@ -312,11 +339,13 @@ class Settling:
             Whether it lies beyond the gate.
         part
             Readings in a part of the stretch; 0 disables settling.
+        mix : (d, d)
+            Decorrelated the row; None: nothing did.
         """
         if len(self.levels) >= MAX_LEVELS or len(row) > MAX_FEATURES or not part:
             return None
         former = _vector(None if near < 0 else self.levels[near].at, len(row))
-        return self.stretch.take(row, beyond, part, former)
+        return self.stretch.take(row, beyond, part, former, mix)
 
     def left(
         self, near: int, at: float, silence_s: float, away: Collection[int] = ()

@@ -208,11 +208,12 @@ class StreamEvents:
         settling, stream = self.stream.state.settling, self.stream
         if not beyond and not settling.stretch.balance:
             return None
-        scaled = stream.scaled[len(stream.scaled) - len(stream.rows) + row]
+        at = len(stream.scaled) - len(stream.rows) + row
+        usual = stream.offsets.usual(stream.scaled[at], at)
         mean = self.model_set.preprocessing.mean
         if mean is not None:  # means are compared, and training's need not be its centre
-            scaled = scaled - mean
-        return settling.take(scaled, near, beyond, self._part_length)
+            usual = usual - mean
+        return settling.take(usual, near, beyond, self._part_length, stream.offsets.mix)
 
     def _standing_again(self, reading: PreparedReading, away: dict[int, float]) -> dict[int, Range]:
         """Follow the features that alarm by standing elsewhere; return those that have settled."""

@@ -19,6 +19,7 @@ from errors import InputError
 from models.arrays import Floats
 from models.scoring.clock import Step
 from models.scoring.conditions import Conditions
+from models.scoring.level_offsets import LevelOffsets
 from models.scoring.prepared import (
     CLOCK_AHEAD,
     LEFT_OUT,
@@ -88,7 +89,9 @@ def prepare(
             _suppress(suppressor, state, reading)
     if pre.counters is not None:
         _count(pre, usable, received[len(past) :], window[-1] if window else None)
-    raw = received if pre.conditions is None else _restated(pre.conditions, usable, received)
+    raw, gain = received, None
+    if pre.conditions is not None:
+        raw, gain = _restated(pre.conditions, usable, received)
     if pre.seasonality is not None:
         raw = raw - _usual(pre, [*window[len(window) - len(past) :], *(r.received for r in usable)])
     if work.state is None:
@@ -102,20 +105,23 @@ def prepare(
     for at, reading in enumerate(usable, len(past)):
         _classify(pre, state, reading, track, at, raw[at], pace)
     lacking += [reading.imputed for reading in usable]
-    return _assemble(pre, work, readings, (raw, received), lacking, track, state)
+    return _assemble(pre, work, readings, (raw, received, gain), lacking, track, state)
 
 
 def _restated(
     conditions: Conditions, readings: Sequence[PreparedReading], received: Floats
-) -> Floats:
-    """Restate rows (n, d) for the usual condition; the last of them are those of ``readings``."""
+) -> tuple[Floats, Floats]:
+    """Restate rows (n, d) for the usual condition; the last of them are those of ``readings``.
+
+    Also returns by what distances from the centre were multiplied (n, d).
+    """
     at, off = conditions.nearest(received)
     first = len(received) - len(readings)
     for reading, condition in zip(readings, at[first:].tolist(), strict=True):
         reading.condition = condition
     for row, column in np.argwhere(off[first:]).tolist() if off.any() else ():
         readings[row].unfit = [*readings[row].unfit, conditions.indicators[column]]
-    return conditions.restated(received, at)
+    return conditions.restated(received, at), conditions.gain(at)
 
 
 def _usual(pre: Preprocessing, readings: Sequence[Reading]) -> Floats:
@@ -270,7 +276,7 @@ def _assemble(
     pre: Preprocessing,
     work: StreamWork,
     readings: list[PreparedReading],
-    values: tuple[Floats, Floats],
+    values: tuple[Floats, Floats, Floats | None],
     lacking: Sequence[Sequence[str]],
     track: WindowIndex,
     state: StreamState,
@@ -281,8 +287,9 @@ def _assemble(
     ----------
     pre, work, readings
         As for :func:`prepare`.
-    values : two of (n, d)
-        Rows of the window and the usable readings: as scales describe them, and as received.
+    values : three of (n, d)
+        Rows of the window and the usable readings: as scales describe them, as received, and the
+        factors by which distances differ between these; None: they do not.
     lacking
         Imputed features of each row.
     track
@@ -290,50 +297,82 @@ def _assemble(
     state
         The stream's state.
     """
-    scaled = pre.scaled(values[0])
+    rows, received, gain = values
+    scaled = pre.scaled(rows)
     held = len(scaled) - sum(reading.error is None for reading in readings)
-    raw, received = (part[held:] for part in values)
-    refill = partial(_refilled, pre, values[0], lacking) if any(lacking) else None
+    offsets = LevelOffsets(pre.mix, gain)
+    refill = partial(_refilled, pre, rows, lacking, offsets) if any(lacking) else None
     stream = PreparedStream(
-        work, readings, scaled[held:], raw, received, None, state, scaled, track, refill=refill
-    )
+        work, readings, scaled[held:], rows[held:], received[held:], None, state, scaled, track,
+        offsets=offsets, refill=refill,
+    )  # fmt: skip
     if state.settling.shifted:
         return stream.rest(0)
-    windows, rows = track.cut(scaled), scaled[held:]
+    stream.windows = track.cut(scaled)
     if pre.baseline and state.settled:
-        around = _filled(pre, values[0], lacking, state.baseline)
+        around = _filled(pre, rows, lacking, [state.baseline] * len(rows))
         relative = pre.scaled(around) - state.offset(pre)
         own = np.array([not r.warm for r in readings if r.error is None], bool)
-        rows = np.where(own[:, None], relative[held:], rows)
-        raw = np.where(own[:, None], around[held:], raw)
+        stream.rows = np.where(own[:, None], relative[held:], stream.rows)
+        stream.raw = np.where(own[:, None], around[held:], stream.raw)
         own = np.array([not r.warm for r in readings if r.windowed], bool)
         moved = track.cut(relative)
-        if windows is None or moved is None or own.all():
-            windows = moved
+        if stream.windows is None or moved is None or own.all():
+            stream.windows = moved
         else:
-            windows = np.where(own[:, None, None], moved, windows)
-    stream.rows, stream.raw, stream.windows = rows, raw, windows
+            stream.windows = np.where(own[:, None, None], moved, stream.windows)
     return stream
 
 
 def _refilled(
-    pre: Preprocessing, rows: Floats, lacking: Sequence[Sequence[str]], level: Floats | None
+    pre: Preprocessing,
+    rows: Floats,
+    lacking: Sequence[Sequence[str]],
+    offsets: LevelOffsets,
+    level: Floats | None,
 ) -> Floats:
-    """Return :func:`_filled` rows, scaled, for a level that is given scaled; None: training's."""
-    around = rows if level is None else _filled(pre, rows, lacking, pre.values(level))
-    return pre.scaled(around)
+    """Return rows (n, d), scaled, with what they lack imputed from deviations from a settled level.
+
+    Parameters
+    ----------
+    pre, rows, lacking
+        As for :func:`_filled`.
+    offsets
+        Gives the level at each row.
+    level : (d,)
+        The level, scaled; None: that of training, from which it has been imputed.
+    """
+    if level is None:
+        return pre.scaled(rows)
+    levels = np.broadcast_to(pre.values(offsets.of(level)), rows.shape)
+    return pre.scaled(_filled(pre, rows, lacking, levels))
 
 
 def _filled(
-    pre: Preprocessing, rows: Floats, lacking: Sequence[Sequence[str]], level: Floats
+    pre: Preprocessing,
+    rows: Floats,
+    lacking: Sequence[Sequence[str]],
+    levels: Sequence[Floats] | Floats,
 ) -> Floats:
-    """Return the rows (n, d) with what they lack imputed from deviations from a level (d,)."""
+    """Return the rows with what they lack imputed from deviations from a level.
+
+    Parameters
+    ----------
+    pre
+        Preprocessing of the stream's group.
+    rows : (n, d)
+        Readings as scales describe them, in own units.
+    lacking
+        Names of the features that each row lacks.
+    levels : (n, d)
+        What each row's deviations count from.
+    """
     out = rows
     for at, names in enumerate(lacking):
         if names:
             out = rows.copy() if out is rows else out
             here = np.array([name not in names for name in pre.names])
-            out[at] = pre.filled(rows[at], here, level)
+            out[at] = pre.filled(rows[at], here, levels[at])
     return out
 
 

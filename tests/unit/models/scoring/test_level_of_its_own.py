@@ -126,3 +126,21 @@ def test_a_unit_with_missing_values_is_cut_anywhere(fleet, size: int) -> None:
     results, _ = in_pieces(model_set, readings, size)
     for a, b in zip(whole.results, results, strict=True):
         assert b["log10_p"] == pytest.approx(a["log10_p"], abs=1e-4)
+
+
+def test_an_offset_settles_in_all_operating_conditions() -> None:
+    """Restated, it is five times as far in one condition as in the other: 0.6 of all alarmed."""
+    random = np.random.default_rng(4)
+    n = TRAINED + 1400
+    busy = (np.arange(n) // 40 % 2).astype(float)
+    rows = random.normal(size=(n, 5)) * np.where(busy[:, None] > 0, [0.2, 1, 1, 1, 1], 1.0)
+    rows += busy[:, None] * [0.0, 20.0, 12.0, 9.0, 15.0]
+    options = FitOptions(seed=0, models=("isolation_forest", "one_class_svm"))
+    model_set, _ = fit_model_set([rows[:TRAINED]], [times(TRAINED)], NAMES, options)
+    assert model_set.preprocessing.conditions is not None
+    rows = rows[TRAINED:]
+    rows[SHIFTED:, 0] += 6.0
+    results = one(model_set, sent(rows), POLICY).results
+    events = [result["metadata"].get("event") or {} for result in results]
+    assert any(event.get("persistent") for event in events[SHIFTED:SETTLED])
+    assert np.mean([result["is_anomaly"] for result in results[SETTLED:]]) < 0.01

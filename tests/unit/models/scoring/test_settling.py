@@ -296,7 +296,7 @@ def test_a_state_as_full_as_can_be_is_small() -> None:
 def test_on_top_of_as_many_levels_as_can_be_nothing_is_remembered() -> None:
     settling = Settling([Level(np.ones(3, np.float32), START.isoformat())] * MAX_LEVELS)
     for _ in range(AFTER):
-        assert settling.take(np.full(3, 9.0), 0, True, PART) is None
+        assert settling.take(np.full(3, 9.0), 0, True, PART, None) is None
     assert settling.stretch.to_list() is None
 
 
@@ -345,14 +345,28 @@ def test_it_settles_as_soon_after_any_way_to_its_level(before: int) -> None:
 
 
 def test_its_level_is_where_the_stream_is_now() -> None:
-    """One sensor is off for good; another, which was off as well, has just come back."""
-    rows = np.random.default_rng(4).normal([0.0, 0.0, -300.0], size=(AFTER, 3))
+    """One sensor is off for good; another, which was further off, has just come nearer."""
+    rows = np.random.default_rng(4).normal([0.0, 5.0, -300.0], size=(AFTER, 3))
     rows[: AFTER // 2, 1] += np.linspace(30.0, 0.0, AFTER // 2)
     stretch = Stretch()
-    levels = [stretch.take(row, True, PART, np.zeros(3)) for row in rows]
-    assert levels[-1] == pytest.approx([0.0, 0.0, -300.0], abs=0.4)
-    assert levels[-1][0] == pytest.approx(rows[:, 0].mean(), abs=1e-6), "all say where it stayed"
-    assert levels[-1][1] == pytest.approx(rows[AFTER // 2 :, 1].mean(), abs=1e-6)
+    level = [stretch.take(row, True, PART, np.zeros(3)) for row in rows][-1]
+    assert level is not None
+    assert level[0] == 0.0, "it has surely not moved"
+    assert level[1] == pytest.approx(rows[AFTER // 2 :, 1].mean(), abs=1e-6)
+    assert level[2] == pytest.approx(rows[:, 2].mean(), abs=1e-4), "all say where it is"
+
+
+def test_a_feature_that_wanders_keeps_its_level() -> None:
+    """Where it happened to be while another settled, it would not be afterwards."""
+    rows = np.random.default_rng(5).normal([0.0, 40.0, 0.0], size=(AFTER, 3))
+    rows[:, 0] += 2.0 * np.sin(np.arange(AFTER) / AFTER * 2.0 * np.pi + 1.0)
+    mix = np.array([[1.2, 0.5, 0.0], [0.5, 1.2, 0.0], [0.0, 0.0, 1.0]])
+    stretch = Stretch()
+    level = [stretch.take(row @ mix, True, PART, np.zeros(3), mix) for row in rows][-1]
+    assert level is not None
+    moved = np.linalg.solve(mix, level)
+    assert moved == pytest.approx([0.0, 40.0, 0.0], abs=0.3)
+    assert moved[0] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_the_deviation_is_that_of_the_newer_half() -> None:

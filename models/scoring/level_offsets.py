@@ -1,0 +1,47 @@
+"""The offset of a settled level at each reading.
+
+A sensor that shifts reads as much too high in each operating condition, but rows are restated for
+the usual condition, by which distances are multiplied: where the sensor usually scatters a fifth as
+much, five times as far. A level is stored for the usual condition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.arrays import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class LevelOffsets:
+    """Convert levels between the usual operating condition and those of some readings.
+
+    Parameters
+    ----------
+    mix : (d, d) decorrelates scaled rows; None: they stay correlated.
+    gain : (n, d) factor by which each reading's distances were multiplied; None: 1 everywhere.
+    """
+
+    mix: Floats | None
+    gain: Floats | None
+
+    def of(self, level: Floats) -> Floats:
+        """Return a level (d,) as the rows (n, d) of the readings have it; (d,) if all alike."""
+        return level if self.gain is None else self._multiplied(level, self.gain)
+
+    def usual(self, rows: Floats, at: int | slice = slice(None)) -> Floats:
+        """Return the row (d,) of reading ``at``, or all rows, as offsets in the usual condition."""
+        return rows if self.gain is None else self._multiplied(rows, 1.0 / self.gain[at])
+
+    def _multiplied(self, rows: Floats, factors: Floats) -> Floats:
+        product: Floats = unmixed(rows, self.mix) * factors
+        return product if self.mix is None else product @ self.mix
+
+
+def unmixed(rows: Floats, mix: Floats | None) -> Floats:
+    """Return rows (n, d), or a row (d,), as they were before decorrelation by ``mix`` (d, d)."""
+    if mix is None:
+        return rows
+    return np.asarray(np.linalg.solve(mix, rows.T).T, np.float64)
