@@ -78,9 +78,9 @@ class Preprocessing(Stored):
     step : seconds between readings where training's were regular, so that lost ones are noticed;
         None: they were not.
     neighbours : training readings from which some features are imputed; None: none of them is.
-    mean : (d,) mean of training's rows, as :meth:`LevelOffsets.usual` returns them. It is not 0 where
-        features are skewed: a row of zeros is the median. None: taken as 0, as in sets of earlier
-        releases.
+    mean : (d,) mean of training's rows, as :meth:`LevelOffsets.usual` returns them. It is not 0
+        where features are skewed: a row of zeros is the median. None: taken as 0, as in sets of
+        earlier releases.
     """
 
     KEYS: ClassVar = (
