@@ -11,6 +11,8 @@ from models.scoring.neighbours import Neighbours
 
 #: Most values of training readings that are stored: 32 KB.
 _STORED: Final = 4096
+#: Fewest readings to store: the most similar ones of fewer are not similar.
+_FEWEST_STORED: Final = 20
 #: Most readings that a decision is made on.
 _TRIED: Final = 500
 #: Fewest readings that a decision is made on.
@@ -37,7 +39,7 @@ def fit_neighbours(rows: Floats, precision: Floats | None) -> Neighbours | None:
     """
     n, d = rows.shape
     held = np.isin(np.arange(n) * 5 // max(n, 1), (1, 3))
-    if d < 2 or held.sum() < _FEWEST:
+    if d < 2 or d * _FEWEST_STORED > _STORED or held.sum() < _FEWEST:
         return None
     rows = np.clip(rows, -_CLIP, _CLIP)
     tried = _spread(np.flatnonzero(held), _TRIED)

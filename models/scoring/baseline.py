@@ -10,11 +10,15 @@ A coarse copy of the values decides which of them agree. It is kept until there 
 in spreads from the group's centre, as 16-bit numbers and, with many features, as means of a few
 neighbouring readings: a stream's state must stay below 4 KB. If all values agree, the baseline is
 their exact mean.
+
+Imputed values do not count: they tell of the group's level, not of the stream's. Only where a
+feature was always missing is its baseline their mean.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +37,8 @@ MIN_KEPT: Final = 5
 #: Values agree within this many robust deviations of the shortest half's middle, or within as many
 #: of the group's spreads, because coarse or two-valued readings have tiny deviations.
 NEAR: Final = 3.0
+#: Kept in place of an imputed value. Earlier releases leave it out, too, as far from the others.
+_ABSENT: Final = 2.0 * IMPOSSIBLE
 _TO_DEVIATION: Final = 1.4826  # half the shortest half's length -> standard deviation, if Gaussian
 
 
@@ -59,8 +65,9 @@ class FirstReadings:
     Attributes
     ----------
     count : readings so far.
-    kept : (m, d) coarse means of neighbouring readings, in spreads from the group's centre.
-    sums : (d,) exact sum of all readings, in own units.
+    kept : (m, d) coarse means of neighbouring readings, in spreads from the group's centre; _ABSENT
+        where all were imputed.
+    sums : (d,) exact sum of all readings, in own units, imputed or not.
     """
 
     count: int
@@ -90,25 +97,46 @@ class FirstReadings:
             first.add(level, pre)
         return first
 
-    def add(self, row: Floats, pre: Preprocessing) -> None:
-        """Add one reading (d,), in own units, unless it is impossibly far from the group."""
+    def add(self, row: Floats, pre: Preprocessing, lacking: Collection[str] = ()) -> None:
+        """Add one reading (d,), in own units, unless it is impossibly far from the group.
+
+        Parameters
+        ----------
+        row : (d,)
+            The reading.
+        pre
+            Gives the group's centre and spread.
+        lacking
+            Names of the features whose values are imputed.
+        """
         with np.errstate(over="ignore"):
             z = (row - pre.center) / pre.spread
         if not bool((np.abs(z) <= IMPOSSIBLE).all()):
             return
+        if lacking:
+            z[[pre.names.index(name) for name in lacking]] = _ABSENT
         before = self.count % group_size(pre)
         if before == 0:
             self.kept = np.concatenate([self.kept, z[None].astype(np.float16)])
         else:
             last = self.kept[-1].astype(np.float64)
             self.kept = self.kept.copy()
-            self.kept[-1] = last + (z - last) / (before + 1)
+            both = np.maximum(last, z) < _ABSENT
+            mean = last + (z - last) / (before + 1)
+            self.kept[-1] = np.where(both, mean, np.minimum(last, z))
         self.count += 1
         self.sums = self.sums + row
 
     def level(self, pre: Preprocessing) -> Floats:
         """Return the baseline (d,), in own units."""
-        rough, agreed = skipped_mean(self.kept.astype(np.float64))
+        kept = self.kept.astype(np.float64)
+        rough, agreed = skipped_mean(kept)
+        measured = kept < _ABSENT
+        for j in np.flatnonzero(~measured.all(axis=0)):
+            some = kept[measured[:, j], j]
+            agreed[j] = not len(some)
+            if len(some):
+                rough[j] = skipped_mean(some[:, None])[0][0]
         level: Floats = np.where(agreed, self.sums / self.count, pre.center + pre.spread * rough)
         return level
 

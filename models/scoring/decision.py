@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from errors import AnomalyError
 from models.detectors.base import LSTM_AUTOENCODER
 from models.scoring.adaptation import GATE
@@ -248,7 +250,9 @@ class StreamScorer:
             metadata["explanation"]["condition"] = pre.conditions.described(reading.condition)
         if pre.seasonality is not None:
             metadata["explanation"]["seasons"] = pre.seasonality.described()
-        rows = (stream.raw[row], stream.received[row])
+        received = stream.received[row].copy()
+        received[[pre.names.index(name) for name in reading.imputed]] = np.nan
+        rows = (stream.raw[row], received)
         time = reading.received.timestamp
         seconds = 0.0 if time is None else time.timestamp()
         self.explainer.add(metadata, rows, level, inputs, reading.condition, seconds)

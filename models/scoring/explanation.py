@@ -39,7 +39,7 @@ class Explainer:
         ----------
         metadata : the result's metadata, whose ``explanation`` will be completed.
         rows : (d,) values in own units, restated (usual operating condition, no season) and as
-            received.
+            received; the latter are NaN where they were imputed.
         level : (d,) the stream's normal level, restated likewise.
         inputs : each detector's decades, and its scaled row (d,) or window (w, d).
         condition : index of the reading's operating condition.
@@ -73,11 +73,9 @@ class Explainer:
         rows, received, levels = (np.stack(part) for part in arrays[:3])
         with np.errstate(over="ignore"):
             z = np.clip((rows - levels) / pre.scale, -SCALED_CLIP, SCALED_CLIP)
-        normal = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
-        if pre.seasonality is not None:
-            normal = normal + pre.seasonality.offsets(np.array(arrays[4]))
-        if pre.conditions is not None:
-            normal = pre.conditions.original(normal, np.array(arrays[3], np.intp))
+        restated = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
+        normal, imputed = (self._original(values, *arrays[3:]) for values in (restated, rows))
+        received = np.where(np.isnan(received), imputed, received)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_LISTED]
 
         def sorted_by_share(values: Floats) -> list[list[float]]:
@@ -106,6 +104,17 @@ class Explainer:
             ]
             if shares.shape[1] > MAX_LISTED:
                 explanation["others"] = round(max(float(rest[at]), 0.0), 6)
+
+    def _original(
+        self, values: Floats, conditions: Sequence[int], seconds: Sequence[float]
+    ) -> Floats:
+        """Return restated readings (n, d) as in their operating condition, at their time."""
+        pre = self._pre
+        if pre.seasonality is not None:
+            values = values + pre.seasonality.offsets(np.array(seconds))
+        if pre.conditions is not None:
+            values = pre.conditions.original(values, np.array(conditions, np.intp))
+        return values
 
 
 def _short(values: Floats) -> Floats:

@@ -79,8 +79,8 @@ class PreparedStream:
     track : which rows of ``scaled`` each window consists of; its last m windows are ``windows``.
     offsets : settled levels as the rows of ``scaled`` have them.
     near : (n,) index of each row's nearest level, see :meth:`Settling.centred`.
-    refill : returns ``scaled`` with missing values imputed from deviations from a level (d,); None:
-        no row lacks a value.
+    refill : returns ``scaled`` in own units, and scaled, with missing values imputed from
+        deviations from a level (d,); None: no row lacks a value.
     """
 
     work: StreamWork
@@ -94,7 +94,7 @@ class PreparedStream:
     track: WindowIndex
     offsets: LevelOffsets
     near: list[int] | None = None
-    refill: Callable[[Floats | None], Floats] | None = None
+    refill: Callable[[Floats | None], tuple[Floats, Floats]] | None = None
 
     def rest(self, done: int) -> PreparedStream:
         """Return the stream without its first ``done`` readings, at the current levels."""
@@ -102,14 +102,16 @@ class PreparedStream:
         scored = sum(reading.error is None for reading in readings)
         windowed = sum(reading.windowed for reading in readings)
         settling = self.state.settling
-        scaled = self.scaled if self.refill is None else self.refill(settling.newest)
+        raw, scaled = self.raw, self.scaled
+        if self.refill is not None:
+            raw, scaled = self.refill(settling.newest)
         rows, near = settling.centred(scaled, self.offsets)
         windows = self.track.cut(rows)
         if windows is not None:
             windows = windows[len(windows) - windowed :] if windowed else None
         first = len(rows) - scored
         return replace(
-            self, readings=readings, rows=rows[first:], raw=self.raw[len(self.raw) - scored :],
+            self, readings=readings, rows=rows[first:], raw=raw[len(raw) - scored :],
             received=self.received[len(self.received) - scored :], windows=windows,
             scaled=scaled, near=near and near[first:],
         )  # fmt: skip

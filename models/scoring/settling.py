@@ -24,7 +24,7 @@ are those of the level before. Such an event ends when all of them are back at t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -81,8 +81,9 @@ class Stretch:
     balance: int = 0
 
     def take(
-        self, row: Floats, beyond: bool, part: int, former: Floats, mix: Floats | None = None
-    ) -> Level32 | None:
+        self, row: Floats, beyond: bool, part: int, former: Floats, mix: Floats | None = None,
+        lacking: Sequence[int] = (),
+    ) -> Level32 | None:  # fmt: skip
         """Add a scaled row (d,); return the level (d,) if the two halves agree on one.
 
         Parameters
@@ -92,11 +93,14 @@ class Stretch:
         part : readings in a part.
         former : (d,) the level that the stream has left.
         mix : (d, d) decorrelated the row; None: nothing did.
+        lacking : features whose values are imputed; they count with the stretch's mean so far.
         """
         self.balance = min(self.balance + 1, QUIET) if beyond else self.balance - 1
         if self.balance <= 0:
             self.__init__()  # type: ignore[misc]
             return None
+        if lacking and (self.count or self.means):
+            row = self._completed(row, lacking, mix)
         # rounded as in a stored state, so that splitting a batch differently changes nothing
         self.sums = (row if self.sums is None else self.sums + row).astype(np.float32)
         self.count += 1
@@ -104,6 +108,16 @@ class Stretch:
             away = row - self.means[-1]
             self.scatter += float(away @ away)
         return self._whole(former, mix) if self.count >= part else None
+
+    def _completed(self, row: Floats, lacking: Sequence[int], mix: Floats | None) -> Floats:
+        """Return a row (d,) with the mean so far of the features that it lacks.
+
+        These were imputed as if the stream were still at its former level, which is far from it.
+        """
+        mean = self.means[-1] if self.sums is None else self.sums / np.float32(self.count)
+        own = unmixed(row, mix).copy()
+        own[lacking] = unmixed(mean.astype(np.float64), mix)[lacking]
+        return own if mix is None else own @ mix
 
     def _whole(self, former: Floats, mix: Floats | None) -> Level32 | None:
         """Complete a part and begin the next; return the level if the halves agree on one."""
@@ -325,8 +339,9 @@ class Settling:
         return relative[nearest, np.arange(len(rows))], (nearest + first).tolist()
 
     def take(
-        self, row: Floats, near: int, beyond: bool, part: int, mix: Floats | None
-    ) -> Level32 | None:
+        self, row: Floats, near: int, beyond: bool, part: int, mix: Floats | None,
+        lacking: Sequence[int] = (),
+    ) -> Level32 | None:  # fmt: skip
         """Add a scaled row (d,) to the stretch; return the level if the stream settles.
 
         Parameters
@@ -341,11 +356,13 @@ class Settling:
             Readings in a part of the stretch; 0 disables settling.
         mix : (d, d)
             Decorrelated the row; None: nothing did.
+        lacking
+            Features whose values are imputed.
         """
-        if len(self.levels) >= MAX_LEVELS or len(row) > MAX_FEATURES or not part:
+        if len(self.levels) >= MAX_LEVELS or not 0 < len(row) <= MAX_FEATURES or not part:
             return None
         former = _vector(None if near < 0 else self.levels[near].at, len(row))
-        return self.stretch.take(row, beyond, part, former, mix)
+        return self.stretch.take(row, beyond, part, former, mix, lacking)
 
     def left(
         self, near: int, at: float, silence_s: float, away: Collection[int] = ()

@@ -179,7 +179,7 @@ class StreamEvents:
         if not (reading.late or reading.outside or reading.suppressed is not None):
             near = -1 if self.stream.near is None else self.stream.near[row]
             stands = self._standing_again(reading, away)
-            level = self._new_level(row, near, beyond)
+            level = self._new_level(reading, row, near, beyond)
             if level is None and stands and self._adapting_to_level():
                 settling.levels[-1].stands.update(stands)
                 settling.departures.forget(stands)
@@ -203,17 +203,20 @@ class StreamEvents:
         young = state.tail.quantiles.age < AT_SETTLED_LEVEL.start and state.settling.shifted
         return young and bool(state.settling.entries())
 
-    def _new_level(self, row: int, near: int, beyond: bool) -> Level32 | None:
+    def _new_level(
+        self, reading: PreparedReading, row: int, near: int, beyond: bool
+    ) -> Level32 | None:
         """Add a row, nearest to level ``near``, to the stretch; return a level that it settles."""
         settling, stream = self.stream.state.settling, self.stream
         if not beyond and not settling.stretch.balance:
             return None
         at = len(stream.scaled) - len(stream.rows) + row
         usual = stream.offsets.usual(stream.scaled[at], at)
-        mean = self.model_set.preprocessing.mean
-        if mean is not None:  # means are compared, and training's need not be its centre
-            usual = usual - mean
-        return settling.take(usual, near, beyond, self._part_length, stream.offsets.mix)
+        pre = self.model_set.preprocessing
+        if pre.mean is not None:  # means are compared, and training's need not be its centre
+            usual = usual - pre.mean
+        lacking = [pre.names.index(name) for name in reading.imputed]
+        return settling.take(usual, near, beyond, self._part_length, stream.offsets.mix, lacking)
 
     def _standing_again(self, reading: PreparedReading, away: dict[int, float]) -> dict[int, Range]:
         """Follow the features that alarm by standing elsewhere; return those that have settled."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -114,9 +115,17 @@ class StreamState:
         offset: Floats = pre.scaled(self.baseline[None])[0]
         return offset
 
-    def learn_baseline(self, row: Floats, pre: Preprocessing) -> None:
-        """Add one reading (d,) to the baseline's sample; compute the baseline once it suffices."""
-        self.first.add(row, pre)
+    def learn_baseline(
+        self, row: Floats, pre: Preprocessing, lacking: Collection[str] = ()
+    ) -> None:
+        """Add one reading (d,) to the baseline's sample; compute the baseline once it suffices.
+
+        Parameters
+        ----------
+        row, pre, lacking
+            As for :meth:`FirstReadings.add`.
+        """
+        self.first.add(row, pre, lacking)
         if self.first.count >= pre.baseline:
             self.count = self.first.count
             self.sums = self.count * self.first.level(pre)

@@ -95,7 +95,7 @@ def prepare(
     if pre.seasonality is not None:
         raw = raw - _usual(pre, [*window[len(window) - len(past) :], *(r.received for r in usable)])
     if work.state is None:
-        _learn_past(pre, state, raw[: len(past)])
+        _learn_past(pre, state, raw[: len(past)], lacking)
     track = WindowIndex(width)
     pace = Pace(pre.step, width)
     for at, earlier in enumerate(window[len(window) - len(past) :]):
@@ -143,15 +143,17 @@ def _seconds(reading: Reading) -> float | None:
     return None if reading.timestamp is None else reading.timestamp.timestamp()
 
 
-def _learn_past(pre: Preprocessing, state: StreamState, rows: Floats) -> None:
-    """Learn the baseline or level of a new stream from its window (n, d)."""
+def _learn_past(
+    pre: Preprocessing, state: StreamState, rows: Floats, lacking: Sequence[Sequence[str]]
+) -> None:
+    """Learn the baseline or level of a new stream from its window (n, d), and what rows lack."""
     if not pre.baseline:
         if len(rows):
             state.learn_past(rows.clip(*pre.possible))
         return
-    for row in rows:
+    for row, absent in zip(rows, lacking, strict=True):
         if not state.settled:
-            state.learn_baseline(row, pre)
+            state.learn_baseline(row, pre, absent)
 
 
 def _step(
@@ -252,7 +254,7 @@ def _classify(
     if reading.outside:
         reading.mark = LEFT_OUT
     elif reading.warm:
-        state.learn_baseline(row, pre)
+        state.learn_baseline(row, pre, reading.imputed)
     reading.windowed = track.take(at, stays=not reading.outside, lost=lost)
     if not reading.outside:
         pace.keep(reading.received, lost)
@@ -330,8 +332,8 @@ def _refilled(
     lacking: Sequence[Sequence[str]],
     offsets: LevelOffsets,
     level: Floats | None,
-) -> Floats:
-    """Return rows (n, d), scaled, with what they lack imputed from deviations from a settled level.
+) -> tuple[Floats, Floats]:
+    """Impute what rows (n, d) lack from deviations from a settled level; return them and scaled.
 
     Parameters
     ----------
@@ -342,10 +344,10 @@ def _refilled(
     level : (d,)
         The level, scaled; None: that of training, from which it has been imputed.
     """
-    if level is None:
-        return pre.scaled(rows)
-    levels = np.broadcast_to(pre.values(offsets.of(level)), rows.shape)
-    return pre.scaled(_filled(pre, rows, lacking, levels))
+    if level is not None:
+        levels = np.broadcast_to(pre.values(offsets.of(level)), rows.shape)
+        rows = _filled(pre, rows, lacking, levels)
+    return rows, pre.scaled(rows)
 
 
 def _filled(

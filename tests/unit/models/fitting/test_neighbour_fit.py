@@ -66,3 +66,9 @@ def test_training_readings_of_a_cycle_are_imputed_within_it() -> None:
     assert n == lacking.sum()
     error = (filled[lacking, 1] - whole[lacking, 1]) / 7.0
     assert np.sqrt(np.mean(error**2)) < 0.4
+
+
+def test_where_hardly_any_reading_could_be_stored_none_is() -> None:
+    """Of five stored readings, the ten most similar are all, whatever the reading."""
+    rows = np.random.default_rng(0).exponential(size=(300, 800))
+    assert fit_neighbours(rows - np.median(rows, axis=0), None) is None

@@ -38,6 +38,20 @@ def test_an_error_code_is_not_counted(code):
     np.testing.assert_allclose(first.level(pre), 5.0)
 
 
+@pytest.mark.parametrize("baseline", [20, 2000])  # kept one by one, and as means of two
+def test_imputed_values_count_only_where_nothing_was_measured(baseline):
+    pre = preprocessing(baseline)
+    first = FirstReadings.empty(2)
+    for number in range(baseline):
+        lacking = ["f1"] if number % 8 else []
+        first.add(np.array([5.0, 0.5 if lacking else 40.0]), pre, lacking)
+    np.testing.assert_allclose(first.level(pre), [5.0, 40.0])
+    first = FirstReadings.empty(2)
+    for _ in range(baseline):
+        first.add(np.array([5.0, 0.5]), pre, ["f1"])
+    np.testing.assert_allclose(first.level(pre), [5.0, 0.5])
+
+
 def test_no_more_readings_count_than_a_baseline_needs():
     rows = np.concatenate([np.full((20, 2), 5.0), np.full((80, 2), 9.0)])
     np.testing.assert_allclose(first_level(rows, preprocessing()), 5.0)

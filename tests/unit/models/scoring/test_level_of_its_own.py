@@ -63,6 +63,11 @@ def shifted() -> np.ndarray:
     return rows
 
 
+def explained(result: dict) -> dict[str, dict]:
+    """The features of a result's explanation by name."""
+    return {one["feature"]: one for one in result["metadata"]["explanation"]["features"]}
+
+
 def test_a_cycle_settles_at_a_new_level(cyclic) -> None:
     """As far from the training's mean as its median is, all later readings alarmed."""
     assert cyclic.preprocessing.mean is not None
@@ -79,6 +84,31 @@ def test_while_a_shifted_sensor_is_out_its_event_lasts_and_nothing_alarms(cyclic
     results = one(cyclic, sent(shifted(), lacking), POLICY).results[SETTLED:]
     assert np.mean([result["is_anomaly"] for result in results]) < 0.01
     assert all("event" in result["metadata"] for result in results)
+
+
+def test_what_a_shifted_stream_lacks_is_explained_at_its_level(cyclic) -> None:
+    """At the former level, it was called a deviation, and all others were expected elsewhere."""
+    rows = shifted()
+    rows[650:, 1] += 8.0
+    whole, holed = (
+        one(cyclic, sent(rows[:660], lacking), POLICY).results[650:]
+        for lacking in (None, dict.fromkeys(range(640, 660), "f0"))
+    )
+    for a, b in zip(whole, holed, strict=True):
+        first, second = explained(a), explained(b)
+        for name in NAMES:
+            assert second[name]["expected"] == pytest.approx(first[name]["expected"], abs=3.0)
+        assert abs(second["f0"]["deviation"]) < 6.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_values_that_miss_while_it_settles_do_not_blur_the_level(cyclic, seed: int) -> None:
+    """Imputed at the former level, they drew it back by a third of a deviation: 0.95 alarmed."""
+    lost = np.random.default_rng(seed).random((len(ROWS), 5)) < 0.06
+    lacking = {i: NAMES[int(row.argmax())] for i, row in enumerate(lost) if row.any()}
+    results = one(cyclic, sent(shifted(), lacking), POLICY).results[SETTLED:]
+    assert all("event" in result["metadata"] for result in results)
+    assert np.mean([result["is_anomaly"] for result in results]) < 0.01
 
 
 def test_a_shifted_stream_is_cut_anywhere(cyclic) -> None:
@@ -116,6 +146,23 @@ def test_what_a_unit_lacks_is_imputed_at_its_own_baseline(fleet) -> None:
     results = one(model_set, sent(rows, lacking)).results
     alarms = [np.mean([x["p"] <= 1e-2 for x in of[40:]]) for of in (whole, results)]
     assert alarms[1] <= alarms[0] + 0.01
+
+
+@pytest.mark.parametrize("lost", [(3, 7, 12, 18), range(8), range(2, 20)])
+def test_what_misses_at_first_does_not_blur_the_baseline(fleet, lost) -> None:
+    """Imputed at the group's level, 8 of the first 20 values made all later readings alarm."""
+    model_set, rows = fleet
+    results = one(model_set, sent(rows, dict.fromkeys(lost, "f0"))).results
+    assert np.mean([result["p"] <= 1e-2 for result in results[40:]]) < 0.05
+
+
+def test_what_a_unit_lacks_is_explained_at_its_own_baseline(fleet) -> None:
+    model_set, rows = fleet
+    rows = rows[:100].copy()
+    rows[60:, 1] += 30.0
+    results = one(model_set, sent(rows, dict.fromkeys(range(60, 100), "f0"))).results[70:]
+    shown = np.mean([explained(result)["f0"]["value"] for result in results])
+    assert shown == pytest.approx(rows[:20, 0].mean(), abs=1.0)  # 3 from the group's
 
 
 @pytest.mark.parametrize("size", [1, 7])

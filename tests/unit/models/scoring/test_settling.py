@@ -380,6 +380,25 @@ def test_the_deviation_is_that_of_the_newer_half() -> None:
         assert (found[-1] is not None) == settles
 
 
+def test_rows_without_features_have_no_level() -> None:
+    """As where no feature ever varied: the whole batch failed."""
+    settling = Settling()
+    taken = [settling.take(np.zeros(0), -1, True, 1, None) for _ in range(2 * PARTS)]
+    assert taken == [None] * len(taken)
+
+
+def test_imputed_values_do_not_blur_a_level() -> None:
+    random = np.random.default_rng(5)
+    mix = np.array([[1.2, -0.4], [-0.4, 1.2]])
+    stretch, found = Stretch(), []
+    for i, row in enumerate(random.normal([10.0, 0.0], 0.1, size=(PARTS * 100, 2))):
+        lacking = [0] if i % 3 == 2 else []
+        row[lacking] = 0.0  # as at the former level
+        found.append(stretch.take(row @ mix, True, 100, np.zeros(2), mix, lacking))
+    assert found[-1] is not None
+    np.testing.assert_allclose(found[-1], np.array([10.0, 0.0]) @ mix, atol=0.05)
+
+
 def test_what_grows_evenly_never_settles() -> None:
     stretch = Stretch()
     rows = np.arange(1, 20 * AFTER)[:, None] * np.full((1, 3), 0.01)
