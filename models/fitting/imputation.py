@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from models.arrays import Bools, Floats
+from models.arrays import Bools, Floats, Indices
 from models.fitting.neighbour_fit import fit_neighbours
 from models.scoring.neighbours import Neighbours
 
@@ -44,13 +44,30 @@ def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], i
     out = []
     for stream, level, hole, rows in zip(streams, levels, holes, todo, strict=True):
         values = stream.copy()
-        for pattern in np.unique(hole[rows], axis=0):
-            at = np.flatnonzero(rows & (hole == pattern).all(axis=1))
+        for at in _alike(hole, rows):
+            pattern = hole[at[0]]
             z = np.clip((values[at] - level) / spread, -_CLIP, _CLIP)
             z = _expected(z, pattern, precision, neighbours)
             values[np.ix_(at, pattern)] = level[pattern] + spread[pattern] * z
         out.append(values)
     return out, filled
+
+
+def _alike(hole: Bools, rows: Bools) -> list[Indices]:
+    """Return the numbers of some ``rows`` (n,), together those that lack the same features.
+
+    Parameters
+    ----------
+    hole : (n, d) whether a value is missing.
+    rows : (n,) which rows are meant.
+    """
+    numbers = np.flatnonzero(rows)
+    if not len(numbers):
+        return []
+    _, kinds = np.unique(np.packbits(hole[rows], axis=1), axis=0, return_inverse=True)
+    order = np.argsort(kinds.ravel(), kind="stable")
+    ends = np.cumsum(np.bincount(kinds.ravel()))[:-1]
+    return np.split(numbers[order], ends)
 
 
 def _learn(
