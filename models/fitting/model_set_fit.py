@@ -207,7 +207,7 @@ def _mean_row(model_set: ModelSet, plan: FitPlan, received: Sequence[Floats]) ->
     if pre.conditions is not None:
         at, _ = pre.conditions.nearest(np.concatenate(received)[:, plan.scales.kept])
         gain = pre.conditions.gain(at)
-    rows = pre.scaled(np.concatenate(plan.varied))
+    rows = np.concatenate([plan.rows(pre, i, one) for i, one in enumerate(plan.varied)])
     mean: Floats = LevelOffsets(pre.mix, gain).usual(rows).mean(axis=0)
     return mean
 

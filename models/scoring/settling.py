@@ -93,14 +93,14 @@ class Stretch:
         part : readings in a part.
         former : (d,) the level that the stream has left.
         mix : (d, d) decorrelated the row; None: nothing did.
-        lacking : features whose values are imputed; they count with the stretch's mean so far.
+        lacking : features whose values are imputed; these count as the stretch's mean so far.
         """
         self.balance = min(self.balance + 1, QUIET) if beyond else self.balance - 1
         if self.balance <= 0:
             self.__init__()  # type: ignore[misc]
             return None
-        if lacking and (self.count or self.means):
-            row = self._completed(row, lacking, mix)
+        if lacking:
+            row = self._completed(row, lacking, former, mix)
         # rounded as in a stored state, so that splitting a batch differently changes nothing
         self.sums = (row if self.sums is None else self.sums + row).astype(np.float32)
         self.count += 1
@@ -109,14 +109,21 @@ class Stretch:
             self.scatter += float(away @ away)
         return self._whole(former, mix) if self.count >= part else None
 
-    def _completed(self, row: Floats, lacking: Sequence[int], mix: Floats | None) -> Floats:
+    def _completed(
+        self, row: Floats, lacking: Sequence[int], former: Floats, mix: Floats | None
+    ) -> Floats:
         """Return a row (d,) with the mean so far of the features that it lacks.
 
         These were imputed as if the stream were still at its former level, which is far from it.
+        A feature that was never measured since keeps that level.
         """
-        mean = self.means[-1] if self.sums is None else self.sums / np.float32(self.count)
+        mean = former
+        if self.sums is not None:
+            mean = (self.sums / np.float32(self.count)).astype(np.float64)
+        elif self.means:
+            mean = self.means[-1].astype(np.float64)
         own = unmixed(row, mix).copy()
-        own[lacking] = unmixed(mean.astype(np.float64), mix)[lacking]
+        own[lacking] = unmixed(mean, mix)[lacking]
         return own if mix is None else own @ mix
 
     def _whole(self, former: Floats, mix: Floats | None) -> Level32 | None:

@@ -101,6 +101,14 @@ def test_what_a_shifted_stream_lacks_is_explained_at_its_level(cyclic) -> None:
         assert abs(second["f0"]["deviation"]) < 6.0
 
 
+def test_where_streams_have_baselines_levels_settle_relative_to_these() -> None:
+    """Training's mean was taken without regard to these: all readings went on alarming."""
+    options = FitOptions(seed=0, drift="normal", baseline=20, models=("one_class_svm",))
+    model_set, _ = fit_model_set([ROWS[:TRAINED]], [times(TRAINED)], NAMES, options)
+    results = one(model_set, sent(shifted()), POLICY).results
+    assert np.mean([result["is_anomaly"] for result in results[SETTLED:]]) < 0.01
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_values_that_miss_while_it_settles_do_not_blur_the_level(cyclic, seed: int) -> None:
     """Imputed at the former level, they drew it back by a third of a deviation: 0.95 alarmed."""

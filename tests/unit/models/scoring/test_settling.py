@@ -399,6 +399,14 @@ def test_imputed_values_do_not_blur_a_level() -> None:
     np.testing.assert_allclose(found[-1], np.array([10.0, 0.0]) @ mix, atol=0.05)
 
 
+def test_a_feature_that_was_never_measured_keeps_its_former_level() -> None:
+    rows = np.random.default_rng(6).normal([10.0, 2.0], 0.1, size=(PARTS * 100, 2))
+    stretch, former = Stretch(), np.array([0.0, 0.5])
+    *_, found = [stretch.take(row, True, 100, former, None, [1]) for row in rows]
+    assert found is not None
+    np.testing.assert_allclose(found, [10.0, 0.5], atol=0.05)
+
+
 def test_what_grows_evenly_never_settles() -> None:
     stretch = Stretch()
     rows = np.arange(1, 20 * AFTER)[:, None] * np.full((1, 3), 0.01)
