@@ -149,7 +149,7 @@ def _paces(how: AdaptationParams) -> list[AdaptationParams]:
 
 
 def _by_offset(usual: Way, others: Sequence[Way]) -> Way:
-    """Return the way by the offset with the fewest alarms, or the usual way if all are worse."""
+    """Return the calmest way by the offset that holds and sees as much; else the usual way."""
     able = [way for way in others if not way.fails and way.sees_as_many(usual)]
     return min(able, key=lambda way: way.alarms, default=usual)
 
