@@ -52,9 +52,14 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
         (rows().replace(",3\n", ",x\n"), [], "column 'temp' holds 'x', not a number: --null"),
         (rows("inf"), [], "row 1: rms is not finite"),
         (
-            rows().replace("timestamp", "time").replace("2026-01-01T", "at "),
+            rows().replace("timestamp", "stamp").replace("2026-01-01T", "at "),
             [],
             "column 'timestamp' is missing",
+        ),
+        (
+            rows().replace("timestamp", "time").replace("2026-01-01T", "at "),
+            [],
+            "column 'time' holds 'at 00:00:00Z', which is not read as a time: --columns",
         ),
         (rows().replace("2026-01-01T00:00:0", "soon "), [], "row 1: timestamp"),
         (rows(), ["--features", "rms,flow"], "column 'flow' is missing"),
