@@ -186,13 +186,14 @@ def _level(means: Floats, scatter: float, former: Floats, mix: Floats | None) ->
     steady = abs((newer - older) @ shift) <= max(MAX_DRIFT * noise, SAME * length) * length
     if not steady or length < MIN_SHIFT * noise:
         return None
-    parts = unmixed(means - former, mix)
-    older, newer = parts.reshape(2, PARTS // 2, -1).mean(axis=1)
     alike = np.abs(newer - older) <= MAX_DRIFT * noise
-    moved = np.where(alike, (older + newer) / 2, newer)
-    error = np.where(
-        alike, parts.std(axis=0, ddof=1) / math.sqrt(PARTS), np.abs(parts[-1] - parts[-2]) / 2
+    moved = unmixed(np.where(alike, (older + newer) / 2, newer) - former, mix)
+    parts = unmixed(means - former, mix)
+    within = np.abs(parts[-1] - parts[-2])  # of the newer half: it may have only just arrived
+    arrived = (
+        np.abs(parts[PARTS // 2 :].mean(axis=0) - parts[: PARTS // 2].mean(axis=0)) > 3 * within
     )
+    error = np.where(arrived, within / 2, parts.std(axis=0, ddof=1) / math.sqrt(PARTS))
     sure = np.where(np.abs(moved) > SURE * error, moved, 0.0)
     level: Level32 = (former + (sure if mix is None else sure @ mix)).astype(np.float32)
     return level
