@@ -69,7 +69,7 @@ def documents(path: Path, encoding: str, odd: Unreadable) -> Iterator[Numbered]:
 def _is_whole(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -92,7 +92,9 @@ def _parsed(lines: list[bytes]) -> list[Document] | None:
     whole = b",".join(lines)
     try:
         found = orjson.loads(b"[%b]" % whole)
-        keys = sum(map(_keys, found)) if set(map(type, found)) == {dict} else 0
+        if set(map(type, found)) != {dict}:
+            return None
+        keys = sum(map(_keys, found))
     except (orjson.JSONDecodeError, RecursionError):
         return None
     # orjson keeps the last of equal keys, which shows in the number of keys
@@ -132,6 +134,8 @@ def _checked(document: Any) -> Document | DatasetError:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return DatasetError("has half a character (a lone surrogate) in a text")
+    except RecursionError:
+        return DatasetError("holds objects in objects without end")
     return document
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from datasets.json_documents import Document
 from errors import DatasetError
@@ -25,12 +26,12 @@ def unfold(document: Document, notes: list[str]) -> Iterator[Document] | None:
     Raises
     ------
     DatasetError
-        Several lists may be the table.
+        Several lists may be the table, or a row of it has not one value per column.
     """
     names, data = document.get("columns"), document.get("data")
     if isinstance(names, list) and isinstance(data, list):
         notes.append("read as pandas' table of columns, index and data")
-        return (dict(zip(map(str, names), row, strict=True)) for row in data)
+        return _split(list(map(str, names)), data)
     lists: list[str] = [
         key for key, value in document.items()
         if isinstance(value, list) and value and set(map(type, value)) == {dict}
@@ -54,3 +55,14 @@ def unfold(document: Document, notes: list[str]) -> Iterator[Document] | None:
         notes.append("read as pandas' table of columns")
         return ({name: document[name][key] for name in document} for key in keys)
     return None
+
+
+def _split(names: list[str], data: list[Any]) -> Iterator[Document]:
+    """Yield the rows of a table whose names are given once."""
+    for number, values in enumerate(data, start=1):
+        if not isinstance(values, list) or len(values) != len(names):
+            shown = json.dumps(values)[:60]
+            raise DatasetError(
+                f"row {number}: {shown} has no value for each of {len(names)} columns"
+            )
+        yield dict(zip(names, values, strict=True))

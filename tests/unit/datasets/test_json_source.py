@@ -181,3 +181,23 @@ def test_another_encoding_is_noted(tmp_path: Path) -> None:
 def test_data_sets_are_not_written_as_json(tmp_path: Path, load: Load) -> None:
     with pytest.raises(DatasetError, match=r"written as \.csv or \.parquet"):
         datasets.save(tmp_path / "out.jsonl", load(lines(rows()), "jsonl"))
+
+
+DEEP = '{"a":' * 3000 + "1" + "}" * 3000
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("5", "row 1 is no JSON object: 5"),
+        ("\n".join(["5"] * 3000), "row 1 is no JSON object: 5"),
+        (DEEP, "row 1 is no JSON"),
+        ('{"columns": ["timestamp", "a"], "data": [["x", 1], [2]]}', r"row 2: \[2\] has no value"),
+        ('{"columns": ["timestamp", "a"], "data": [["x", 1], null]}', "row 2: null has no value"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_a_sentence(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=problem):
+        datasets.load(path)
