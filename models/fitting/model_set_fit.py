@@ -55,9 +55,8 @@ from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
 from models.fitting.trimming import without_faulty
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key, subsets
-from models.scoring.level_offsets import LevelOffsets
+from models.scoring.level_offsets import LevelOffsets, unmixed
 from models.scoring.model_set import ModelSet
-from models.scoring.neighbours import Neighbours
 from models.scoring.preprocessing import Preprocessing
 
 _LEAST_ROWS = 60
@@ -157,18 +156,13 @@ def fit_model_set(
         report.notes.append(_STANDING)
         pre = plan.preprocess(list(enumerate(plan.varied)))
         model_set = ModelSet(pre, {}, {}, plan.adaptation)
-    neighbours = _neighbours(model_set, plan, report)
-    model_set.preprocessing = replace(
-        model_set.preprocessing,
-        counters=rated.counters,
-        neighbours=neighbours,
-        mean=_mean_row(model_set, plan, received),
-    )
+    pooled = np.concatenate(received)
+    pre = _with_examples(model_set.preprocessing, plan, pooled, report)
+    model_set.preprocessing = replace(pre, counters=rated.counters)
     model_set.options = plan.options.to_dict()  # without detectors that the data are too short for
     model_set.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
     # recent readings are compared with this profile, so it leaves out counters: they always grow
     counted = rated.counters.names if rated.counters else ()
-    pooled = np.concatenate(received)
     own = {n: pooled[:, j] for j, n in enumerate(plan.names) if n not in counted}
     model_set.profile = make_profile({**own, **columns})
     report.seconds = round(time.perf_counter() - began, 3)
@@ -200,31 +194,32 @@ def _clean(
     return without_faulty(cleaned, options.trim, usual), found, seasonal
 
 
-def _mean_row(model_set: ModelSet, plan: FitPlan, received: Sequence[Floats]) -> Floats:
-    """Return the mean (d,) of the training readings as offsets in the usual condition."""
-    pre = model_set.preprocessing
+def _with_examples(
+    pre: Preprocessing, plan: FitPlan, received: Floats, report: FitReport
+) -> Preprocessing:
+    """Return the preprocessing with the mean of training's rows, and those to impute from.
+
+    Parameters
+    ----------
+    pre : fitted on all of the data.
+    plan : of the fit.
+    received : (n, d) all training readings, in own units, of all features.
+    report : receives a note on the features that are imputed from similar readings.
+    """
+    rows = np.concatenate([plan.rows(pre, i, values) for i, values in enumerate(plan.varied)])
     gain = None
     if pre.conditions is not None:
-        at, _ = pre.conditions.nearest(np.concatenate(received)[:, plan.scales.kept])
-        gain = pre.conditions.gain(at)
-    rows = np.concatenate([plan.rows(pre, i, one) for i, one in enumerate(plan.varied)])
+        gain = pre.conditions.gain(pre.conditions.nearest(received[:, plan.scales.kept])[0])
     mean: Floats = LevelOffsets(pre.mix, gain).usual(rows).mean(axis=0)
-    return mean
-
-
-def _neighbours(model_set: ModelSet, plan: FitPlan, report: FitReport) -> Neighbours | None:
-    """Return the readings that missing features are imputed from, if any; add to the report."""
-    pre = model_set.preprocessing
     if pre.missing != "impute":
-        return None
-    levels = plan.initial_levels if pre.baseline else [pre.center] * len(plan.varied)
-    deviations = [rows - level for rows, level in zip(plan.varied, levels, strict=True)]
-    rows = np.concatenate(deviations) / pre.scale
-    found = fit_neighbours(rows, None if pre.mix is None else pre.mix @ pre.mix)
-    if found is not None:
-        names = [name for name, better in zip(pre.names, found.better, strict=True) if better]
-        report.notes.append(_IMPUTED.format(", ".join(names), len(found.rows)))
-    return found
+        return replace(pre, mean=mean)
+    precision = None if pre.mix is None else pre.mix @ pre.mix
+    neighbours = fit_neighbours(unmixed(rows, pre.mix), precision)
+    if neighbours is not None:
+        better = zip(pre.names, neighbours.better, strict=True)
+        names = ", ".join(name for name, yes in better if yes)
+        report.notes.append(_IMPUTED.format(names, len(neighbours.rows)))
+    return replace(pre, mean=mean, neighbours=neighbours)
 
 
 def _fit_detectors(

@@ -36,8 +36,12 @@ class LevelOffsets:
         return rows if self.gain is None else self._multiplied(rows, 1.0 / self.gain[at])
 
     def _multiplied(self, rows: Floats, factors: Floats) -> Floats:
-        product: Floats = unmixed(rows, self.mix) * factors
-        return product if self.mix is None else product @ self.mix
+        return mixed(unmixed(rows, self.mix) * factors, self.mix)
+
+
+def mixed(rows: Floats, mix: Floats | None) -> Floats:
+    """Return rows (n, d), or a row (d,), decorrelated by ``mix`` (d, d); None: as they are."""
+    return rows if mix is None else rows @ mix
 
 
 def unmixed(rows: Floats, mix: Floats | None) -> Floats:

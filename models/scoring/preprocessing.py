@@ -32,7 +32,7 @@ from models.scoring.conditional_mean import expected
 from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
-from models.scoring.level_offsets import unmixed
+from models.scoring.level_offsets import mixed, unmixed
 from models.scoring.neighbours import Neighbours
 from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing
@@ -146,7 +146,7 @@ class Preprocessing(Stored):
             out: Floats = np.asarray(values, np.float64) - self.center
             out /= self.scale
         out.clip(-SCALED_CLIP, SCALED_CLIP, out)
-        return out if self.mix is None else out @ self.mix
+        return mixed(out, self.mix)
 
     def values(self, rows: Floats) -> Floats:
         """Invert :meth:`scaled`: return rows (n, d) or a row (d,) in own units."""
@@ -198,26 +198,26 @@ class Preprocessing(Stored):
         usual = np.zeros(len(values))
         if self.seasonality is not None and seconds is not None:
             usual = self.seasonality.offsets(np.array([seconds]))[0]
-        imputed = self.filled(values, here, usual + self.center)
+        imputed = self.filled(values[None], here, usual + self.center)[0]
         if self.conditions is not None:
             imputed = self.conditions.original(imputed[None], condition)[0]
         return np.where(here, received, imputed).tolist(), absent
 
     def filled(self, values: Floats, here: Bools, level: Floats) -> Floats:
-        """Return a reading (d,) with its missing values imputed.
+        """Return readings (n, d) that lack the same features with these imputed.
 
         Parameters
         ----------
-        values : (d,) the reading as scales describe it, in own units; missing values are not used.
-        here : (d,) whether a value is present.
-        level : (d,) what deviations count from.
+        values : (n, d) readings as scales describe them, in own units; missing values are not used.
+        here : (d,) whether a feature is present.
+        level : (n, d) or (d,) what deviations count from.
         """
         with np.errstate(over="ignore"):
-            z = np.where(here, (values - level) / self.scale, 0.0)[None]
-        estimates = expected(z, self.mix, here[None])
+            z = np.where(here, (values - level) / self.scale, 0.0)
+        estimates = expected(z, self.mix, np.broadcast_to(here, z.shape))
         if self.neighbours is not None:
             estimates = self.neighbours.correct(estimates, z, here)
-        return np.where(here, values, level + self.scale * estimates[0])
+        return np.where(here, values, level + self.scale * estimates)
 
     def by_neighbours(self, missing: Iterable[str]) -> bool:
         """Return whether all of the missing features are estimated from similar readings."""

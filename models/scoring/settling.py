@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from models.arrays import Floats
 from models.scoring.departures import MAX_FOLLOWED, Departures, Range, read_ranges
 from models.scoring.events import MIN_QUIET, QUIET, Event
-from models.scoring.level_offsets import LevelOffsets, unmixed
+from models.scoring.level_offsets import LevelOffsets, mixed, unmixed
 from models.scoring.state_values import TIMES, check, pack, unpack
 
 Level32 = NDArray[np.float32]
@@ -124,7 +124,7 @@ class Stretch:
             mean = self.means[-1].astype(np.float64)
         own = unmixed(row, mix).copy()
         own[lacking] = unmixed(mean, mix)[lacking]
-        return own if mix is None else own @ mix
+        return mixed(own, mix)
 
     def _whole(self, former: Floats, mix: Floats | None) -> Level32 | None:
         """Complete a part and begin the next; return the level if the halves agree on one."""
@@ -190,12 +190,10 @@ def _level(means: Floats, scatter: float, former: Floats, mix: Floats | None) ->
     moved = unmixed(np.where(alike, (older + newer) / 2, newer) - former, mix)
     parts = unmixed(means - former, mix)
     within = np.abs(parts[-1] - parts[-2])  # of the newer half: it may have only just arrived
-    arrived = (
-        np.abs(parts[PARTS // 2 :].mean(axis=0) - parts[: PARTS // 2].mean(axis=0)) > 3 * within
-    )
+    arrived = np.abs(unmixed(newer - older, mix)) > 3 * within
     error = np.where(arrived, within / 2, parts.std(axis=0, ddof=1) / math.sqrt(PARTS))
     sure = np.where(np.abs(moved) > SURE * error, moved, 0.0)
-    level: Level32 = (former + (sure if mix is None else sure @ mix)).astype(np.float32)
+    level: Level32 = (former + mixed(sure, mix)).astype(np.float32)
     return level
 
 

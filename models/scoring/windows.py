@@ -312,7 +312,7 @@ def _assemble(
         return stream.rest(0)
     stream.windows = track.cut(scaled)
     if pre.baseline and state.settled:
-        around = _filled(pre, rows, lacking, [state.baseline] * len(rows))
+        around = _filled(pre, rows, lacking, np.broadcast_to(state.baseline, rows.shape))
         relative = pre.scaled(around) - state.offset(pre)
         own = np.array([not r.warm for r in readings if r.error is None], bool)
         stream.rows = np.where(own[:, None], relative[held:], stream.rows)
@@ -354,7 +354,7 @@ def _filled(
     pre: Preprocessing,
     rows: Floats,
     lacking: Sequence[Sequence[str]],
-    levels: Sequence[Floats] | Floats,
+    levels: Floats,
 ) -> Floats:
     """Return the rows with what they lack imputed from deviations from a level.
 
@@ -369,12 +369,14 @@ def _filled(
     levels : (n, d)
         What each row's deviations count from.
     """
-    out = rows
+    alike: dict[tuple[str, ...], list[int]] = {}
     for at, names in enumerate(lacking):
         if names:
-            out = rows.copy() if out is rows else out
-            here = np.array([name not in names for name in pre.names])
-            out[at] = pre.filled(rows[at], here, levels[at])
+            alike.setdefault(tuple(names), []).append(at)
+    out = rows.copy() if alike else rows
+    for absent, those in alike.items():
+        here = np.array([name not in absent for name in pre.names])
+        out[those] = pre.filled(rows[those], here, levels[those])
     return out
 
 
