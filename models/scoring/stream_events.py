@@ -18,8 +18,9 @@ from models.scoring.events import ANOMALY, SENSOR_FAULT, advance
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.prepared import PreparedReading, PreparedStream
-from models.scoring.settling import MAX_LEVELS, PARTS, Level32
+from models.scoring.settling import MAX_LEVELS
 from models.scoring.standing import Standing
+from models.scoring.stretch import PARTS, Level32
 from schemas import REPEATED_HOUR_S
 
 #: The tail adapts by the default parameters at a settled level: training never saw that level.

@@ -24,9 +24,10 @@ from models.scoring.clock import StreamClock
 from models.scoring.departures import Range
 from models.scoring.events import Event
 from models.scoring.preprocessing import Preprocessing
-from models.scoring.settling import Level, Level32, Settling, Stretch
+from models.scoring.settling import Level, Settling
 from models.scoring.smoothing import ALPHA
 from models.scoring.state_values import as_count, pack, unpack
+from models.scoring.stretch import Level32, Stretch
 from models.scoring.suppression import OffState
 
 FORMAT: Final = 2

@@ -14,7 +14,8 @@ from models.scoring.departures import MAX_FOLLOWED, Departures
 from models.scoring.events import ANOMALY, QUIET, Event
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.settling import MAX_FEATURES, PARTS, Level, Settling, Stretch
+from models.scoring.settling import MAX_FEATURES, Level, Settling
+from models.scoring.stretch import PARTS, Stretch
 from tests.unit.models.scoring.test_settling import alarms, end_of, event, lasts_in, named, replayed
 
 AFTER = 200
