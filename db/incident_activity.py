@@ -117,7 +117,7 @@ class Activity:
             "features": [
                 {"feature": one.get("feature"), "share": one.get("share"),
                  "actual": one.get("value"), "expected": one.get("expected"),
-                 **({"per": one["per"]} if one.get("per") else {})}
+                 **{key: one[key] for key in ("per", "repeated") if one.get(key)}}
                 for one in explanation.get("features", ())[:TOP_FEATURES]
             ],
             **({"seasons": seasons} if seasons else {}),

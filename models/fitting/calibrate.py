@@ -63,7 +63,7 @@ def calibrate(
     out = {}
     given = slow, swiftness, how.start > 0  # where drift is the fault, what lasts does not end
     for subset in subsets(detectors):
-        kinds = {False: _series(subset, found.raw, found.moved)}
+        kinds = {False: _series(subset, found.raw, found.rare)}
         if found.warm:
             kinds[True] = _series(subset, found.warm)
         for warm, (series, beside) in kinds.items():
@@ -97,11 +97,11 @@ def unmet_ratio(cal: Calibration, unmet: list[Floats], how: AdaptationParams) ->
 
 
 def _series(
-    subset: Sequence[str], raw: list[dict[str, Floats]], moved: list[Floats] | None = None
+    subset: Sequence[str], raw: list[dict[str, Floats]], rare: list[Floats] | None = None
 ) -> tuple[list[Floats], list[Floats]]:
     """Return the subset's magnitudes (k, n_i) per stream, of readings that all its detectors score.
 
-    The second list has the rarity (n_i,) of constant features' movements; 0 without ``moved``.
+    The second list has the rarity (n_i,) of constant features' movements; 0 without ``rare``.
     """
     series, beside = [], []
     for i, stream in enumerate(raw):
@@ -109,7 +109,7 @@ def _series(
         whole = np.isfinite(stacked).all(axis=0)
         if whole.any():
             series.append(stacked[:, whole])
-            beside.append(moved[i][whole] if moved else np.zeros(int(whole.sum())))
+            beside.append(rare[i][whole] if rare else np.zeros(int(whole.sum())))
     return series, beside
 
 
@@ -362,7 +362,7 @@ def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[st
 
 def fast_magnitudes(cal: Calibration, found: OutOfFold) -> list[Floats]:
     """Return the combined out-of-fold magnitudes, (n_i,) per stream."""
-    beside = _series(cal.detectors, found.raw, found.moved)[1]
+    beside = _series(cal.detectors, found.raw, found.rare)[1]
     named = zip(_by_name(cal, found), beside, strict=True)
     return [np.maximum(cal.combined(cal.decades(s)), more) for s, more in named]
 

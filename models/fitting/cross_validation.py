@@ -143,12 +143,12 @@ class OutOfFold:
     ----------
     raw : raw magnitudes (n_i,) by detector.
     warm : those of the first readings, scored without a baseline; empty without baselines.
-    moved : rarity (n_i,) in decades of movements of constant features; empty without such features.
+    rare : rarity (n_i,) in decades of movements of constant features; empty without such features.
     """
 
     raw: list[dict[str, Floats]]
     warm: list[dict[str, Floats]]
-    moved: list[Floats] = field(default_factory=list)
+    rare: list[Floats] = field(default_factory=list)
 
 
 def out_of_fold(streams: Sequence[Floats], found: Sequence[FoldResult]) -> OutOfFold:

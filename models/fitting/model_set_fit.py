@@ -141,7 +141,7 @@ def fit_model_set(
     least = [one for one in (found.least(received), seasonal.least(usual)) if one is not None]
     plan = FitPlan(
         replace(clean_data, streams=streams), options, found.conditions,
-        np.max(least, axis=0) if least else None, seasonal.seasonality,
+        np.max(least, axis=0) if least else None, seasonal.seasonality, received,
     )  # fmt: skip
     folds = plan.folds() if plan.scales.kept else []
     report = _report(plan, streams)
@@ -241,13 +241,13 @@ def _fit_detectors(
     (pre, detectors), fold_results = _side_by_side(plan, jobs, progress, threads)
     models = plan.options.models
     magnitudes = out_of_fold(plan.varied, fold_results[: len(folds)])
-    magnitudes.moved = plan.moved(streams)
+    magnitudes.rare = plan.rarity(streams)
     calibrations = calibrate(models, magnitudes, plan.adaptation, plan.slow, plan.swiftness)
     strange: Sample | None = None
     ratio = 1.0
     if apart:
         unmet = out_of_fold(plan.varied, fold_results[len(folds) :])
-        unmet.moved = magnitudes.moved
+        unmet.rare = magnitudes.rare
         calibrations, strange, ratio = _for_unmet(calibrations, unmet, short)
         alike = ratio <= MAX_WIDER
         much = "that much" if alike else f"{MAX_WIDER - 1.0:.0%}"

@@ -60,6 +60,7 @@ class FitOptions:
     max_imputed : maximum number of features imputed per reading with ``missing="impute"``.
     limits : feature -> physically possible (min, max); either may be None.
     watch_still : whether movements of features that stood still in training count.
+    watch_stuck : whether values count that a feature repeats more often than in training.
     keep_labelled : whether to fit on readings labelled faulty too.
     trim : largest share of readings to leave out as unlabelled faults; 0: none.
     folds : folds of the out-of-fold calibration.
@@ -82,6 +83,7 @@ class FitOptions:
     max_imputed: int = 0
     limits: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     watch_still: bool | int = True
+    watch_stuck: bool | int = True
     keep_labelled: bool = False
     trim: float = 0.15
     folds: int = 5

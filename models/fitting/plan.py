@@ -19,6 +19,7 @@ from models.fitting.forecasting import Forecast, choose_forecast
 from models.fitting.options import FitOptions
 from models.fitting.quickness import Basis, Way, choose_pace
 from models.fitting.reading_times import median_interval, regular_interval
+from models.fitting.repeat_rates import fit_repeats
 from models.fitting.resting import RESTS, judge_resting
 from models.fitting.scaling import (
     SHRINKAGE,
@@ -36,6 +37,7 @@ from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import skipped_mean
 from models.scoring.conditions import Conditions
 from models.scoring.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
+from models.scoring.repeats import Repeats
 from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import MAX_BASELINE_FEATURES
@@ -56,6 +58,7 @@ class FitPlan:
     conditions : operating conditions of the readings; None: a single one.
     least : (d,) spread of features that are constant within conditions but differ between them.
     seasonality : what is usual at each time; None: the same at all times.
+    received : the same readings, (n_i, d) per stream, as received; None: as in ``data``.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class FitPlan:
         conditions: Conditions | None = None,
         least: Floats | None = None,
         seasonality: Seasonality | None = None,
+        received: Sequence[Floats] | None = None,
     ) -> None:
         self.options = options
         self.data = data
@@ -77,6 +81,9 @@ class FitPlan:
         self.resting = self._resting(streams)
         self.standing = self._standing(streams)
         self.varied = varied = [s[:, self.scales.kept] for s in streams]
+        self.repeats: Repeats | None = None
+        if options.watch_stuck and self.scales.kept:
+            self.repeats = fit_repeats([s[:, self.scales.kept] for s in received or streams])
         self.step_correlation = step_correlation(varied) if self.scales.kept else np.zeros((0, 0))
         self.interval = median_interval(data.timestamps)
         fault = drift_is_fault(streams)
@@ -216,8 +223,11 @@ class FitPlan:
             return self.following.narrow_enough
         return self.steadiness is not None and self.steadiness.steady
 
-    def moved(self, streams: list[Floats]) -> list[Floats]:
-        """Return the rarity (n_i,) of constant features' movements by stream; empty without any."""
+    def rarity(self, streams: list[Floats]) -> list[Floats]:
+        """Return the rarity (n_i,) of constant features' movements by stream; empty without any.
+
+        No value repeats more often in training than in training.
+        """
         if self.standing is None:
             return []
         return [self.standing.decades(s[:, self.scales.dropped]) for s in streams]
@@ -343,5 +353,5 @@ class FitPlan:
             self.data.garbage.of(self.scales.kept), self.data.nulls,
             self.conditions.of(self.scales.kept) if self.conditions else None,
             seasonality=self.seasonality.of(self.scales.kept) if self.seasonality else None,
-            step=regular_interval(self.data.timestamps),
+            step=regular_interval(self.data.timestamps), repeats=self.repeats,
         )  # fmt: skip

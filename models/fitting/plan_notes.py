@@ -5,10 +5,29 @@ from __future__ import annotations
 from models.fitting.plan import FitPlan
 from models.fitting.swiftness import SWIFTNESSES
 
+_NAMED = 8  # features named in a sentence, at most
+
 
 def describe(plan: FitPlan) -> list[str]:
     """Return the decisions that a plan made on the data, in sentences."""
-    return [*plan.resting, *_drift(plan), *describe_adaptation(plan), *_correlation(plan)]
+    return [
+        *plan.resting, *_repeats(plan), *_drift(plan), *describe_adaptation(plan),
+        *_correlation(plan),
+    ]  # fmt: skip
+
+
+def _repeats(plan: FitPlan) -> list[str]:
+    if not plan.options.watch_stuck:
+        return []
+    watched = () if plan.repeats is None else plan.repeats.watched
+    names = [plan.names[j] for at, j in enumerate(plan.scales.kept) if at not in watched]
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [
+        f"{', '.join(names[:_NAMED])}{more}: values repeat by themselves (rounded, or slower than"
+        " the readings), so a stuck sensor is not told by a repeated value"
+    ]
 
 
 def _drift(plan: FitPlan) -> list[str]:

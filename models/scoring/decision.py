@@ -88,10 +88,9 @@ class StreamScorer:
         cal = self.scored.by[at]
         fast = self.scored.fast[at]
         away: dict[int, float] = {}
-        if reading.moved and (standing := self.model_set.preprocessing.standing) is not None:
-            away = self.events.away(reading, standing)
-            if reading.moved:
-                fast = standing.combined(fast, reading.moved)
+        if reading.rare:
+            away = self.events.away(reading)
+            fast = self.model_set.preprocessing.with_rarity(fast, reading.rare)
         magnitude, log10_p = self._magnitude(reading, cal, fast)
         score = score_of(log10_p)
         # if detectors exist but none could score this reading, it is neither normal nor anomalous
@@ -151,7 +150,7 @@ class StreamScorer:
         if reading.outside:
             beyond = 0.0 if cal is None else cal.final.log10_p(fast)
             return fast, min(FLOOR, beyond)
-        if cal is None:  # no detector: ``fast`` is the rarity of features constant in training
+        if cal is None:  # no detector: ``fast`` is the rarity of features scored by frequency
             return fast, 0.0 - fast
         # these readings must not change the tail; it starts once the baseline is known
         if reading.late or reading.warm or reading.suppressed is not None:
@@ -195,8 +194,12 @@ class StreamScorer:
             metadata["interval_unlike_training"] = {
                 "seconds": round(reading.interval, 3), "trained_at": step,
             }  # fmt: skip
-        if reading.moved and (rare := rare_features(reading)):
-            metadata["stood_still"] = rare
+        if reading.rare and (rare := rare_features(reading)):
+            stuck = {name: reading.repeated[name] for name in rare if name in reading.repeated}
+            if stuck:
+                metadata["stuck"] = stuck
+            if moved := [name for name in rare if name not in stuck]:
+                metadata["stood_still"] = moved
 
     def _votes(self, cal: Calibration | None, at: int) -> list[dict[str, Any]]:
         if cal is None:
@@ -235,11 +238,11 @@ class StreamScorer:
             "features": [],
             "votes": {s["model_name"]: s["is_anomaly"] for s in scores},
         }
-        if cal is None:
+        if cal is None and not reading.rare:
             return
         pre, stream = self.model_set.preprocessing, self.stream
         inputs = {}
-        for name in cal.detectors:
+        for name in cal.detectors if cal else ():
             x = stream.rows[row]
             if name == LSTM_AUTOENCODER:
                 assert stream.windows is not None  # noqa: S101
@@ -253,9 +256,7 @@ class StreamScorer:
         received = stream.received[row].copy()
         received[[pre.names.index(name) for name in reading.imputed]] = np.nan
         rows = (stream.raw[row], received)
-        time = reading.received.timestamp
-        seconds = 0.0 if time is None else time.timestamp()
-        self.explainer.add(metadata, rows, level, inputs, reading.condition, seconds)
+        self.explainer.add(metadata, reading, rows, level, inputs)
 
     def _teaches(self, reading: PreparedReading) -> bool:
         """Return whether the stream's level may learn from a reading: in order and complete."""

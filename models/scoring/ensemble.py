@@ -96,10 +96,8 @@ def run(
                 again.append((index, stream.rest(len(found))))
             first_row += len(stream.rows)
         waiting = again
-    wanted = explainer.wanted()
-    if wanted:
-        asked = [DetectorCall(name, "explain", x) for name, x in wanted]
-        explainer.fill((yield asked))
+    asked = [DetectorCall(name, "explain", x) for name, x in explainer.wanted()]
+    explainer.fill((yield asked) if asked else [])
     done = iter(map(partial(_outcome, model_set), streams, results))
     return [next(done) if outcome is None else outcome for outcome in outcomes]
 

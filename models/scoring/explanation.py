@@ -10,6 +10,7 @@ import numpy as np
 from models.arrays import Floats
 from models.detectors.base import Array
 from models.scoring.conditional_mean import expected, trustworthy
+from models.scoring.prepared import PreparedReading
 from models.scoring.preprocessing import SCALED_CLIP, Preprocessing
 
 #: Maximum number of features listed; the remaining share is given as ``others``.
@@ -17,36 +18,43 @@ MAX_LISTED: Final = 30
 
 
 class Explainer:
-    """Collect the anomalies of one run, call each detector once, and fill in the answers."""
+    """Collect the anomalies of one run, call each detector once, and fill in the answers.
+
+    A feature that is scored by frequency (it stood still in training, or repeats its value) counts
+    with its rarity as each detector counts with its decades.
+    """
 
     def __init__(self, pre: Preprocessing) -> None:
         self._pre = pre
-        self._targets: list[tuple[dict[str, Any], Floats, Floats, Floats, int, float]] = []
+        self._standing = () if pre.standing is None else pre.standing.names
+        self._columns = {name: at for at, name in enumerate((*pre.names, *self._standing))}
+        self._targets: list[tuple[dict[str, Any], PreparedReading, Floats, Floats, Floats]] = []
+        self._rare: list[tuple[int, int, float]] = []  # target, column of the feature, weight
         self._asked: dict[str, list[tuple[int, float, Floats]]] = {}
 
     def add(
         self,
         metadata: dict[str, Any],
+        reading: PreparedReading,
         rows: tuple[Floats, Floats],
         level: Floats,
         inputs: dict[str, tuple[float, Floats]],
-        condition: int = 0,
-        seconds: float = 0.0,
     ) -> None:
         """Add one anomaly to be explained.
 
         Parameters
         ----------
         metadata : the result's metadata, whose ``explanation`` will be completed.
+        reading : the reading.
         rows : (d,) values in own units, restated (usual operating condition, no season) and as
             received; the latter are NaN where they were imputed.
         level : (d,) the stream's normal level, restated likewise.
         inputs : each detector's decades, and its scaled row (d,) or window (w, d).
-        condition : index of the reading's operating condition.
-        seconds : time of the reading, since 1970.
         """
         at = len(self._targets)
-        self._targets.append((metadata, *rows, level, condition, seconds))
+        self._targets.append((metadata, reading, *rows, level))
+        for name, rarity in reading.rare.items():
+            self._rare.append((at, self._columns[name], rarity * max(len(inputs), 1)))
         for name, (weight, x) in inputs.items():
             self._asked.setdefault(name, []).append((at, weight, x))
 
@@ -58,24 +66,30 @@ class Explainer:
         """Put the explanations (n, d) into the results, in the order of :meth:`wanted`."""
         if not self._targets:
             return
-        shares = np.zeros((len(self._targets), len(self._pre.names)))
+        shares = np.zeros((len(self._targets), len(self._columns)))
+        width = len(self._pre.names)
         for asked, answer in zip(self._asked.values(), answers, strict=True):
             weights = np.maximum([weight for _, weight, _ in asked], 1e-6)
             # a detector is asked at most once about each target
-            shares[[at for at, _, _ in asked]] += weights[:, None] * np.asarray(answer, np.float64)
+            at = [target for target, _, _ in asked]
+            shares[at, :width] += weights[:, None] * np.asarray(answer, np.float64)
+        for target, column, weight in self._rare:
+            shares[target, column] += weight
         shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
         self._describe(shares)
 
     def _describe(self, shares: Floats) -> None:
         """Fill in features by share; expected values follow from the features not to blame."""
         pre = self._pre
-        targets, *arrays = zip(*self._targets, strict=True)
-        rows, received, levels = (np.stack(part) for part in arrays[:3])
+        targets, readings, *arrays = zip(*self._targets, strict=True)
+        rows, received, levels = map(np.stack, arrays)
         with np.errstate(over="ignore"):
             z = np.clip((rows - levels) / pre.scale, -SCALED_CLIP, SCALED_CLIP)
-        restated = levels + pre.scale * expected(z, pre.mix, trustworthy(shares))
-        normal, imputed = (self._original(values, *arrays[3:]) for values in (restated, rows))
+        blamed = trustworthy(shares[:, : len(pre.names)])
+        restated = levels + pre.scale * expected(z, pre.mix, blamed)
+        normal, imputed = (self._original(values, readings) for values in (restated, rows))
         received = np.where(np.isnan(received), imputed, received)
+        received, normal = self._with_standing(received, normal, readings)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_LISTED]
 
         def sorted_by_share(values: Floats) -> list[list[float]]:
@@ -86,34 +100,60 @@ class Explainer:
         rest = 1.0 - np.sum(listed, axis=1)
         columns = (listed, sorted_by_share(received), sorted_by_share(_short(normal)),
                    sorted_by_share(_short(received - normal)))  # fmt: skip
-        counted = pre.counters.names if pre.counters else ()
-        for at, metadata in enumerate(targets):
+        names = list(self._columns)
+        for at, (metadata, reading) in enumerate(zip(targets, readings, strict=True)):
             explanation = metadata["explanation"]
             explanation["features"] = [
                 {
-                    "feature": pre.names[j],
+                    "feature": names[j],
                     "share": s,
                     "value": v,
                     "expected": e,
                     "deviation": d,
-                    **({"per": "hour"} if pre.names[j] in counted else {}),
+                    **self._remarks(names[j], reading),
                 }
                 for j, s, v, e, d in zip(
                     order[at].tolist(), *(column[at] for column in columns), strict=True
                 )
+                if s > 0.0 or j < len(pre.names)
             ]
             if shares.shape[1] > MAX_LISTED:
                 explanation["others"] = round(max(float(rest[at]), 0.0), 6)
 
-    def _original(
-        self, values: Floats, conditions: Sequence[int], seconds: Sequence[float]
-    ) -> Floats:
+    def _with_standing(
+        self, received: Floats, normal: Floats, readings: Sequence[PreparedReading]
+    ) -> tuple[Floats, Floats]:
+        """Return received and expected values (n, d) followed by those of features that stood."""
+        standing = self._pre.standing
+        if standing is None:
+            return received, normal
+        usual = np.tile(standing.usual, (len(readings), 1))
+        own = [
+            [reading.received.features.get(name, value) for name, value in
+             zip(standing.names, standing.usual, strict=True)]
+            for reading in readings
+        ]  # fmt: skip
+        return np.hstack([received, np.array(own)]), np.hstack([normal, usual])
+
+    def _remarks(self, name: str, reading: PreparedReading) -> dict[str, Any]:
+        """Return what else to say of a feature: a rate's time, how often its value repeated."""
+        out: dict[str, Any] = {}
+        if self._pre.counters is not None and name in self._pre.counters.names:
+            out["per"] = "hour"
+        if name in reading.rare and name in reading.repeated:
+            out["repeated"] = reading.repeated[name]
+        return out
+
+    def _original(self, values: Floats, readings: Sequence[PreparedReading]) -> Floats:
         """Return restated readings (n, d) as in their operating condition, at their time."""
         pre = self._pre
         if pre.seasonality is not None:
-            values = values + pre.seasonality.offsets(np.array(seconds))
+            times = [reading.received.timestamp for reading in readings]
+            seconds = np.array([0.0 if time is None else time.timestamp() for time in times])
+            values = values + pre.seasonality.offsets(seconds)
         if pre.conditions is not None:
-            values = pre.conditions.original(values, np.array(conditions, np.intp))
+            conditions = np.array([reading.condition for reading in readings], np.intp)
+            values = pre.conditions.original(values, conditions)
         return values
 
 

@@ -49,8 +49,9 @@ class PreparedReading:
     condition = 0  # index of its operating condition, or of the nearest
     unfit: Sequence[str] = ()  # indicator features outside the ranges of every condition
     outside: Sequence[str] = ()
-    moved: Mapping[str, float] = MappingProxyType({})  # rarity of features constant in training
-    elsewhere: Sequence[str] = ()  # those of them at values that the stream has settled at
+    rare: Mapping[str, float] = MappingProxyType({})  # decades of features scored by frequency
+    repeated: Mapping[str, int] = MappingProxyType({})  # readings in a row with a rare value
+    elsewhere: Sequence[str] = ()  # rare features at values that the stream has settled at
 
     def __init__(
         self, received: Reading, criticality: str, arrived: datetime | None = None

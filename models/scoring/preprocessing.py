@@ -34,6 +34,7 @@ from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
 from models.scoring.level_offsets import mixed, unmixed
 from models.scoring.neighbours import Neighbours
+from models.scoring.repeats import Repeats
 from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing
 from models.scoring.stored import Stored
@@ -81,13 +82,16 @@ class Preprocessing(Stored):
     mean : (d,) mean of training's rows, as :meth:`LevelOffsets.usual` returns them. It is not 0
         where features are skewed: a row of zeros is the median. None: taken as 0, as in sets of
         earlier releases.
+    repeats : rarity of repeated values of ``names``; None: they do not count.
+    numbers : by name, of the features that are scored by frequency: those that stood still in
+        training, then ``names``.
     """
 
     KEYS: ClassVar = (
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
         "counters", "seasonality", "step", "neighbours",
-        "mean",
+        "mean", "repeats",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -111,12 +115,17 @@ class Preprocessing(Stored):
     step: float | None = None
     neighbours: Neighbours | None = None
     mean: Floats | None = None
+    repeats: Repeats | None = None
+    numbers: Mapping[str, int] = field(init=False, repr=False, compare=False)
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", frozenset((*self.names, *self.ignored)))
+        stood = self.standing.names if self.standing else ()
+        numbers = {name: at for at, name in enumerate((*stood, *self.names))}
+        object.__setattr__(self, "numbers", numbers)
         with np.errstate(over="ignore"):
             furthest = IMPOSSIBLE * self.spread
             bounds = self.center - furthest, self.center + furthest
@@ -234,6 +243,21 @@ class Preprocessing(Stored):
             ):
                 out.append(name)
         return out
+
+    def with_rarity(self, fast: float, rare: Mapping[str, float]) -> float:
+        """Return a reading's magnitude: the detectors', and that of features scored by frequency.
+
+        Parameters
+        ----------
+        fast
+            The detectors' combined magnitude, in decades.
+        rare
+            Rarity of features, in decades by name.
+        """
+        rarity = max(rare.values(), default=0.0)
+        if self.standing is not None and self.standing.added:
+            return fast + rarity
+        return max(fast, rarity)
 
     def measured(self, features: Mapping[str, float]) -> Mapping[str, float]:
         """Return the features, without values that are codes for "not measured"."""

@@ -49,12 +49,10 @@ class Standing(Stored):
     counts: tuple[int, ...]
     readings: int
     added: bool = True
-    numbers: Mapping[str, int] = field(init=False, repr=False, compare=False)  # by name
     _pick: Callable[[Mapping[str, float]], Any] = field(init=False, repr=False, compare=False)
     _still: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "numbers", {name: at for at, name in enumerate(self.names)})
         object.__setattr__(self, "_pick", itemgetter(*self.names))
         still = self.usual if len(self.names) > 1 else self.usual[0]
         object.__setattr__(self, "_still", still)
@@ -74,13 +72,6 @@ class Standing(Stored):
                 if rarity > 0.0:
                     out[name] = rarity
         return out
-
-    def combined(self, fast: float, moved: Mapping[str, float]) -> float:
-        """Return a reading's magnitude: the detectors', and the rarity of what moved."""
-        rarity = max(moved.values())
-        if self.added:
-            return fast + rarity
-        return fast if fast > rarity else rarity
 
     def decades(self, values: Floats) -> Floats:
         """Return the largest rarity (n,) in each reading of (n, k); 0 where nothing moved."""

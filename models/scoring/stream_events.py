@@ -19,7 +19,6 @@ from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.prepared import PreparedReading, PreparedStream
 from models.scoring.settling import MAX_LEVELS
-from models.scoring.standing import Standing
 from models.scoring.stretch import PARTS, Level32
 from schemas import REPEATED_HOUR_S
 
@@ -59,17 +58,17 @@ class StreamEvents:
             for event in self.stream.state.events.values():
                 event.last = min(event.last, time.timestamp())
 
-    def away(self, reading: PreparedReading, standing: Standing) -> dict[int, float]:
-        """Return the values of standing features away from their usual ones, by number.
+    def away(self, reading: PreparedReading) -> dict[int, float]:
+        """Return the rare values of features that are scored by frequency, by number.
 
-        Those at values that the stream has settled at no longer count as moved.
+        Those at values that the stream has settled at no longer count as rare.
         """
-        features, numbers = reading.received.features, standing.numbers
-        away = {numbers[name]: features[name] for name in reading.moved}
+        features, numbers = reading.received.features, self.model_set.preprocessing.numbers
+        away = {numbers[name]: features[name] for name in reading.rare}
         if self.stream.state.settling.levels:
             unknown = self.stream.state.settling.unknown(away)
-            reading.elsewhere = sorted(n for n in reading.moved if numbers[n] not in unknown)
-            reading.moved = {n: r for n, r in reading.moved.items() if numbers[n] in unknown}
+            reading.elsewhere = sorted(n for n in reading.rare if numbers[n] not in unknown)
+            reading.rare = {n: r for n, r in reading.rare.items() if numbers[n] in unknown}
         return away
 
     def update_event(
@@ -221,11 +220,11 @@ class StreamEvents:
 
     def _standing_again(self, reading: PreparedReading, away: dict[int, float]) -> dict[int, Range]:
         """Follow the features that alarm by standing elsewhere; return those that have settled."""
-        settling, standing = self.stream.state.settling, self.model_set.preprocessing.standing
+        settling, numbers = self.stream.state.settling, self.model_set.preprocessing.numbers
         departures, rare = settling.departures, rare_features(reading)
-        if standing is None or not self._settles_after or not (rare or departures.known):
+        if not self._settles_after or not (rare or departures.known):
             return {}
-        features, numbers = reading.received.features, standing.numbers
+        features = reading.received.features
         present = [at for name, at in numbers.items() if features.get(name) is not None]
         room = settling.room(self.stream.scaled.shape[1])
         departures.take({numbers[name]: away[numbers[name]] for name in rare}, present, room)
@@ -263,8 +262,8 @@ class StreamEvents:
 
 
 def rare_features(reading: PreparedReading) -> list[str]:
-    """Return the standing features whose movement alone is beyond the gate, by name."""
-    return sorted(name for name, rarity in reading.moved.items() if rarity >= -GATE)
+    """Return the features scored by frequency that alone are beyond the gate, by name."""
+    return sorted(name for name, rarity in reading.rare.items() if rarity >= -GATE)
 
 
 def add_events(metadata: dict[str, Any], entries: list[dict[str, Any]]) -> None:

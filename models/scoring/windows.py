@@ -6,11 +6,10 @@ differently therefore gives the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -28,12 +27,18 @@ from models.scoring.prepared import (
     PreparedStream,
 )
 from models.scoring.preprocessing import Preprocessing
+from models.scoring.received import (
+    count_rates,
+    mark_garbage,
+    mark_repeats,
+    past_rows,
+    values_of,
+)
 from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.suppression import Suppressor
 from models.scoring.window_index import Pace, WindowIndex
 
-_FEATURES = attrgetter("features")
 _BRIDGED: Final = 5  # readings in a row that are bridged because they lack values, at most
 
 
@@ -64,18 +69,18 @@ def prepare(
         The stream's group, which suppressions may be limited to.
     """
     window = () if state.window_ends else work.window
-    past, lacking = _past(pre, window)
+    past, lacking = past_rows(pre, window)
     given = work.criticality
     each = [given] * len(work.readings) if isinstance(given, str) else given
     arrived = work.arrived or (None,) * len(work.readings)
     readings = list(map(PreparedReading, work.readings, each, arrived))
-    new = (_values(pre, state, reading) for reading in readings)
+    new = (values_of(pre, state, reading) for reading in readings)
     values = past + [row for row in new if row is not None]
     size = (len(values), len(pre.names))
     received = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
     usable = [r for r in readings if r.error is None]
     if pre.garbage is not None:
-        _mark_garbage(pre, usable, received[len(past) :])
+        mark_garbage(pre, usable, received[len(past) :])
     suppressor = Suppressor(
         work.maintenance, work.off_conditions, (work.asset_id, work.sensor_id), group
     )
@@ -88,7 +93,7 @@ def prepare(
         if suppresses or state.off.suppressed:
             _suppress(suppressor, state, reading)
     if pre.counters is not None:
-        _count(pre, usable, received[len(past) :], window[-1] if window else None)
+        count_rates(pre, usable, received[len(past) :], window[-1] if window else None)
     raw, gain = received, None
     if pre.conditions is not None:
         raw, gain = _restated(pre.conditions, usable, received)
@@ -105,6 +110,8 @@ def prepare(
     for at, reading in enumerate(usable, len(past)):
         _classify(pre, state, reading, track, at, raw[at], pace)
     lacking += [reading.imputed for reading in usable]
+    if pre.repeats is not None:
+        mark_repeats(pre, usable, received, lacking)
     return _assemble(pre, work, readings, (raw, received, gain), lacking, track, state)
 
 
@@ -137,10 +144,6 @@ def _usual(pre: Preprocessing, readings: Sequence[Reading]) -> Floats:
         later = later - (pre.interval or 0.0) if time is None else time.timestamp()
         seconds[at] = later
     return pre.seasonality.offsets(seconds)
-
-
-def _seconds(reading: Reading) -> float | None:
-    return None if reading.timestamp is None else reading.timestamp.timestamp()
 
 
 def _learn_past(
@@ -182,50 +185,6 @@ def _suppress(suppressor: Suppressor, state: StreamState, reading: PreparedReadi
     if not late:
         reading.resumed = state.off.suppressed and reading.suppressed is None
         state.off.suppressed = reading.suppressed is not None
-
-
-def _mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:
-    """Mark the values of each reading, a row of ``raw`` (n, d), that no sensor measured."""
-    assert pre.garbage is not None  # noqa: S101
-    found = pre.garbage.mask(raw)
-    for row, column in np.argwhere(found).tolist() if found.any() else ():
-        name = pre.names[column]
-        if name not in readings[row].imputed:
-            readings[row].outside = [*readings[row].outside, name]
-
-
-def _count(
-    pre: Preprocessing,
-    readings: Sequence[PreparedReading],
-    received: Floats,
-    before: Reading | None,
-) -> None:
-    """Replace the counters in rows ``received`` (n, d) by their rates.
-
-    A rate is the rise since the newest reading of the window at that time, ``before`` at first.
-    """
-    for reading, row in zip(readings, received, strict=True):
-        follows = None if reading.begins else before
-        features, excused = _rates(pre, reading.received, follows)
-        row[:], reading.imputed = pre.row(features, excused, _seconds(reading.received))
-        if pre.standing is not None:
-            reading.moved = pre.standing.moved(features)
-        if reading.step is Step.LATE or reading.suppressed is not None:
-            continue
-        before = follows if reading.outside else reading.received
-
-
-def _rates(
-    pre: Preprocessing, reading: Reading, before: Reading | None
-) -> tuple[dict[str, float], Collection[str]]:
-    """Return a reading's features with the counters' rates, and the counters that it has."""
-    assert pre.counters is not None  # noqa: S101
-    now = pre.measured(reading.features)
-    last = {} if before is None else pre.measured(before.features)
-    passed = pre.interval or 0.0  # for a window sent without times
-    if before is not None and before.timestamp is not None and reading.timestamp is not None:
-        passed = (reading.timestamp - before.timestamp).total_seconds()
-    return pre.counters.read(now, last, passed), now.keys() & pre.counters.names
 
 
 def _classify(
@@ -378,58 +337,3 @@ def _filled(
         here = np.array([name not in absent for name in pre.names])
         out[those] = pre.filled(rows[those], here, levels[those])
     return out
-
-
-def _past(
-    pre: Preprocessing, window: Sequence[Reading]
-) -> tuple[list[Sequence[float]], list[Sequence[str]]]:
-    """Return the window's rows and what each lacks; none up to the last unusable reading."""
-    if pre.counters is None:
-        try:
-            features = map(_FEATURES, window)
-            whole = pre.picks(map(pre.measured, features) if pre.nulls else features)
-            return whole, [()] * len(whole)
-        except KeyError:
-            pass
-    rows: list[Sequence[float]] = []
-    lacking: list[Sequence[str]] = []
-    for before, reading in zip((None, *window), window, strict=False):
-        try:
-            if pre.counters is None:
-                row, absent = pre.row(pre.measured(reading.features), (), _seconds(reading))
-            else:
-                rates = _rates(pre, reading, before if rows else None)
-                row, absent = pre.row(*rates, _seconds(reading))
-            rows.append(row)
-            lacking.append(absent)
-        except InputError:
-            rows.clear()
-            lacking.clear()
-    return rows, lacking
-
-
-def _values(
-    pre: Preprocessing, state: StreamState, reading: PreparedReading
-) -> Sequence[float] | None:
-    """Return one reading's values in order; None if values are missing: it then has an error."""
-    features = reading.received.features
-    if pre.nulls:
-        features = pre.measured(features)
-    if len(features) > len(pre.names) and not state.unknown_features_reported:
-        reading.unknown = sorted(features.keys() - pre.known)
-        state.unknown_features_reported = bool(reading.unknown)
-    if pre.limits:
-        reading.outside = pre.outside(features)
-    if pre.standing is not None:
-        reading.moved = pre.standing.moved(features)
-    try:
-        return pre.pick(features)
-    except KeyError:
-        pass
-    try:
-        values, reading.imputed = pre.row(features, (), _seconds(reading.received))
-        return values
-    except InputError as error:
-        reading.error = error
-        reading.mark = LEFT_OUT
-        return None

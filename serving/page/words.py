@@ -77,11 +77,12 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
     parts = []
     for one in features[:NAMED]:
         name = one["feature"] + (f" per {one['per']}" if one.get("per") else "")
+        again = f" in each of the last {one['repeated']} readings" if one.get("repeated") else ""
         if one.get("expected") is None:
-            parts.append(f"{name} {figure(one.get('actual'))}")
+            parts.append(f"{name} {figure(one.get('actual'))}{again}")
         else:
             actual, expected = pair(one.get("actual"), one["expected"])
-            parts.append(f"{name} {actual}, {usual(incident['peak'])} {expected}")
+            parts.append(f"{name} {actual}{again}, {usual(incident['peak'])} {expected}")
     text = "; ".join(parts)
     if incident["kind"] == "sensor_fault":
         return f"outside the physical limits: {text}" if text else "outside the physical limits"

@@ -128,6 +128,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         "1: movements of features that stood still in training count as rare; 0: ignored (1)",
     ),
     Parameter(
+        "watch-stuck", None, "watch_stuck", int,
+        "1: a value repeated reading after reading, as by a stuck sensor, counts as rare if it was"
+        " in training; 0: ignored (1)",
+    ),
+    Parameter(
         "trim", None, "trim", float,
         "largest share of readings to leave out as unlabelled faults; 0: none (0.15)",
     ),

@@ -109,7 +109,10 @@ def test_a_new_event_joins_within_the_gap(
 
 def test_the_peak_is_the_reading_with_the_smallest_p() -> None:
     explanation = {
-        "features": [{"feature": "rms", "share": 1.0, "value": 9.0, "expected": 1.0}],
+        "features": [
+            {"feature": "rms", "share": 0.7, "value": 9.0, "expected": 1.0},
+            {"feature": "heat", "share": 0.3, "value": 5.0, "expected": 5.1, "repeated": 9},
+        ],
         "votes": {"isolation_forest": True},
     }
     incident = opened()
@@ -119,7 +122,8 @@ def test_the_peak_is_the_reading_with_the_smallest_p() -> None:
     assert incident.peak["log10_p"] == pytest.approx(-30)
     assert incident.peak["timestamp"] == "2026-01-01T00:00:01+00:00"
     assert incident.peak["features"] == [
-        {"feature": "rms", "share": 1.0, "actual": 9.0, "expected": 1.0}
+        {"feature": "rms", "share": 0.7, "actual": 9.0, "expected": 1.0},
+        {"feature": "heat", "share": 0.3, "actual": 5.0, "expected": 5.1, "repeated": 9},
     ]
     assert incident.peak["votes"] == {"isolation_forest": True}
 

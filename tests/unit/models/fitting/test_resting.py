@@ -10,7 +10,6 @@ from models.fitting.model_set_fit import FitReport, fit_model_set
 from models.fitting.options import FitOptions
 from models.fitting.resting import judge_resting
 from models.scoring.model_set import ModelSet
-from models.scoring.standing import Standing
 from models.scoring.stream_work import Reading
 from tests.unit.ensemble_scoring import one
 from tests.unit.models.scoring.test_lost_readings import START, STEP
@@ -87,11 +86,3 @@ def test_no_more_is_decided_than_the_data_show() -> None:
     assert found is not None
     assert found.columns == (2, 3)
     assert found.counted == (found.by_frequency >= found.by_distance + 0.05)
-
-
-def test_old_sets_add_the_rarity_and_new_ones_take_the_larger() -> None:
-    stored = {"names": ["a"], "usual": [0.0], "moves": [[1.0]], "counts": [1], "readings": 99}
-    assert Standing.from_dict(stored).combined(1.0, {"a": 2.0}) == 3.0
-    new = Standing.from_dict({**stored, "added": False})
-    assert new.combined(1.0, {"a": 2.0}) == 2.0
-    assert new.combined(2.5, {"a": 2.0}) == 2.5

@@ -19,6 +19,7 @@ from models.scoring.ensemble import score
 from models.scoring.maintenance_window import MaintenanceWindow
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
+from models.scoring.repeats import LENGTH
 from models.scoring.stream_replay import carried
 from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.window_index import PACED_BY
@@ -88,7 +89,9 @@ def test_how_high_a_counter_stands_is_nothing(fitted: ModelSet) -> None:
     assert sum(one["is_anomaly"] for one in results) <= 3
     again = scores(scored(fitted, readings(higher)))
     np.testing.assert_allclose(scores(results), again, atol=1e-3)
-    assert fitted.window_length == QUICK.window - 1 + PACED_BY, "which counters need one of"
+    assert fitted.window_length == LENGTH, "the first of which has no rate"
+    without = replace(fitted, preprocessing=replace(fitted.preprocessing, repeats=None))
+    assert without.window_length == QUICK.window - 1 + PACED_BY, "which counters need one of"
     assert "energy" not in fitted.profile, "recent counters are never as they were"
 
 

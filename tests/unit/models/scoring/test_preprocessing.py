@@ -19,6 +19,7 @@ from models.fitting.scaling import (
 )
 from models.scoring.adaptation import AdaptiveTail
 from models.scoring.preprocessing import SCALED_CLIP, Preprocessing
+from models.scoring.standing import Standing
 from models.scoring.stream_state import StreamState
 
 
@@ -175,3 +176,17 @@ def test_a_past_learnt_at_once_is_learnt_as_reading_by_reading() -> None:
     assert at_once.seen == in_parts.seen == one_by_one.seen
     np.testing.assert_allclose(at_once.level, one_by_one.level, atol=1e-12)
     np.testing.assert_allclose(in_parts.level, one_by_one.level, atol=1e-12)
+
+
+def test_old_sets_add_the_rarity_and_new_ones_take_the_larger() -> None:
+    stored = {"names": ["c"], "usual": [0.0], "moves": [[1.0]], "counts": [1], "readings": 99}
+    old = make(standing=Standing.from_dict(stored))
+    assert old.with_rarity(1.0, {"c": 2.0}) == 3.0
+    new = make(standing=Standing.from_dict({**stored, "added": False}))
+    assert new.with_rarity(1.0, {"c": 2.0}) == 2.0
+    assert new.with_rarity(2.5, {"c": 2.0}) == 2.5
+
+
+def test_features_scored_by_frequency_are_numbered_those_that_stood_still_first() -> None:
+    stored = {"names": ["c"], "usual": [0.0], "moves": [[1.0]], "counts": [1], "readings": 99}
+    assert make(standing=Standing.from_dict(stored)).numbers == {"c": 0, "a": 1, "b": 2}

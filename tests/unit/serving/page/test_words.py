@@ -49,6 +49,9 @@ def test_what_is_wrong_names_two_features_with_what_was_expected() -> None:
     assert what_is_wrong(incident([one, *rest])).count(";") == 1
     counted = {"feature": "energy", "actual": 0.0, "expected": 51.2, "per": "hour"}
     assert what_is_wrong(incident([counted])) == "energy per hour 0, expected 51"
+    stuck = {"feature": "heat", "actual": 61.5, "expected": 62.25, "repeated": 12}
+    words = "heat 61.5 in each of the last 12 readings, expected 62.2"
+    assert what_is_wrong(incident([stuck])) == words
     assert what_is_wrong(incident([])) == "score 0.83, no feature stands out"
     unknown = {"feature": "x", "actual": 3.0, "expected": None}
     assert what_is_wrong(incident([unknown])) == "x 3"

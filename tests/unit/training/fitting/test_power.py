@@ -102,7 +102,7 @@ def test_every_kind_is_tried_and_stricter_budgets_see_less(power: Power) -> None
     small = power.shares["near"]["step 3 sd"]
     assert [small[k] for k in order] == sorted(small, reverse=True)
     assert power.share("near", ("spike", 12.0)) >= 0.9
-    assert power.share("near", ("stuck", 0.0)) <= 0.2  # white noise that stands still
+    assert power.share("near", ("stuck", 0.0)) >= 0.9
 
 
 def test_it_is_json_and_comes_back(power: Power) -> None:
@@ -172,4 +172,5 @@ def test_faults_of_a_counter_are_in_its_rate() -> None:
     found = measure_power(held, *score_with_points(held))
     assert found is not None
     assert found.share("energy", WATCH) >= 0.9
-    assert found.share("energy", ("step", 3.0)) > found.share("energy", ("stuck", 0.0))
+    assert found.share("energy", ("step", 3.0)) > found.share("energy", ("likeness", 0.0))
+    assert found.share("energy", ("stuck", 0.0)) >= 0.9, "it goes on at one rate"

@@ -1,0 +1,189 @@
+"""Read the values of one stream's readings, and mark what is odd about them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from operator import attrgetter
+
+import numpy as np
+
+from errors import InputError
+from models.arrays import Floats
+from models.scoring.clock import Step
+from models.scoring.prepared import LEFT_OUT, RESTARTED, PreparedReading
+from models.scoring.preprocessing import Preprocessing
+from models.scoring.stream_state import StreamState
+from models.scoring.stream_work import Reading
+
+_FEATURES = attrgetter("features")
+
+
+def past_rows(
+    pre: Preprocessing, window: Sequence[Reading]
+) -> tuple[list[Sequence[float]], list[Sequence[str]]]:
+    """Return the window's rows and what each lacks; none up to the last unusable reading."""
+    if pre.counters is None:
+        try:
+            features = map(_FEATURES, window)
+            whole = pre.picks(map(pre.measured, features) if pre.nulls else features)
+            return whole, [()] * len(whole)
+        except KeyError:
+            pass
+    rows: list[Sequence[float]] = []
+    lacking: list[Sequence[str]] = []
+    for before, reading in zip((None, *window), window, strict=False):
+        try:
+            if pre.counters is None:
+                row, absent = pre.row(pre.measured(reading.features), (), _seconds(reading))
+            else:
+                rates = _rates(pre, reading, before if rows else None)
+                row, absent = pre.row(*rates, _seconds(reading))
+            rows.append(row)
+            lacking.append(absent)
+        except InputError:
+            rows.clear()
+            lacking.clear()
+    return rows, lacking
+
+
+def values_of(
+    pre: Preprocessing, state: StreamState, reading: PreparedReading
+) -> Sequence[float] | None:
+    """Return one reading's values in order; None if values are missing: it then has an error.
+
+    Parameters
+    ----------
+    pre, state
+        Of the stream; the state knows whether unknown features were reported.
+    reading
+        Receives what the values tell.
+    """
+    features = reading.received.features
+    if pre.nulls:
+        features = pre.measured(features)
+    if len(features) > len(pre.names) and not state.unknown_features_reported:
+        reading.unknown = sorted(features.keys() - pre.known)
+        state.unknown_features_reported = bool(reading.unknown)
+    if pre.limits:
+        reading.outside = pre.outside(features)
+    if pre.standing is not None:
+        reading.rare = pre.standing.moved(features)
+    try:
+        return pre.pick(features)
+    except KeyError:
+        pass
+    try:
+        values, reading.imputed = pre.row(features, (), _seconds(reading.received))
+        return values
+    except InputError as error:
+        reading.error = error
+        reading.mark = LEFT_OUT
+        return None
+
+
+def mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:
+    """Mark the values of each reading that no sensor measured.
+
+    Parameters
+    ----------
+    pre
+        Preprocessing of the stream's group.
+    readings
+        Usable readings.
+    raw : (n, d)
+        Their values.
+    """
+    assert pre.garbage is not None  # noqa: S101
+    found = pre.garbage.mask(raw)
+    for row, column in np.argwhere(found).tolist() if found.any() else ():
+        name = pre.names[column]
+        if name not in readings[row].imputed:
+            readings[row].outside = [*readings[row].outside, name]
+
+
+def mark_repeats(
+    pre: Preprocessing,
+    readings: Sequence[PreparedReading],
+    received: Floats,
+    lacking: Sequence[Sequence[str]],
+) -> None:
+    """Mark values that readings repeat more often than training did.
+
+    Only readings that stay in windows count, so that earlier ones are the same in every batch.
+
+    Parameters
+    ----------
+    pre
+        Preprocessing of the stream's group.
+    readings
+        Usable readings, the last rows of ``received``.
+    received : (n, d)
+        Rows of the window and the readings.
+    lacking
+        Imputed features of each row.
+    """
+    assert pre.repeats is not None  # noqa: S101
+    first = len(received) - len(readings)
+    new = [at for at, r in enumerate(readings) if r.mark != LEFT_OUT]
+    kept = [*range(first), *(first + at for at in new)]
+    begins = np.zeros(len(kept), bool)
+    begins[first:] = [readings[at].mark == RESTARTED for at in new]
+    values = received[kept]
+    for row, at in enumerate(kept):
+        for name in lacking[at]:
+            values[row, pre.names.index(name)] = np.nan
+    found = pre.repeats.found(values, begins)
+    if found is None:
+        return
+    rarity, lengths = (of[first:] for of in found)
+    for row, column in np.argwhere(rarity).tolist():
+        reading, name = readings[new[row]], pre.names[column]
+        reading.rare = {**reading.rare, name: float(rarity[row, column])}
+        reading.repeated = {**reading.repeated, name: int(lengths[row, column])}
+
+
+def count_rates(
+    pre: Preprocessing,
+    readings: Sequence[PreparedReading],
+    received: Floats,
+    before: Reading | None,
+) -> None:
+    """Replace counters by their rates since the newest reading of the window at that time.
+
+    Parameters
+    ----------
+    pre
+        Preprocessing of the stream's group.
+    readings
+        Usable readings.
+    received : (n, d)
+        Their values, changed in place.
+    before
+        Newest reading of the window at first.
+    """
+    for reading, row in zip(readings, received, strict=True):
+        follows = None if reading.begins else before
+        features, excused = _rates(pre, reading.received, follows)
+        row[:], reading.imputed = pre.row(features, excused, _seconds(reading.received))
+        if pre.standing is not None:
+            reading.rare = pre.standing.moved(features)
+        if reading.step is Step.LATE or reading.suppressed is not None:
+            continue
+        before = follows if reading.outside else reading.received
+
+
+def _rates(
+    pre: Preprocessing, reading: Reading, before: Reading | None
+) -> tuple[dict[str, float], Collection[str]]:
+    """Return a reading's features with the counters' rates, and the counters that it has."""
+    assert pre.counters is not None  # noqa: S101
+    now = pre.measured(reading.features)
+    last = {} if before is None else pre.measured(before.features)
+    passed = pre.interval or 0.0  # for a window sent without times
+    if before is not None and before.timestamp is not None and reading.timestamp is not None:
+        passed = (reading.timestamp - before.timestamp).total_seconds()
+    return pre.counters.read(now, last, passed), now.keys() & pre.counters.names
+
+
+def _seconds(reading: Reading) -> float | None:
+    return None if reading.timestamp is None else reading.timestamp.timestamp()

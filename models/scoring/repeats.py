@@ -1,0 +1,86 @@
+"""Score features that repeat their value reading after reading, as a stuck sensor does.
+
+A stuck sensor's value is normal by itself, and a window of equal values is easy to reconstruct and
+to forecast, so neither distances nor errors show it. How often features repeated their values in
+training does. The rarity of a value read ``r`` times in a row counts, in decades, beside the
+detectors' combined magnitude, as that of :mod:`models.scoring.standing` does.
+
+The stream's window holds the readings before this one. At most LENGTH of them count, so the rarity
+does not depend on how readings are cut into batches, and needs no state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+import numpy as np
+
+from models.arrays import Bools, Floats, Indices
+from models.scoring.stored import Stored
+
+#: Readings with the same value that are counted, this one included, at most.
+LENGTH: Final = 30
+#: Fewest that count: a second one may be the same message sent again.
+FEWEST: Final = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeats(Stored):
+    """Rarity of repeated values; by :func:`models.fitting.repeat_rates.fit_repeats`.
+
+    Parameters
+    ----------
+    rarity : (d, LENGTH) decades of a value read 1, 2, ... times in a row, by feature in the
+        detectors' order; 0 for a feature that repeats its value too often to tell.
+    rests : d values at which repeating is no fault, since the feature rests there; None: none.
+    """
+
+    KEYS: ClassVar = ("rarity", "rests")
+
+    rarity: Floats
+    rests: tuple[float | None, ...]
+    watched: Indices = field(init=False, repr=False)
+    _resting: Floats = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_resting", np.array(self.rests, np.float64))  # None: NaN
+        object.__setattr__(self, "watched", np.flatnonzero(self.rarity.any(axis=1)))
+
+    def found(self, values: Floats, begins: Bools) -> tuple[Floats, Indices] | None:
+        """Return the rarity of each value and how often it was read in a row, (n, d) each.
+
+        Parameters
+        ----------
+        values : (n, d)
+            Readings as received, in order; NaN is missing, and ends a run.
+        begins : (n,)
+            Readings that do not follow the one before.
+
+        Returns
+        -------
+        The rarity, 0 for features that rest or are not watched, and the lengths; None if no value
+        repeats often enough.
+        """
+        some = values[:, self.watched]
+        same = (some[1:] == some[:-1]) & ~begins[1:, None]
+        if not (same[1:] & same[:-1]).any():
+            return None
+        lengths = np.ones(values.shape, np.intp)
+        lengths[:, self.watched] = run_lengths(same)
+        rarity: Floats = self.rarity[np.arange(values.shape[1]), lengths - 1]
+        rarity[values == self._resting] = 0.0
+        return rarity, lengths
+
+
+def run_lengths(same: Bools) -> Indices:
+    """Return how often each value (n, d) was read in a row, at most LENGTH.
+
+    ``same`` (n - 1, d) says for all but the first whether it equals the one before.
+    """
+    at = np.arange(len(same) + 1)[:, None]
+    since = np.zeros((len(same) + 1, same.shape[1]), np.intp)
+    np.multiply(at[1:], ~same, out=since[1:])
+    np.maximum.accumulate(since, axis=0, out=since)
+    out: Indices = np.minimum(at - since + 1, LENGTH)
+    return out

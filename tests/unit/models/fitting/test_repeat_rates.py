@@ -1,0 +1,101 @@
+"""How often features repeat their value in training, and what is rare then."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from models.fitting.repeat_rates import fit_repeats
+from models.scoring.repeats import LENGTH, Repeats
+
+N = 2000
+
+
+def noise(n: int = N, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=n)
+
+
+def largest(repeats: Repeats, values: np.ndarray) -> float:
+    """The largest rarity in readings of one feature (n, 1) that follow one another."""
+    found = repeats.found(values, np.zeros(len(values), bool))
+    return 0.0 if found is None else float(found[0].max())
+
+
+def rarity(values: np.ndarray) -> np.ndarray:
+    found = fit_repeats([values[:, None]])
+    assert found is not None
+    return found.rarity[0]
+
+
+def test_a_value_never_repeated_is_rare_from_the_third_on():
+    found = rarity(noise())
+    assert found[:2].tolist() == [0.0, 0.0]
+    once = -math.log10(0.5 / (N + 1))
+    assert found[2] == pytest.approx(once + math.log10(2), abs=1e-3)
+    assert np.diff(found[2:]) == pytest.approx(math.log10(2), abs=1e-3)  # each as likely as not
+
+
+def test_a_run_as_long_as_one_of_training_is_normal():
+    values = np.round(noise(), 1)
+    assert 0.02 < np.mean(values[1:] == values[:-1]) < 0.1
+    changes = np.flatnonzero(np.diff(values) != 0.0)
+    longest = int(np.diff(changes).max())
+    assert longest >= 3
+    found = rarity(values)
+    assert found[:longest].max() == 0.0
+    assert found[longest] > 3.0
+
+
+def test_any_of_many_features_may_repeat():
+    many = fit_repeats([np.random.default_rng(0).normal(size=(N, 10))])
+    assert many is not None
+    assert rarity(noise())[5] - many.rarity[0, 5] == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("values", [np.round(noise() * 2), np.repeat(noise(N // 4), 4)])
+def test_a_feature_that_repeats_its_value_often_is_not_watched(values: np.ndarray):
+    assert fit_repeats([values[:, None]]) is None
+
+
+def test_a_machine_that_is_off_now_and_then_is_watched_while_on():
+    values = noise() + 8.0
+    for start in (200, 700, 1200, 1700):
+        values[start : start + 60] = 0.0
+    found = fit_repeats([values[:, None]])
+    assert found is not None
+    assert found.rests == (0.0,)
+    assert found.rarity[0, 5] > 3.0
+    live = noise(40)[:, None] + 8.0
+    live[10:] = 0.0
+    assert largest(found, live) == 0.0
+    live[10:] = 7.5
+    assert largest(found, live) > 3.0
+
+
+def test_one_long_run_may_be_a_fault_and_runs_that_recur_are_normal():
+    once, often = noise(), noise()
+    once[300:360] = once[300]
+    for start in (300, 900, 1500):
+        often[start : start + 60] = often[start]
+    assert rarity(once)[5] == pytest.approx(rarity(noise())[5], abs=0.1)
+    assert fit_repeats([often[:, None]]) is None
+
+
+def test_runs_end_with_a_stream():
+    values = np.full(4, 5.0)
+    both = fit_repeats([np.concatenate([noise(), values])[:, None]] * 2)
+    assert both is not None
+    lengths = both.found(np.tile(values, 2)[:, None], np.arange(8) % 4 == 0)
+    assert lengths is None or lengths[1].max() == 4
+
+
+def test_runs_longer_than_are_counted_are_as_those():
+    repeats = fit_repeats([noise()[:, None]])
+    assert repeats is not None
+    found = repeats.found(np.ones((LENGTH + 20, 1)), np.zeros(LENGTH + 20, bool))
+    assert found is not None
+    rare, lengths = found
+    assert lengths.max() == LENGTH
+    assert rare[-1, 0] == repeats.rarity[0, -1]
