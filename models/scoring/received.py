@@ -124,20 +124,22 @@ def mark_repeats(
     """
     assert pre.repeats is not None  # noqa: S101
     first = len(received) - len(readings)
-    new = [at for at, r in enumerate(readings) if r.mark != LEFT_OUT]
-    kept = [*range(first), *(first + at for at in new)]
-    begins = np.zeros(len(kept), bool)
-    begins[first:] = [readings[at].mark == RESTARTED for at in new]
-    values = received[kept]
-    for row, at in enumerate(kept):
-        for name in lacking[at]:
-            values[row, pre.names.index(name)] = np.nan
-    found = pre.repeats.found(values, begins)
+    values, new = received, list(readings)
+    if any(lacking):
+        values = received.copy()
+        for row, names in enumerate(lacking):
+            values[row, [pre.names.index(name) for name in names]] = np.nan
+    if any(reading.mark == LEFT_OUT for reading in readings):
+        stays = [reading.mark != LEFT_OUT for reading in readings]
+        values = values[[True] * first + stays]
+        new = [reading for reading, one in zip(readings, stays, strict=True) if one]
+    begins = [first + at for at, reading in enumerate(new) if reading.mark == RESTARTED]
+    found = pre.repeats.found(values, begins, first)
     if found is None:
         return
-    rarity, lengths = (of[first:] for of in found)
+    rarity, lengths = found
     for row, column in np.argwhere(rarity).tolist():
-        reading, name = readings[new[row]], pre.names[column]
+        reading, name = new[row], pre.names[column]
         reading.rare = {**reading.rare, name: float(rarity[row, column])}
         reading.repeated = {**reading.repeated, name: int(lengths[row, column])}
 

@@ -11,6 +11,7 @@ does not depend on how readings are cut into batches, and needs no state.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -47,27 +48,36 @@ class Repeats(Stored):
         object.__setattr__(self, "_resting", np.array(self.rests, np.float64))  # None: NaN
         object.__setattr__(self, "watched", np.flatnonzero(self.rarity.any(axis=1)))
 
-    def found(self, values: Floats, begins: Bools) -> tuple[Floats, Indices] | None:
-        """Return the rarity of each value and how often it was read in a row, (n, d) each.
+    def found(
+        self, values: Floats, begins: Sequence[int] = (), first: int = 0
+    ) -> tuple[Floats, Indices] | None:
+        """Return the rarity of values and how often each was read in a row, (n - first, d) each.
 
         Parameters
         ----------
         values : (n, d)
             Readings as received, in order; NaN is missing, and ends a run.
-        begins : (n,)
-            Readings that do not follow the one before.
+        begins
+            Indices of readings that do not follow the one before.
+        first
+            Index of the first reading that is asked about.
 
         Returns
         -------
         The rarity, 0 for features that rest or are not watched, and the lengths; None if no value
         repeats often enough.
         """
-        some = values[:, self.watched]
-        same = (some[1:] == some[:-1]) & ~begins[1:, None]
+        # most readings repeat nothing: look at those that are asked about only
+        newest = values[max(first - FEWEST + 1, 0) :, self.watched]
+        same = newest[1:] == newest[:-1]
         if not (same[1:] & same[:-1]).any():
             return None
+        some = values[:, self.watched]
+        same = some[1:] == some[:-1]
+        same[[at - 1 for at in begins if at]] = False
         lengths = np.ones(values.shape, np.intp)
         lengths[:, self.watched] = run_lengths(same)
+        values, lengths = values[first:], lengths[first:]
         rarity: Floats = self.rarity[np.arange(values.shape[1]), lengths - 1]
         rarity[values == self._resting] = 0.0
         return rarity, lengths

@@ -19,7 +19,7 @@ def noise(n: int = N, seed: int = 0) -> np.ndarray:
 
 def largest(repeats: Repeats, values: np.ndarray) -> float:
     """The largest rarity in readings of one feature (n, 1) that follow one another."""
-    found = repeats.found(values, np.zeros(len(values), bool))
+    found = repeats.found(values)
     return 0.0 if found is None else float(found[0].max())
 
 
@@ -87,14 +87,14 @@ def test_runs_end_with_a_stream():
     values = np.full(4, 5.0)
     both = fit_repeats([np.concatenate([noise(), values])[:, None]] * 2)
     assert both is not None
-    lengths = both.found(np.tile(values, 2)[:, None], np.arange(8) % 4 == 0)
+    lengths = both.found(np.tile(values, 2)[:, None], [0, 4])
     assert lengths is None or lengths[1].max() == 4
 
 
 def test_runs_longer_than_are_counted_are_as_those():
     repeats = fit_repeats([noise()[:, None]])
     assert repeats is not None
-    found = repeats.found(np.ones((LENGTH + 20, 1)), np.zeros(LENGTH + 20, bool))
+    found = repeats.found(np.ones((LENGTH + 20, 1)))
     assert found is not None
     rare, lengths = found
     assert lengths.max() == LENGTH
