@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from models.arrays import Bools, Floats, Indices
+from models.arrays import Floats
 from models.fitting.neighbour_fit import fit_neighbours
+from models.scoring.conditional_mean import lacking_alike, missing_values
 from models.scoring.neighbours import Neighbours
 
 #: Values are clipped at this many deviations from the level: one must not dominate.
@@ -44,30 +45,15 @@ def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], i
     out = []
     for stream, level, hole, rows in zip(streams, levels, holes, todo, strict=True):
         values = stream.copy()
-        for at in _alike(hole, rows):
-            pattern = hole[at[0]]
+        for at in lacking_alike(hole & rows[:, None]):
+            here = ~hole[at[0]]
             z = np.clip((values[at] - level) / spread, -_CLIP, _CLIP)
-            z = _expected(z, pattern, precision, neighbours)
-            values[np.ix_(at, pattern)] = level[pattern] + spread[pattern] * z
+            estimates = missing_values(z, precision, here)
+            if neighbours is not None:
+                estimates = neighbours.correct(estimates, z, here)
+            values[at] = np.where(here, values[at], level + spread * estimates)
         out.append(values)
     return out, filled
-
-
-def _alike(hole: Bools, rows: Bools) -> list[Indices]:
-    """Return the numbers of some ``rows`` (n,), together those that lack the same features.
-
-    Parameters
-    ----------
-    hole : (n, d) whether a value is missing.
-    rows : (n,) which rows are meant.
-    """
-    numbers = np.flatnonzero(rows)
-    if not len(numbers):
-        return []
-    _, kinds = np.unique(np.packbits(hole[rows], axis=1), axis=0, return_inverse=True)
-    order = np.argsort(kinds.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(kinds.ravel()))[:-1]
-    return np.split(numbers[order], ends)
 
 
 def _learn(
@@ -90,24 +76,3 @@ def _learn(
     correlation = (1 - _SHRINK) * correlation + _SHRINK * np.eye(width)
     precision = np.linalg.inv(correlation)
     return levels, spread, precision, fit_neighbours(around / spread, precision)
-
-
-def _expected(
-    z: Floats, pattern: Bools, precision: Floats, neighbours: Neighbours | None
-) -> Floats:
-    """Return the expected values (n, m) of scaled rows (n, d) that lack the same m features.
-
-    Parameters
-    ----------
-    z : (n, d) scaled rows.
-    pattern : (d,) whether a feature is missing.
-    precision : (d, d) inverse correlation.
-    neighbours : readings to compare with, for the features that these predict better.
-    """
-    here = ~pattern
-    link = np.linalg.solve(precision[np.ix_(pattern, pattern)], precision[np.ix_(pattern, here)])
-    estimates = np.zeros(z.shape)
-    estimates[:, pattern] = -(z[:, here] @ link.T)
-    if neighbours is not None:
-        estimates = neighbours.correct(estimates, z, here)
-    return estimates[:, pattern]

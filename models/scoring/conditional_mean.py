@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from models.arrays import Bools, Floats
+from models.arrays import Bools, Floats, Indices
 
 #: Trusted values are clipped at this many scales from the level: one must not dominate.
 _CLIP: Final = 4.0
@@ -40,6 +40,36 @@ def expected(z: Floats, whitening: Floats | None, trusted: Bools) -> Floats:
         rows = np.flatnonzero(known == count)
         out[rows] = _alike(z[rows], precision, trusted[rows])
     return out
+
+
+def missing_values(z: Floats, precision: Floats, here: Bools) -> Floats:
+    """Return the conditional mean (n, d) of features that readings lack; 0 for the present ones.
+
+    Parameters
+    ----------
+    z : (n, d) deviations from the level, in scales; missing values are not used.
+    precision : (d, d) inverse correlation.
+    here : (d,) whether the readings have a feature.
+    """
+    out = np.zeros(z.shape)
+    gone = ~here
+    link = np.linalg.solve(precision[np.ix_(gone, gone)], precision[np.ix_(gone, here)])
+    out[:, gone] = -(np.clip(z[:, here], -_CLIP, _CLIP) @ link.T)
+    return out
+
+
+def lacking_alike(holes: Bools) -> list[Indices]:
+    """Return the numbers of rows together that lack the same features.
+
+    ``holes`` (n, d) says whether a value is missing; rows without holes are left out.
+    """
+    numbers = np.flatnonzero(holes.any(axis=1))
+    if not len(numbers):
+        return []
+    _, kinds = np.unique(np.packbits(holes[numbers], axis=1), axis=0, return_inverse=True)
+    order = np.argsort(kinds.ravel(), kind="stable")
+    ends = np.cumsum(np.bincount(kinds.ravel()))[:-1]
+    return np.split(numbers[order], ends)
 
 
 def _alike(z: Floats, precision: Floats, trusted: Bools) -> Floats:

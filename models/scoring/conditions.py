@@ -76,17 +76,19 @@ class Conditions(Stored):
             away: Floats = np.maximum(np.maximum(self.low - given, given - self.high), 0.0) / unit
         return away
 
-    def guess(self, row: Floats) -> int:
-        """Find the condition of a reading (d,) with missing features, which are NaN.
+    def guess(self, values: Floats) -> Indices:
+        """Find the conditions (n,) of readings (n, d) with missing features, which are NaN.
 
         Among conditions that the present indicators cannot tell apart, all features decide.
         """
-        here = ~np.isnan(row)
         with np.errstate(over="ignore"):
-            z = np.abs(row[here] - self.center[:, here]) / self.spread[:, here]
-            away = np.nansum(self._away(row[None]), axis=2)[0]
-        fit = np.minimum(z, _FAR).sum(axis=1)
-        return int(np.where(away == away.min(), fit, np.inf).argmin())
+            z = np.abs(values[:, None] - self.center) / self.spread
+            away = np.nansum(self._away(values), axis=2)
+        fit = np.nansum(np.minimum(z, _FAR), axis=2)
+        best: Indices = np.where(away == away.min(axis=1, keepdims=True), fit, np.inf).argmin(
+            axis=1
+        )
+        return best
 
     def restated(self, values: Floats, at: Indices) -> Floats:
         """Restate readings (n, d) taken in the conditions ``at`` (n,) for the usual one."""

@@ -213,7 +213,7 @@ def _refused(model_set: ModelSet, work: StreamWork, error: AnomalyError) -> Stre
 def missing(model_set: ModelSet, features: Mapping[str, float]) -> MissingFeatures | None:
     """Return the error that a reading with these features would get, without scoring it."""
     try:
-        model_set.preprocessing.row(features)
+        model_set.preprocessing.absent(features)
     except MissingFeatures as error:
         return error
     return None

@@ -20,6 +20,8 @@ from models.scoring.stored import Stored
 _NEIGHBOURS: Final = 10
 #: Values are clipped at this many scales: one feature must not decide which readings are similar.
 _CLIP: Final = 4.0
+#: Decimals of a distance that count.
+_DIGITS: Final = 9
 #: Readings whose distances are computed at once, to save memory.
 _CHUNK: Final = 4096
 
@@ -68,6 +70,8 @@ class Neighbours(Stored):
         for start in range(0, len(z), _CHUNK):
             given = np.clip(z[start : start + _CHUNK, here], -_CLIP, _CLIP)
             distance = own - 2.0 * given @ known.T  # squared, less a part that all have in common
+            # rounding errors, which depend on what else is imputed, must not part equally far ones
+            distance = distance.round(_DIGITS)
             nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
             out[start : start + _CHUNK] = self.rows[nearest].mean(axis=1)
         return out

@@ -18,6 +18,7 @@ correlation. The scaled features are therefore decorrelated by the symmetric (ZC
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -28,7 +29,7 @@ import numpy as np
 from errors import MissingFeatures
 from models.arrays import Bools, Floats
 from models.detectors.base import Array
-from models.scoring.conditional_mean import expected
+from models.scoring.conditional_mean import lacking_alike, missing_values
 from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
@@ -134,7 +135,7 @@ class Preprocessing(Stored):
         object.__setattr__(self, "_pick", pick)
 
     def pick(self, features: Mapping[str, float]) -> Sequence[float]:
-        """Return the values in order; the fast path of :meth:`row`.
+        """Return the values in order; the fast path of :meth:`given`.
 
         Raises
         ------
@@ -161,18 +162,12 @@ class Preprocessing(Stored):
         """Invert :meth:`scaled`: return rows (n, d) or a row (d,) in own units."""
         return self.center + self.scale * unmixed(rows, self.mix)
 
-    def row(
-        self,
-        features: Mapping[str, float],
-        excused: Collection[str] = (),
-        seconds: float | None = None,
-    ) -> tuple[list[float], list[str]]:
-        """Return one reading's values in order, and the names of imputed features.
+    def given(self, features: Mapping[str, float]) -> list[float]:
+        """Return one reading's values in order, NaN where one is missing."""
+        return [features.get(name, math.nan) for name in self.names]
 
-        A missing value is imputed by its conditional mean given the present features; at full load
-        the median would be an anomaly. Without correlation the median is used, and where relations
-        are not linear the mean of similar training readings. All depend only on constants of the
-        bundle, so a window read back from stored readings is the same.
+    def absent(self, features: Mapping[str, float], excused: Collection[str] = ()) -> list[str]:
+        """Return the names of missing features.
 
         Parameters
         ----------
@@ -180,8 +175,6 @@ class Preprocessing(Stored):
             Values by name; some may be missing.
         excused
             Features that may always be missing: rates of counters that were sent.
-        seconds
-            Time of the reading, since 1970; None if it is not known.
 
         Raises
         ------
@@ -196,21 +189,43 @@ class Preprocessing(Stored):
                 f"features: {len(lacking)} of {len(self.names)} missing: {shown}",
                 field=f"features.{lacking[0]}",
             )
-        if not absent:
-            return [features[name] for name in self.names], absent
-        here = np.array([name in features for name in self.names])
-        received = np.array([features.get(name, np.nan) for name in self.names], np.float64)
-        values, condition = received, np.zeros(1, np.intp)
+        return absent
+
+    def imputed(self, values: Floats, seconds: Floats) -> Floats:
+        """Return readings with their missing values imputed.
+
+        A missing value is imputed by its conditional mean given the present features; at full load
+        the median would be an anomaly. Without correlation the median is used, and where relations
+        are not linear the mean of similar training readings. All depend only on constants of the
+        bundle, so a window read back from stored readings is the same.
+
+        Parameters
+        ----------
+        values : (n, d)
+            Readings as received, NaN where a value is missing.
+        seconds : (n,)
+            Their times, since 1970; NaN if not known.
+        """
+        lacking = np.flatnonzero(np.isnan(values).any(axis=1))
+        received = values[lacking]
+        restated, condition = received, None
         if self.conditions is not None:
-            condition[0] = self.conditions.guess(received)
-            values = self.conditions.restated(received[None], condition)[0]
-        usual = np.zeros(len(values))
-        if self.seasonality is not None and seconds is not None:
-            usual = self.seasonality.offsets(np.array([seconds]))[0]
-        imputed = self.filled(values[None], here, usual + self.center)[0]
-        if self.conditions is not None:
-            imputed = self.conditions.original(imputed[None], condition)[0]
-        return np.where(here, received, imputed).tolist(), absent
+            condition = self.conditions.guess(received)
+            restated = self.conditions.restated(received, condition)
+        level = np.broadcast_to(self.center, received.shape)
+        if self.seasonality is not None:
+            known = np.isfinite(seconds[lacking])
+            usual = self.seasonality.offsets(np.where(known, seconds[lacking], 0.0))
+            level = level + np.where(known[:, None], usual, 0.0)
+        estimated = restated.copy()
+        for rows in lacking_alike(np.isnan(received)):
+            here = ~np.isnan(received[rows[0]])
+            estimated[rows] = self.filled(restated[rows], here, level[rows])
+        if self.conditions is not None and condition is not None:
+            estimated = self.conditions.original(estimated, condition)
+        out = values.copy()
+        out[lacking] = np.where(np.isnan(received), estimated, received)
+        return out
 
     def filled(self, values: Floats, here: Bools, level: Floats) -> Floats:
         """Return readings (n, d) that lack the same features with these imputed.
@@ -223,7 +238,9 @@ class Preprocessing(Stored):
         """
         with np.errstate(over="ignore"):
             z = np.where(here, (values - level) / self.scale, 0.0)
-        estimates = expected(z, self.mix, np.broadcast_to(here, z.shape))
+        estimates = np.zeros(z.shape)
+        if self.mix is not None:
+            estimates = missing_values(z, self.mix @ self.mix, here)
         if self.neighbours is not None:
             estimates = self.neighbours.correct(estimates, z, here)
         return np.where(here, values, level + self.scale * estimates)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -21,11 +22,14 @@ _FEATURES = attrgetter("features")
 def past_rows(
     pre: Preprocessing, window: Sequence[Reading]
 ) -> tuple[list[Sequence[float]], list[Sequence[str]]]:
-    """Return the window's rows and what each lacks; none up to the last unusable reading."""
+    """Return the window's rows and what each lacks; none up to the last unusable reading.
+
+    Missing values are NaN.
+    """
     if pre.counters is None:
         try:
-            features = map(_FEATURES, window)
-            whole = pre.picks(map(pre.measured, features) if pre.nulls else features)
+            all_of = map(_FEATURES, window)
+            whole = pre.picks(map(pre.measured, all_of) if pre.nulls else all_of)
             return whole, [()] * len(whole)
         except KeyError:
             pass
@@ -33,13 +37,9 @@ def past_rows(
     lacking: list[Sequence[str]] = []
     for before, reading in zip((None, *window), window, strict=False):
         try:
-            if pre.counters is None:
-                row, absent = pre.row(pre.measured(reading.features), (), _seconds(reading))
-            else:
-                rates = _rates(pre, reading, before if rows else None)
-                row, absent = pre.row(*rates, _seconds(reading))
-            rows.append(row)
-            lacking.append(absent)
+            features, excused = _counted(pre, reading, before if rows else None)
+            lacking.append(pre.absent(features, excused))
+            rows.append(pre.given(features))
         except InputError:
             rows.clear()
             lacking.clear()
@@ -49,7 +49,9 @@ def past_rows(
 def values_of(
     pre: Preprocessing, state: StreamState, reading: PreparedReading
 ) -> Sequence[float] | None:
-    """Return one reading's values in order; None if values are missing: it then has an error.
+    """Return one reading's values in order, NaN where one is missing.
+
+    None if more are missing than may be imputed: the reading then has an error.
 
     Parameters
     ----------
@@ -73,12 +75,12 @@ def values_of(
     except KeyError:
         pass
     try:
-        values, reading.imputed = pre.row(features, (), _seconds(reading.received))
-        return values
+        reading.imputed = pre.absent(features)
     except InputError as error:
         reading.error = error
         reading.mark = LEFT_OUT
         return None
+    return pre.given(features)
 
 
 def mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:
@@ -105,7 +107,6 @@ def mark_repeats(
     pre: Preprocessing,
     readings: Sequence[PreparedReading],
     received: Floats,
-    lacking: Sequence[Sequence[str]],
 ) -> None:
     """Mark values that readings repeat more often than training did.
 
@@ -118,17 +119,11 @@ def mark_repeats(
     readings
         Usable readings, the last rows of ``received``.
     received : (n, d)
-        Rows of the window and the readings.
-    lacking
-        Imputed features of each row.
+        Rows of the window and the readings, NaN where a value is missing.
     """
     assert pre.repeats is not None  # noqa: S101
     first = len(received) - len(readings)
     values, new = received, list(readings)
-    if any(lacking):
-        values = received.copy()
-        for row, names in enumerate(lacking):
-            values[row, [pre.names.index(name) for name in names]] = np.nan
     if any(reading.mark == LEFT_OUT for reading in readings):
         stays = [reading.mark != LEFT_OUT for reading in readings]
         values = values[[True] * first + stays]
@@ -166,12 +161,24 @@ def count_rates(
     for reading, row in zip(readings, received, strict=True):
         follows = None if reading.begins else before
         features, excused = _rates(pre, reading.received, follows)
-        row[:], reading.imputed = pre.row(features, excused, _seconds(reading.received))
+        row[:], reading.imputed = pre.given(features), pre.absent(features, excused)
         if pre.standing is not None:
             reading.rare = pre.standing.moved(features)
         if reading.step is Step.LATE or reading.suppressed is not None:
             continue
         before = follows if reading.outside else reading.received
+
+
+def _counted(
+    pre: Preprocessing, reading: Reading, before: Reading | None
+) -> tuple[Mapping[str, float], Collection[str]]:
+    """Return a reading's measured features, and those of them that may be unknown.
+
+    These are the rates of counters, which replace their values; ``before`` is the reading before.
+    """
+    if pre.counters is None:
+        return pre.measured(reading.features), ()
+    return _rates(pre, reading, before)
 
 
 def _rates(
@@ -187,5 +194,7 @@ def _rates(
     return pre.counters.read(now, last, passed), now.keys() & pre.counters.names
 
 
-def _seconds(reading: Reading) -> float | None:
-    return None if reading.timestamp is None else reading.timestamp.timestamp()
+def seconds_of(readings: Iterable[Reading]) -> Floats:
+    """Return the readings' times (n,) since 1970, NaN where one is not known."""
+    times = (reading.timestamp for reading in readings)
+    return np.array([math.nan if time is None else time.timestamp() for time in times])

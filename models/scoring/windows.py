@@ -32,6 +32,7 @@ from models.scoring.received import (
     mark_garbage,
     mark_repeats,
     past_rows,
+    seconds_of,
     values_of,
 )
 from models.scoring.stream_state import StreamState
@@ -70,8 +71,9 @@ def prepare(
     """
     window = () if state.window_ends else work.window
     past, lacking = past_rows(pre, window)
-    given = work.criticality
-    each = [given] * len(work.readings) if isinstance(given, str) else given
+    each = work.criticality
+    if isinstance(each, str):
+        each = [each] * len(work.readings)
     arrived = work.arrived or (None,) * len(work.readings)
     readings = list(map(PreparedReading, work.readings, each, arrived))
     new = (values_of(pre, state, reading) for reading in readings)
@@ -94,24 +96,28 @@ def prepare(
             _suppress(suppressor, state, reading)
     if pre.counters is not None:
         count_rates(pre, usable, received[len(past) :], window[-1] if window else None)
+    lacking += [reading.imputed for reading in usable]
+    given = received
+    kept = [*window[len(window) - len(past) :], *(reading.received for reading in usable)]
+    if any(lacking):
+        received = pre.imputed(given, seconds_of(kept))
     raw, gain = received, None
     if pre.conditions is not None:
         raw, gain = _restated(pre.conditions, usable, received)
     if pre.seasonality is not None:
-        raw = raw - _usual(pre, [*window[len(window) - len(past) :], *(r.received for r in usable)])
+        raw = raw - _usual(pre, kept)
     if work.state is None:
-        _learn_past(pre, state, raw[: len(past)], lacking)
+        _learn_past(pre, state, raw[: len(past)], lacking[: len(past)])
     track = WindowIndex(width)
     pace = Pace(pre.step, width)
-    for at, earlier in enumerate(window[len(window) - len(past) :]):
+    for at, earlier in enumerate(kept[: len(past)]):
         lost = pace.lost(earlier)
         track.hold(at, lost)
         pace.keep(earlier, lost)
     for at, reading in enumerate(usable, len(past)):
         _classify(pre, state, reading, track, at, raw[at], pace)
-    lacking += [reading.imputed for reading in usable]
     if pre.repeats is not None:
-        mark_repeats(pre, usable, received, lacking)
+        mark_repeats(pre, usable, given)
     return _assemble(pre, work, readings, (raw, received, gain), lacking, track, state)
 
 

@@ -252,9 +252,8 @@ def test_missing_features_are_those_of_the_condition(model_set: ModelSet):
         reading = dict(zip(NAMES, LEVELS[at].tolist(), strict=True))
         for name in NAMES:
             rest = {k: v for k, v in reading.items() if k != name}
-            values, imputed = pre.row(rest)
-            assert imputed == [name]
-            assert values == pytest.approx(LEVELS[at], rel=0.02)
+            values = pre.imputed(np.array([pre.given(rest)]), np.array([np.nan]))
+            assert values[0] == pytest.approx(LEVELS[at], rel=0.02)
 
 
 def test_stored_and_read_back_and_older_bundles(model_set: ModelSet):

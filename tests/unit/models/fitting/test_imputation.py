@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.fitting.cleaning import clean
-from models.fitting.imputation import _alike, impute
+from models.fitting.imputation import impute
 
 
 def test_filled_values_follow_what_the_others_lead_to_expect() -> None:
@@ -42,14 +42,3 @@ def test_a_code_for_not_measured_is_as_good_as_a_hole() -> None:
     assert len(found.streams[0]) == 990
     assert any("100 of 1,000 readings" in note and "imputed" in note for note in found.notes)
     assert any("10 of 1,000 readings" in note and "left out" in note for note in found.notes)
-
-
-def test_rows_are_grouped_by_what_they_lack() -> None:
-    """Many features can miss in nearly as many combinations as there are readings."""
-    hole = np.random.default_rng(2).random((2000, 12)) < 0.2
-    rows = hole.any(axis=1) & (hole.sum(axis=1) <= 3)
-    groups = _alike(hole, rows)
-    assert sorted(np.concatenate(groups).tolist()) == np.flatnonzero(rows).tolist()
-    assert all((hole[group] == hole[group[0]]).all() for group in groups)
-    assert len({hole[group[0]].tobytes() for group in groups}) == len(groups)
-    assert _alike(hole, np.zeros(2000, bool)) == []

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.scoring.conditional_mean import expected, trustworthy
+from models.scoring.conditional_mean import (
+    expected,
+    lacking_alike,
+    missing_values,
+    trustworthy,
+)
 
 
 @pytest.fixture
@@ -52,3 +57,22 @@ def test_the_fewest_that_hold_the_blame_are_not_trusted():
         [True, True, False, False],  # at least half are taken at their word
         [True, False, False, False],
     ]
+
+
+def test_missing_values_are_expected_given_the_present_ones(mix):
+    here = np.array([True, False, True, True, False, True])
+    z = np.random.default_rng(4).normal(size=(50, 6))
+    found = missing_values(z, mix @ mix, here)
+    wanted = expected(z, mix, np.broadcast_to(here, z.shape))
+    np.testing.assert_allclose(found[:, ~here], wanted[:, ~here])
+    assert (found[:, here] == 0.0).all()
+
+
+def test_rows_are_grouped_by_what_they_lack() -> None:
+    """Many features can miss in nearly as many combinations as there are readings."""
+    holes = np.random.default_rng(2).random((2000, 12)) < 0.1
+    groups = lacking_alike(holes)
+    assert sorted(np.concatenate(groups).tolist()) == np.flatnonzero(holes.any(axis=1)).tolist()
+    assert all((holes[group] == holes[group[0]]).all() for group in groups)
+    assert len({holes[group[0]].tobytes() for group in groups}) == len(groups)
+    assert lacking_alike(np.zeros((2000, 12), bool)) == []

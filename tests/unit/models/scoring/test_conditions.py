@@ -16,13 +16,13 @@ def three() -> Conditions:
 
 def test_what_present_indicators_cannot_tell_all_features_decide() -> None:
     conditions = three()
-    assert conditions.guess(np.array([10.0, NAN, 1.0])) == 1
-    assert conditions.guess(np.array([10.0, NAN, 49.0])) == 2
-    assert conditions.guess(np.array([NAN, 0.5, -48.0])) == 0
-    assert conditions.guess(np.array([NAN, 0.5, 1.0])) == 1
-    assert conditions.guess(np.array([NAN, NAN, 48.0])) == 2
+    assert conditions.guess(np.array([[10.0, NAN, 1.0]])).tolist() == [1]
+    assert conditions.guess(np.array([[10.0, NAN, 49.0]])).tolist() == [2]
+    assert conditions.guess(np.array([[NAN, 0.5, -48.0]])).tolist() == [0]
+    assert conditions.guess(np.array([[NAN, 0.5, 1.0]])).tolist() == [1]
+    assert conditions.guess(np.array([[NAN, NAN, 48.0]])).tolist() == [2]
 
 
 def test_indicators_that_tell_the_condition_decide_alone() -> None:
-    assert three().guess(np.array([0.0, NAN, 50.0])) == 0
-    assert three().guess(np.array([0.0, 0.0, NAN])) == 0
+    assert three().guess(np.array([[0.0, NAN, 50.0]])).tolist() == [0]
+    assert three().guess(np.array([[0.0, 0.0, NAN]])).tolist() == [0]

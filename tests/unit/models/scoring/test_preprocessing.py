@@ -52,21 +52,25 @@ def test_absurd_values_stay_finite():
 
 def test_row_follows_the_order_of_the_model_not_of_the_reading():
     pre = make()
-    assert pre.row({"b": 2.0, "z": 9.0, "a": 1.0}) == ([1.0, 2.0], [])
+    assert pre.given({"b": 2.0, "z": 9.0, "a": 1.0}) == [1.0, 2.0]
+    assert pre.absent({"b": 2.0, "z": 9.0, "a": 1.0}) == []
     assert list(pre.pick({"b": 2.0, "a": 1.0})) == [1.0, 2.0]
 
 
 def test_missing_feature_is_refused_by_name():
     with pytest.raises(MissingFeatures, match="b") as caught:
-        make().row({"a": 1.0})
+        make().absent({"a": 1.0})
     assert caught.value.field == "features.b"
 
 
 def test_missing_feature_is_imputed_by_option_up_to_the_limit():
     pre = make(missing="impute", max_imputed=1)
-    assert pre.row({"a": 3.0}) == ([3.0, 10.0], ["b"])
+    assert pre.absent({"a": 3.0}) == ["b"]
+    values = np.array([pre.given({"a": 3.0}), [4.0, 11.0], [np.nan, 2.0], pre.given({"a": 5.0})])
+    whole = [[3.0, 10.0], [4.0, 11.0], [1.0, 2.0], [5.0, 10.0]]
+    assert pre.imputed(values, np.full(4, np.nan)).tolist() == whole
     with pytest.raises(MissingFeatures):
-        pre.row({"z": 1.0})
+        pre.absent({"z": 1.0})
 
 
 def test_outside_names_features_beyond_physical_limits():

@@ -98,6 +98,7 @@ def test_readings_of_a_window_without_times_precede_the_next_at_the_groups_inter
 def test_a_missing_value_is_imputed_as_usual_at_the_readings_time(hour: int) -> None:
     pre = preprocessing(missing="impute", max_imputed=1)
     time = at(f"2026-03-01 {hour:02}:30")
-    values, imputed = pre.row({"a": float(hour)}, (), time)
-    assert imputed == ["b"]
-    np.testing.assert_allclose(values, [hour, -2.0 * hour])
+    given = pre.given({"a": float(hour)})
+    values = pre.imputed(np.array([given, given]), np.array([time, np.nan]))
+    np.testing.assert_allclose(values[0], [hour, -2.0 * hour])
+    assert values[1, 1] != values[0, 1], "no time is known"
