@@ -1,4 +1,4 @@
-"""Open a file of readings (text, JSON, Parquet): find its columns' roles, and read it in chunks."""
+"""Open a file of readings (text, JSON, Parquet, workbook): find columns' roles, read in chunks."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey
 from datasets.unreadable import Unreadable
+from datasets.workbook import is_workbook, may_be_packed, read_sheet
 from errors import DatasetError, InputError
 
 _CHUNK_ROWS: Final = 20_000
@@ -197,13 +198,30 @@ def open_file(
 
 
 def _source(path: Path, form: FileFormat) -> _Source:
-    """Open a file by its suffix; a text that begins as JSON does is JSON."""
+    """Open a file by its content or suffix: names of workbooks, texts and JSON often mislead."""
     kind = kind_of(path)
     if kind == "parquet":
         return ParquetSource(path, form)
-    if kind == "json" or is_json(sample(path)[0]):
+    if is_workbook(path):
+        sheet, notes = read_sheet(path, form.sheet)
+        source = TextSource(sheet, replace(form, delimiter="\t", encoding="utf-8-sig"))
+        source.notes[:0] = notes
+        return source
+    start, _ = sample(path)
+    if may_be_packed(start):
+        raise DatasetError("holds a workbook or an archive: unpack it first")
+    if kind == "json" or is_json(start):
         return JsonSource(path, form)
-    return TextSource(path, form)
+    if kind != "workbook":
+        return TextSource(path, form)
+    wrong = "is no workbook, despite its name"
+    try:
+        source = TextSource(path, form)
+    except DatasetError as error:
+        reason = error.message.removeprefix(f"{path.name}: ")
+        raise DatasetError(f"{wrong}: {reason}", field=error.field) from None
+    source.notes.insert(0, f"{wrong}: read as text")
+    return source
 
 
 def _streams_of(chunks: Sequence[Chunk]) -> Any:

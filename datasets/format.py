@@ -26,6 +26,7 @@ BLANKS = " "
 #: Options whose values become fields unchanged.
 _AS_GIVEN = (
     "asset_id", "label", "pivot", "time_format", "time_zone", "time_unit", "decimal", "encoding",
+    "sheet",
 )  # fmt: skip
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
 
@@ -45,6 +46,7 @@ class FileFormat:
     time_zone : IANA zone of times without an offset; None: UTC.
     time_unit : s, ms, us, ns: times count from 1970; row: they count readings.
     decimal, delimiter, encoding : of text files.
+    sheet : the sheet of a workbook; None: the first that has a table.
     null : values that mean "not measured", as text.
     header : whether the first line of a text file names the columns.
 
@@ -65,6 +67,7 @@ class FileFormat:
     decimal: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    sheet: str | None = None
     null: Sequence[str] = ()
     header: bool = True
 
@@ -149,6 +152,7 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--decimal", metavar="SIGN", help="decimal sign: . or ,")
     group.add_argument("--delimiter", metavar="SIGN", help="field separator, also: tab, space")
     group.add_argument("--encoding", metavar="NAME", help="text encoding, such as cp1252 (utf-8)")
+    group.add_argument("--sheet", metavar="NAME", help="the workbook's sheet (first with a table)")
     group.add_argument(
         "--null", action="append", default=[], metavar="VALUE,...",
         help="values that mean 'not measured' (--null=-200,-999)",

@@ -17,7 +17,7 @@ from datasets.format import BLANKS, FileFormat
 from datasets.influx import AnnotatedTables, is_annotated
 from datasets.numbers import is_number, missing
 from datasets.roles import is_known_name
-from datasets.text import encoding_of, sample
+from datasets.text import MemoryFile, encoding_of, sample
 from datasets.time_formats import is_time, is_time_of_day
 from datasets.two_lines_of_names import joined_names
 from datasets.units import bare
@@ -29,6 +29,8 @@ _DELIMITERS: Final = (";", "\t", "|", ",", BLANKS)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\ufeff\ufffe\uffff]")
 #: A block of zeros within a file, left by a logger that lost power while it wrote.
 _LOST_BLOCK: Final = re.compile(r"\x00{4,}")
+#: How web pages begin, which some programs save under the name of a workbook, and XML.
+_MARKUP: Final = re.compile(r"\s*<(?:!doctype|html|head|body|meta|table|\?xml)\b", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _MAX_PREAMBLE: Final = 30
 #: Numbers 0, 1, 2, ... of so many columns are no reading.
@@ -66,7 +68,7 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
 
-def read_layout(path: Path, form: FileFormat) -> Layout:
+def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     """Recognise the layout of a text file from its first lines.
 
     Raises
@@ -144,7 +146,7 @@ def _below_counts(table: list[list[str]], top: int, notes: list[str]) -> int:
     return top
 
 
-def _lines(path: Path, form: FileFormat) -> tuple[list[str], str]:
+def _lines(path: Path | MemoryFile, form: FileFormat) -> tuple[list[str], str]:
     """Return the first lines of a text file, and its encoding."""
     start, whole = sample(path)
     if start.startswith(bytes(4)):
@@ -164,6 +166,11 @@ def _lines(path: Path, form: FileFormat) -> tuple[list[str], str]:
         raise DatasetError(f"{path.name}: is empty")
     if _CONTROL.search(text):
         raise DatasetError(f"{path.name}: is not text in {encoding}, so not a CSV file")
+    if _MARKUP.match(text):
+        raise DatasetError(
+            f"{path.name}: is a web page or XML, not a table: open it in a spreadsheet program and"
+            " save it as .xlsx or CSV"
+        )
     lines = _LINE_END.split(text)
     if not lines[-1] or not whole:  # the sample cuts the last line
         lines = lines[:-1] or lines
@@ -276,7 +283,7 @@ def _names_row(table: Sequence[Sequence[str]]) -> int:
 
 
 def _check_names(
-    path: Path,
+    path: Path | MemoryFile,
     names: Sequence[str],
     rows: Sequence[Sequence[str]],
     form: FileFormat,

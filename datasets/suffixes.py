@@ -1,4 +1,4 @@
-"""Tell the kind of a file by its suffixes: text, JSON or Parquet, compressed or not."""
+"""Tell the kind of a file by its suffixes: text, JSON, Parquet or workbook, compressed or not."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from errors import DatasetError
 _PARQUET: Final = (".parquet", ".pq", ".parq")
 _TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn")
 _JSON: Final = (".json", ".jsonl", ".ndjson", ".jsonlines")
+_WORKBOOK: Final = (".xlsx", ".xlsm", ".xls", ".ods", ".xlsb")
+#: What a spreadsheet program puts beside a workbook while it is open.
+_LOCK: Final = ("~$", ".~lock.")
 _PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
-def kind_of(path: Path) -> Literal["parquet", "json", "text"]:
+def kind_of(path: Path) -> Literal["parquet", "json", "text", "workbook"]:
     """Return what the suffixes mean; raise `DatasetError` if they mean none of the formats."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _PARQUET:
@@ -24,14 +27,15 @@ def kind_of(path: Path) -> Literal["parquet", "json", "text"]:
         return "json"
     if suffixes and suffixes[-1] in _TEXT:
         return "text"
-    hint = ": save the sheet as CSV" if suffixes and suffixes[-1].startswith(".xls") else ""
-    raise DatasetError(f"{path.name}: neither .csv nor .json nor .parquet{hint}")
+    if suffixes and suffixes[-1] in _WORKBOOK:
+        return "workbook"
+    raise DatasetError(f"{path.name}: neither .csv nor .json nor .parquet nor .xlsx")
 
 
 def is_data(path: Path) -> bool:
     """Return whether a path is a file with a suffix that :func:`datasets.load` can read."""
     try:
-        return path.is_file() and bool(kind_of(path))
+        return path.is_file() and not path.name.startswith(_LOCK) and bool(kind_of(path))
     except DatasetError:
         return False
 
@@ -39,7 +43,7 @@ def is_data(path: Path) -> bool:
 def bare_name(path: Path) -> str:
     """Return a file's name without the suffixes of its format."""
     name = path.name
-    for known in (_PACKED, (*_TEXT, *_JSON, *_PARQUET)):
+    for known in (_PACKED, (*_TEXT, *_JSON, *_PARQUET, *_WORKBOOK)):
         stem, dot, suffix = name.rpartition(".")
         if dot and f".{suffix.lower()}" in known:
             name = stem

@@ -11,6 +11,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -40,8 +41,24 @@ _SIGNS: Final = frozenset("°ºµμ²³¹±ΩØø‰€£§·×÷–—“”„
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
-def open_bytes(path: Path) -> IO[bytes]:
+@dataclass(frozen=True, slots=True)
+class MemoryFile:
+    """A text in memory that is opened and named like a file.
+
+    Parameters
+    ----------
+    name : the file's name, for messages.
+    content : the text's bytes.
+    """
+
+    name: str
+    content: bytes
+
+
+def open_bytes(path: Path | MemoryFile) -> IO[bytes]:
     """Open a file's content; decompress it if its first bytes show a compression."""
+    if isinstance(path, MemoryFile):
+        return io.BytesIO(path.content)
     with path.open("rb") as head:
         start = head.read(8)
     for magic, opened in _COMPRESSED.items():
@@ -51,7 +68,7 @@ def open_bytes(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def sample(path: Path) -> tuple[bytes, bool]:
+def sample(path: Path | MemoryFile) -> tuple[bytes, bool]:
     """Return the first bytes of a file, and whether they are the whole file."""
     try:
         with open_bytes(path) as file:
@@ -66,7 +83,7 @@ def sample(path: Path) -> tuple[bytes, bool]:
     return found[:SAMPLE_BYTES], len(found) <= SAMPLE_BYTES
 
 
-def undone(path: Path, error: Exception) -> DatasetError:
+def undone(path: Path | MemoryFile, error: Exception) -> DatasetError:
     """Return the error for an archive that is damaged."""
     reason = str(error) or type(error).__name__
     return DatasetError(f"{path.name}: cannot be decompressed: {reason}")
@@ -90,7 +107,7 @@ def encoding_of(start: bytes) -> str:
 
 
 def utf8(
-    path: Path,
+    path: Path | MemoryFile,
     encoding: str,
     fold_blanks: bool,
     kept: Callable[[list[str]], list[str]] | None = None,
@@ -182,7 +199,7 @@ def _zipped(path: Path) -> IO[bytes]:
             if not name.endswith("/") and not name.startswith("__MACOSX/")
         ]  # fmt: skip
         if "[Content_Types].xml" in members or "mimetype" in members:
-            raise DatasetError(f"{path.name}: is a workbook, not text: save the sheet as CSV")
+            raise DatasetError(f"{path.name}: is a document, not text: save its table as CSV")
         if len(members) != 1:
             raise DatasetError(f"{path.name}: holds {len(members)} files, not one: unpack it first")
         if archive.getinfo(members[0]).flag_bits & 1:

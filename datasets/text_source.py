@@ -14,7 +14,7 @@ from datasets.influx import AnnotatedTables
 from datasets.layout import Layout, read_layout
 from datasets.numbers import is_number
 from datasets.sampled_columns import SAMPLED_ROWS, Columns
-from datasets.text import utf8
+from datasets.text import MemoryFile, utf8
 from datasets.unreadable import Unreadable
 from errors import DatasetError
 
@@ -22,7 +22,7 @@ from errors import DatasetError
 class TextSource:
     """A text file; columns are called c0, c1, ... since a name may be empty or occur twice."""
 
-    def __init__(self, path: Path, form: FileFormat) -> None:
+    def __init__(self, path: Path | MemoryFile, form: FileFormat) -> None:
         self._path = path
         self._layout: Layout = read_layout(path, form)
         layout = self._layout

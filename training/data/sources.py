@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -27,13 +27,6 @@ log = logging.getLogger(__name__)
 
 SIMULATED = "simulated"
 POSTGRESQL = "postgresql"
-#: Files that a folder may hold beside those that are read as one set of streams.
-_NOT_JOINED: Final = {
-    ".npz": "a matrix is read alone (--data FILE.npz)",
-    ".xls": "save the sheet as CSV",
-    ".xlsx": "save the sheet as CSV",
-    ".xlsm": "save the sheet as CSV",
-}
 #: Asset id of a bare matrix: one stream in row order, one reading per minute.
 MATRIX_ASSET = "matrix"
 
@@ -160,12 +153,11 @@ def from_files(
         data = from_matrix(paths[0])
         return data if features is None else select(data, features)
     folder = Path(spec)
-    left = [name for name in sorted(folder.iterdir()) if name.suffix.lower() in _NOT_JOINED
-            ] if folder.is_dir() else []  # fmt: skip
+    left = sorted(folder.glob("*.npz")) if folder.is_dir() else []
     other = group_column if group_column not in (None, "asset_id", "sensor_id") else None
     found = load_files(paths, features, form, group=other)
     shown = str(paths[0]) if len(paths) == 1 else f"{spec} ({len(paths)} files)"
-    notes = [f"left out: {name.name}: {_NOT_JOINED[name.suffix.lower()]}" for name in left]
+    notes = [f"left out: {name.name}: a matrix is read alone (--data FILE.npz)" for name in left]
     return TrainingData(
         found.feature_names, found.streams, shown, column=found.groups,
         notes=(*notes, *found.notes),

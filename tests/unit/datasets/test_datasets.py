@@ -113,7 +113,7 @@ def test_file_that_is_not_there_or_of_another_kind(tmp_path):
     with pytest.raises(DatasetError, match=r"nothing\.csv"):
         datasets.load(tmp_path / "nothing.csv")
     with pytest.raises(DatasetError, match=r"neither \.csv"):
-        datasets.load(tmp_path / "data.xlsx")
+        datasets.load(tmp_path / "data.docx")
     (tmp_path / "bad.parquet").write_bytes(b"no parquet at all")
     with pytest.raises(DatasetError, match=r"bad\.parquet"):
         datasets.load(tmp_path / "bad.parquet")

@@ -40,7 +40,7 @@ def test_an_archive_holds_one_file(tmp_path):
     with pytest.raises(DatasetError, match="holds 2 files, not one"):
         open_bytes(zipped(tmp_path / "two.zip", ["a.csv", "b.csv"]))
     for part in ("[Content_Types].xml", "mimetype"):
-        with pytest.raises(DatasetError, match="is a workbook, not text: save the sheet as CSV"):
+        with pytest.raises(DatasetError, match="is a document, not text: save its table as CSV"):
             open_bytes(zipped(tmp_path / "sheet.csv", [part, "a.xml"]))
 
 

@@ -231,7 +231,5 @@ def test_names_of_a_matrix_may_be_bytes_and_features_are_chosen(tmp_path: Path) 
 def test_what_a_folder_holds_besides_is_said(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", "P,S,2026-01-01T00:00:00Z,1,2")
     (tmp_path / "m.npz").write_bytes(archive(values=V, names=AB))
-    (tmp_path / "b.xlsx").write_bytes(b"")
     notes = load_data(str(tmp_path)).notes
     assert any("left out: m.npz: a matrix is read alone" in note for note in notes)
-    assert any("left out: b.xlsx: save the sheet as CSV" in note for note in notes)

@@ -1,0 +1,127 @@
+"""Check a workbook before it is read: how large it is unpacked, and how far its cells lie apart.
+
+The library that reads workbooks unpacks them in memory, and holds a sheet as one rectangle from its
+first cell to its last. A few bytes could ask for terabytes, so both are bounded here.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from errors import DatasetError
+
+#: Bytes of a whole workbook, unpacked: a sheet of a million rows and 24 columns has as many.
+_MOST_BYTES: Final = 1 << 30
+#: Cells of one sheet: a million rows of 32 columns.
+MOST_CELLS: Final = 1 << 25
+_PART: Final = 1 << 20
+#: Cells and rows without content: programs give whole empty rows a format.
+_EMPTY: Final = re.compile(
+    rb"<(?:\w+:)?row\b[^<>]*>(?:\s*<(?:\w+:)?c\b[^<>]*/>)*\s*</(?:\w+:)?row>"
+    rb"|<(?:\w+:)?c\b[^<>]*/>"
+)
+#: Where a cell or a row is, such as <c r="AB12">.
+_PLACE: Final = re.compile(
+    rb"<(?:\w+:)?(?:c|row)\b[^<>]*?\sr\s*=\s*[\"']([A-Za-z]{0,3})(\d{1,7})[\"']"
+)
+_CELL: Final = re.compile(rb"<(?:\w+:)?c[\s>]")
+_ROW: Final = re.compile(rb"<(?:\w+:)?row\b")
+#: A formula followed by the end of its cell, or by an empty value.
+_NO_VALUE: Final = re.compile(
+    rb"(?:</(?:\w+:)?f>|<(?:\w+:)?f\b[^<>]*/>)\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?"
+    rb"\s*</(?:\w+:)?c>"
+)
+_ERROR: Final = re.compile(rb">(#(?:N/A|DIV/0!|REF!|VALUE!|NUM!|NAME\?|NULL!))</(?:\w+:)?v>")
+
+
+@dataclass(slots=True)
+class Contents:
+    """What the sheets of a workbook hold.
+
+    Parameters
+    ----------
+    rows, columns : the last row and column with content, over all sheets.
+    no_value : formulas without a value, since no program has calculated them.
+    errors : how often each error value, such as #N/A, stands in a cell.
+    """
+
+    rows: int = 0
+    columns: int = 0
+    no_value: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def add(self, part: bytes) -> None:
+        """Take whole rows of a sheet's XML into account."""
+        part = _EMPTY.sub(b"", part)
+        places = _PLACE.findall(part)
+        self.rows = max([self.rows, *map(int, {row for _, row in places})])
+        named = {_number(column) for column in {column for column, _ in places}}
+        self.columns = max([self.columns, *named])
+        if part.count(b"c>") > len(places):  # some cells do not say where they are
+            self.columns = max(self.columns, *(len(_CELL.findall(row)) for row in _ROW.split(part)))
+        if b"<f" in part or b":f" in part:
+            self.no_value += len(_NO_VALUE.findall(part))
+        self.errors.update(error.decode() for error in _ERROR.findall(part))
+
+
+def contents(path: Path) -> Contents:
+    """Return what the sheets of a workbook (.xlsx, .xlsm, .ods) hold.
+
+    Raises
+    ------
+    DatasetError
+        It is too large, encrypted, or no workbook.
+    """
+    found = Contents()
+    left = _MOST_BYTES
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        _check_kind(path, {member.filename for member in members})
+        for member in members:
+            if member.flag_bits & 1:
+                raise DatasetError(f"{path.name}: is encrypted: save it without a password")
+            member.file_size = left + 2 * _PART  # read what is there, whatever the archive says
+            with archive.open(member) as file:
+                rest = b""
+                while part := file.read(_PART):
+                    left -= len(part)
+                    if left < 0:
+                        raise _too_large(path, f"unpacks to more than {_MOST_BYTES >> 20:,} MiB")
+                    rest = _whole_rows(rest + part, found)
+                found.add(rest)
+    if found.rows * found.columns > MOST_CELLS:
+        raise _too_large(path, f"has cells up to row {found.rows:,} and column {found.columns:,}")
+    return found
+
+
+def _check_kind(path: Path, members: set[str]) -> None:
+    if "xl/workbook.bin" in members:
+        raise DatasetError(f"{path.name}: is a binary workbook: save it as .xlsx or CSV")
+    if not any(name in members for name in ("xl/workbook.xml", "content.xml")):
+        raise DatasetError(f"{path.name}: is no workbook, though it looks like one")
+
+
+def _whole_rows(part: bytes, found: Contents) -> bytes:
+    """Add all rows but the last, which may be cut; return it, or the last tag of a long one."""
+    cut = part.rfind(b"<row")
+    if cut < 1:
+        cut = part.rfind(b"<", 0, part.rfind(b":row "))
+    found.add(part[:cut])
+    return part[cut:]
+
+
+def _too_large(path: Path, why: str) -> DatasetError:
+    return DatasetError(f"{path.name}: {why}: export the table as CSV or Parquet")
+
+
+def _number(column: bytes) -> int:
+    """Return the number of a column from its letters: A is 1, XFD is 16,384."""
+    number = 0
+    for letter in column.upper():
+        number = 26 * number + letter - 64
+    return number
