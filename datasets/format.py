@@ -21,12 +21,14 @@ ROLES = ("asset_id", "sensor_id", "timestamp", "label")
 #: Ticks per second of times counted from 1970; ``row`` counts readings instead.
 TIME_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 ROW = "row"
+#: What a file of several holds: an asset of its own, or a feature of the asset that all share.
+ASSET, FEATURE = "asset", "feature"
 #: Delimiter that stands for any run of blanks and tabs.
 BLANKS = " "
 #: Options whose values become fields unchanged.
 _AS_GIVEN = (
     "asset_id", "label", "pivot", "time_format", "time_zone", "time_unit", "decimal", "encoding",
-    "sheet",
+    "sheet", "one_file_per",
 )  # fmt: skip
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
 
@@ -47,6 +49,7 @@ class FileFormat:
     time_unit : s, ms, us, ns: times count from 1970; row: they count readings.
     decimal, delimiter, encoding : of text files.
     sheet : the sheet of a workbook; None: the first that has a table.
+    one_file_per : asset; or feature: each file is a sensor, and all are joined by time.
     null : values that mean "not measured", as text.
     header : whether the first line of a text file names the columns.
 
@@ -68,6 +71,7 @@ class FileFormat:
     delimiter: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    one_file_per: str = ASSET
     null: Sequence[str] = ()
     header: bool = True
 
@@ -82,6 +86,8 @@ class FileFormat:
             raise _wrong("delimiter", f"{self.delimiter!r} is not one character")
         if self.delimiter is not None and self.delimiter == self.decimal:
             raise _wrong("delimiter", f"{self.delimiter!r} is also the decimal sign")
+        if self.one_file_per not in (ASSET, FEATURE):
+            raise _wrong("one-file-per", f"{self.one_file_per!r} is neither asset nor feature")
         if self.time_unit not in (None, ROW, *TIME_UNITS):
             raise _wrong("time-unit", f"{self.time_unit!r} is not one of s, ms, us, ns, row")
         if self.time_format is not None and self.time_unit is not None:
@@ -136,6 +142,10 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pivot", metavar="COLUMN",
         help="the file has one value per row; this column names the feature",
+    )  # fmt: skip
+    group.add_argument(
+        "--one-file-per", choices=(ASSET, FEATURE), default=ASSET,
+        help="what each of several files holds; features are joined by time (asset)",
     )  # fmt: skip
     group.add_argument("--exclude", metavar="COLUMN,...", help="columns to leave out")
     group.add_argument(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from datasets.format import FileFormat
+from datasets.format import FEATURE, FileFormat, names_in
+from datasets.joined_sensors import hint, joined_by_time
 from datasets.reader import load, without_repetitions
 from datasets.suffixes import bare_name, is_data
 from datasets.types import Dataset, Stream, StreamKey
@@ -30,7 +31,7 @@ def files_of(spec: str) -> list[Path]:
     if path.is_dir():
         found = sorted(name for name in path.iterdir() if is_data(name))
         if not found:
-            raise DatasetError(f"folder {spec!r} holds no .csv, .json or .parquet file")
+            raise DatasetError(f"folder {spec!r} holds no .csv, .json, .parquet or .xlsx file")
         return found
     found = sorted(Path(name) for name in glob.glob(spec, recursive=True))
     return [name for name in found if name.is_file()]
@@ -47,7 +48,8 @@ def load_files(
 
     A stream that continues in another file is joined in order of time; readings that occur in two
     files count once. A feature that a file lacks is missing there. If a file has no column of
-    assets, its name is the asset id.
+    assets, its name is the asset id. If each file is a sensor (``one_file_per``), see
+    :mod:`datasets.joined_sensors`.
 
     Parameters
     ----------
@@ -61,22 +63,14 @@ def load_files(
     DatasetError
         None of the files can be read.
     """
+    if form is not None and form.one_file_per == FEATURE:
+        return _of_sensors(paths, feature_names, form, group)
     if len(paths) == 1:
         return load(paths[0], feature_names, form, group=group)
-    parts: list[Dataset] = []
-    notes: list[str] = []
-    problems: list[DatasetError] = []
-    for path in paths:
-        try:
-            part = load(path, feature_names, form, group=group, asset=bare_name(path))
-        except DatasetError as error:
-            problems.append(error)
-            notes.append(f"left out: {error.message}")
-            continue
-        parts.append(part)
-        notes += [f"{path.name}: {note}" for note in part.notes]
-    if not parts:
-        raise problems[0]
+    found, notes = _loaded({path: bare_name(path) for path in paths}, feature_names, form, group)
+    parts = list(found.values())
+    if advice := hint(parts):
+        notes.append(advice)
     names = list(dict.fromkeys(name for part in parts for name in part.feature_names))
     partial = [n for n in names if not all(n in part.feature_names for part in parts)]
     if partial:
@@ -90,6 +84,66 @@ def load_files(
             f"{repeated:,} readings occur in more than one file (time and values): counted once"
         )
     return Dataset(names, streams, _gathered(notes), _groups(parts, group))
+
+
+def _loaded(
+    assets: Mapping[Path, str],
+    feature_names: str | Sequence[str] | None,
+    form: FileFormat | None,
+    group: str | None,
+) -> tuple[dict[Path, Dataset], list[str]]:
+    """Return what the files hold that can be read, and notes on all of them.
+
+    Parameters
+    ----------
+    assets
+        The asset of each file, if neither the file nor ``form`` names one.
+    feature_names, form, group
+        Those of :func:`datasets.reader.load`.
+    """
+    parts: dict[Path, Dataset] = {}
+    notes: list[str] = []
+    problems: list[DatasetError] = []
+    for path, asset in assets.items():
+        try:
+            part = load(path, feature_names, form, group=group, asset=asset)
+        except DatasetError as error:
+            problems.append(error)
+            notes.append(f"left out: {error.message}")
+            continue
+        parts[path] = part
+        notes += [f"{path.name}: {note}" for note in part.notes]
+    if not parts:
+        raise problems[0]
+    return parts, notes
+
+
+def _of_sensors(
+    paths: Sequence[Path],
+    feature_names: str | Sequence[str] | None,
+    form: FileFormat,
+    group: str | None,
+) -> Dataset:
+    """Read files of one sensor each as the features of one asset, by default named by the folder.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    feature_names, form, group
+        Those of :func:`datasets.reader.load`.
+    """
+    folders = {path: path.resolve().parent.name for path in paths}
+    parts, notes = _loaded(folders, None, form, group)
+    data = joined_by_time([bare_name(path) for path in parts], list(parts.values()))
+    said = [note.replace("the file's name", "the folder's name") for note in _gathered(notes)]
+    data = replace(data, notes=[*said, *data.notes])
+    if feature_names is None:
+        return data
+    names = names_in(feature_names, data.feature_names, "features")
+    at = [data.feature_names.index(name) for name in names]
+    streams = [replace(stream, values=stream.values[:, at]) for stream in data.streams]
+    return replace(data, feature_names=names, streams=streams)
 
 
 def _joined(parts: Sequence[Dataset], names: list[str]) -> tuple[list[Stream], int]:
