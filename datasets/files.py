@@ -18,6 +18,7 @@ from datasets.far_times import Range, far_times, implausible, main_range, proble
 from datasets.format import ROW, FileFormat
 from datasets.json_documents import is_json
 from datasets.json_source import JsonSource
+from datasets.line_protocol import LineProtocolSource, is_line_protocol
 from datasets.numbers import Nulls
 from datasets.parquet_source import ParquetSource
 from datasets.roles import find_roles
@@ -212,6 +213,8 @@ def _source(path: Path, form: FileFormat) -> _Source:
         raise DatasetError("holds a workbook or an archive: unpack it first")
     if kind == "json" or is_json(start):
         return JsonSource(path, form)
+    if is_line_protocol(start):
+        return LineProtocolSource(path, form)
     if kind != "workbook":
         return TextSource(path, form)
     wrong = "is no workbook, despite its name"

@@ -14,6 +14,7 @@ import pyarrow as pa
 from datasets.decimals import Decimals
 from datasets.format import FileFormat
 from datasets.json_documents import Document, Numbered, documents
+from datasets.json_monitoring import answers_of
 from datasets.json_rows import Rows
 from datasets.json_tables import unfold
 from datasets.numbers import EXACT
@@ -111,10 +112,28 @@ class JsonSource:
     def _documents(self, notes: list[str]) -> Iterator[Numbered]:
         found = documents(self._path, self._encoding, self.lines)
         first = list(itertools.islice(found, 2))
+        answers = answers_of(first[0][1]) if first else None
+        if answers is not None:
+            each = (document for _, document in itertools.chain(first, found))
+            return enumerate(_whole(answers(each)), start=1)
         table = unfold(first[0][1], notes) if len(first) == 1 else None
         if table is not None:
             return enumerate(table, start=1)
         return itertools.chain(first, found)
+
+
+def _whole(rows: Iterator[Document]) -> Iterator[Document]:
+    """Yield the rows of a tool's answer; raise `DatasetError` if it has none or is damaged."""
+    row = None
+    try:
+        for row in rows:
+            yield row
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"is the answer of a monitoring tool, but damaged or of an unknown form ({error!r:.80})"
+        ) from None
+    if row is None:
+        raise DatasetError("is the answer of a monitoring tool, but holds no series")
 
 
 def _typed(values: list[Any], mixed: bool) -> Any:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from errors import DatasetError
 
 _PARQUET: Final = (".parquet", ".pq", ".parq")
-_TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn")
+_TEXT: Final = (".csv", ".tsv", ".txt", ".tab", ".dat", ".asc", ".prn", ".lp")
 _JSON: Final = (".json", ".jsonl", ".ndjson", ".jsonlines")
 _WORKBOOK: Final = (".xlsx", ".xlsm", ".xls", ".ods", ".xlsb")
 #: What a spreadsheet program puts beside a workbook while it is open.
