@@ -1,4 +1,4 @@
-"""Data sets: wide CSV, JSON or Parquet files <-> readings.
+"""Data sets: wide CSV, JSON, Parquet or workbook files <-> readings.
 
 One row is one reading::
 

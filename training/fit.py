@@ -46,10 +46,10 @@ examples:
   python -m training.fit --data postgresql --since 2026-01-01 --config fit.toml
   python -m training.fit --data new.parquet --groups groups.toml --only vibration --promote false
 
-data forms: a wide CSV, JSON or Parquet file with asset_id, timestamp, one column per feature, and
-optionally sensor_id and label (never trained on), also compressed; a folder or a glob pattern of
-such files; an .npz with `values` (n, d) and `names`; simulated; postgresql (the readings stored so
-far). How other files are read: docs/training.md, and `python -m training.inspect`.
+data forms: a wide CSV, JSON or Parquet file or a workbook with asset_id, timestamp, one column per
+feature, and optionally sensor_id and label (never trained on), also compressed; a folder or a glob
+pattern of such files; an .npz with `values` (n, d) and `names`; simulated; postgresql (the readings
+stored so far). How other files are read: docs/training.md, and `python -m training.inspect`.
 """
 
 

@@ -47,6 +47,10 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = "".join(f"A,2026-01-01 00:{i // 60:02d}:{i % 60:02d},{i},{-i}\n" for i in range(N))
     text = 'asset_id,timestamp,"Motor current, A",temp\n' + rows
     (tmp_path / "plant.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "tags").mkdir()
+    for tag in ("TI101", "PI102"):
+        lines = "".join(f"2026-01-01 {i // 60:02d}:{i % 60:02d},{i % 7}\n" for i in range(N))
+        (tmp_path / "tags" / f"{tag}.csv").write_text("Time,Value\n" + lines)
     rows = "".join(f"U1,{1_767_225_600_000 + 500 * i},{i}\n" for i in range(N))
     (tmp_path / "epochs.csv").write_text("Unit,ts,f\n" + rows)
     return tmp_path
@@ -54,7 +58,7 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 EXPECTED = [
     (["T1"], 3), (["AQ"], 4), (["1", "2"], 21), (["0", "1"], 2), (["RIG"], 2), (["A"], 2),
-    (["U1"], 1),
+    (["PUMP_7"], 2), (["U1"], 1),
 ]  # fmt: skip
 
 
