@@ -206,7 +206,7 @@ def arguments() -> argparse.ArgumentParser:
     """Define the command line."""
     parser = command_parser("consumers.replay", __doc__, HELP)
     parser.add_argument(
-        "file", nargs="?", type=Path, help="CSV, JSON or Parquet, one reading per row"
+        "file", nargs="?", type=Path, help="CSV, JSON, Parquet or workbook, one reading per row"
     )
     parser.add_argument("--rate", type=float, help="records per second (default: no limit)")
     parser.add_argument("--limit", type=int, help="maximum number of records")

@@ -16,8 +16,8 @@ Files are read in chunks, so a file larger than memory can be streamed with :fun
 """
 
 from datasets.format import FileFormat, add_format_arguments, format_of, names_in
-from datasets.reader import load, readings, without_repetitions
-from datasets.several import files_of, load_files
+from datasets.reader import load, without_repetitions
+from datasets.several import files_of, load_files, readings
 from datasets.types import RESERVED, Dataset, Reading, Stream, StreamKey, datetimes
 from datasets.writer import save
 

@@ -153,10 +153,13 @@ def _joined(asset: str, sensors: list[_Sensor], names: list[str], notes: list[st
         at = _valid(times, sensor, step_s)
         values[:, names.index(sensor.name)] = np.where(at < 0, np.nan, sensor.values[at])
         labels = np.maximum(labels, np.where(at < 0, np.int8(-1), sensor.labels[at]))
-    notes.append(
-        f"{asset}: {len(sensors)} sensors are joined by time to {len(times):,} readings"
-        f" {_span(step_s)} apart; a value counts until the next is due: {_kept(order)}"
-    )
+    notes.append(f"{asset}: {len(sensors)} sensors are joined by time to {len(times):,} readings")
+    if any(not np.array_equal(sensor.times, times) for sensor in sensors):
+        notes[-1] += f" {_span(step_s)} apart; a value counts until the next is due: {_kept(order)}"
+    if repeated := sum(len(sensor.times) - len(np.unique(sensor.times)) for sensor in sensors):
+        notes.append(
+            f"{asset}: {repeated:,} values are given twice for one time: the last is taken"
+        )
     return Stream(asset, None, times, values, labels if (labels >= 0).any() else None)
 
 

@@ -106,7 +106,7 @@ def readings(
         At the first ``next``, or at an unreadable row, whose number is named.
     """
     if form is not None and form.pivot is not None:
-        yield from _readings_of(load(path, feature_names, form), report)
+        yield from readings_of(load(path, feature_names, form), report)
         return
     file = open_file(Path(path), form, feature_names)
     zone = LocalTime(file.zone) if file.zone else None
@@ -138,8 +138,8 @@ def readings(
             report(note)
 
 
-def _readings_of(data: Dataset, report: Callable[[str], None] | None) -> Iterator[Reading]:
-    """Yield the readings of a data set in order of time."""
+def readings_of(data: Dataset, report: Callable[[str], None] | None) -> Iterator[Reading]:
+    """Yield the readings of a data set in order of time; ``report`` gets its notes at the end."""
     which = np.repeat(np.arange(len(data.streams)), [len(s.timestamps) for s in data.streams])
     row = np.concatenate([np.arange(len(s.timestamps)) for s in data.streams])
     order = np.argsort(np.concatenate([s.timestamps for s in data.streams]), kind="stable")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from datasets import reader
 from datasets.format import FEATURE, FileFormat, names_in
 from datasets.joined_sensors import hint, joined_by_time
 from datasets.reader import load, without_repetitions
 from datasets.suffixes import bare_name, is_data
-from datasets.types import Dataset, Stream, StreamKey
+from datasets.types import Dataset, Reading, Stream, StreamKey
 from errors import DatasetError
 
 
@@ -84,6 +85,36 @@ def load_files(
             f"{repeated:,} readings occur in more than one file (time and values): counted once"
         )
     return Dataset(names, streams, _gathered(notes), _groups(parts, group))
+
+
+def readings(
+    path: Path | str,
+    feature_names: str | Sequence[str] | None = None,
+    form: FileFormat | None = None,
+    *,
+    report: Callable[[str], None] | None = None,
+) -> Iterator[Reading]:
+    """Stream a file's readings, or those of a folder with one file per sensor.
+
+    Parameters
+    ----------
+    path
+        The file; with ``one_file_per`` feature a folder or a glob pattern, which is held in memory.
+    feature_names, form, report
+        Those of :func:`datasets.reader.readings`.
+
+    Raises
+    ------
+    DatasetError
+        At the first ``next``, or at an unreadable row, whose number is named.
+    """
+    if form is None or form.one_file_per != FEATURE:
+        yield from reader.readings(path, feature_names, form, report=report)
+        return
+    paths = files_of(str(path))
+    if not paths:
+        raise DatasetError(f"no file matches {str(path)!r}")
+    yield from reader.readings_of(load_files(paths, feature_names, form), report)
 
 
 def _loaded(

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         EPILOG,
     )
     made.add_argument(
-        "--data", required=True, metavar="FILE", help="wide CSV, JSON, Parquet, workbook, folder or glob"
+        "--data", required=True, metavar="FILE", help="wide CSV, JSON, Parquet, or glob"
     )
     made.add_argument(
         "--train-until", required=True, metavar="ROW|TIMESTAMP",

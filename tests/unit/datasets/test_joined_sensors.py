@@ -43,6 +43,7 @@ def test_equal_times_are_one_reading():
     assert data.feature_names == ["T", "P"]
     assert (data.streams[0].timestamps == times_of(REGULAR)).all()
     assert data.streams[0].values.tolist() == [[i, 2 * i] for i in range(10)]
+    assert data.notes == ["P1: 2 sensors are joined by time to 10 readings"]
 
 
 def test_a_lost_value_is_missing_and_not_repeated():
@@ -148,6 +149,12 @@ def test_a_single_value_counts_at_its_time_only():
     assert [v == v for v in column(data, "P")] == [i == 2 for i in range(10)]
 
 
+def test_of_two_values_of_one_time_the_last_counts():
+    data = joined(T=part(REGULAR), P=part([*REGULAR, 120.0]))
+    assert column(data, "P")[2] == 10
+    assert "P1: 1 values are given twice for one time: the last is taken" in data.notes
+
+
 def test_groups_of_sensors_must_agree():
     one, two = part(REGULAR), part(REGULAR)
     one = Dataset(one.feature_names, one.streams, groups={("P1", None): "a"})
@@ -183,13 +190,26 @@ def test_a_folder_is_one_asset_if_the_caller_says_so(tags: Path):
     assert [stream.asset_id for stream in data.streams] == ["PUMP_7"]
     assert len(data.streams[0].timestamps) == 60
     assert any("no column names the asset, so the folder's name" in note for note in data.notes)
-    assert any("2 sensors are joined by time to 60 readings 60 s apart" in n for n in data.notes)
+    assert any(
+        "2 sensors are joined by time to 60 readings 60 s apart; a value" in n for n in data.notes
+    )
     chosen = datasets.load_files(datasets.files_of(str(tags)), "TI101", form)
     assert chosen.feature_names == ["TI101"]
     named = FileFormat(one_file_per="feature", asset_id="P7")
     assert (
         datasets.load_files(datasets.files_of(str(tags)), None, named).streams[0].asset_id == "P7"
     )
+
+
+def test_the_readings_of_a_folder_are_streamed_in_order_of_time(tags: Path):
+    form = FileFormat(one_file_per="feature")
+    notes: list[str] = []
+    found = list(datasets.readings(tags, None, form, report=notes.append))
+    assert len(found) == 60
+    assert found[5].features == {"PI102": 5.5, "TI101": 5.5}
+    assert any("2 sensors are joined by time" in note for note in notes)
+    with pytest.raises(DatasetError, match="no file matches"):
+        next(datasets.readings(tags / "x*.csv", None, form))
 
 
 def test_without_the_option_it_is_suggested(tags: Path):
