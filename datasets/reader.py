@@ -176,6 +176,8 @@ def without_repetitions(stream: Stream) -> Stream:
 
 
 def _by_stream(chunk: Chunk) -> Iterator[tuple[StreamKey, Rows]]:
+    if not len(chunk.key):
+        return
     if len(chunk.keys) == 1:
         yield chunk.keys[0], np.arange(len(chunk.key))
         return

@@ -165,3 +165,10 @@ def test_a_clock_of_twelve_hours_is_refused_with_the_row(write: Write) -> None:
         load(path)
     with pytest.raises(DatasetError, match="12-hour clock"):
         list(readings(path))
+
+
+def test_a_long_tail_of_empty_rows_is_left_out(tmp_path):
+    rows = "".join(f"P{i % 2},2026-01-01T00:{i:02d}:00Z,{i}\n" for i in range(60))
+    path = tmp_path / "tail.csv"
+    path.write_text("asset_id,timestamp,a\n" + rows + ",,\n" * 45_000)
+    assert [len(stream.timestamps) for stream in load(path).streams] == [30, 30]
