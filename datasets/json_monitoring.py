@@ -86,8 +86,9 @@ def _influx(documents: Iterable[Document]) -> Iterator[Document]:
             **({"measurement": series["name"]} if several else {}),
             **_dict(series.get("tags")),
         }
+        columns = list(map(str, series.get("columns") or ()))
         for values in series.get("values") or ():
-            yield {**whose, **dict(zip(series["columns"], values, strict=True))}
+            yield {**whose, **dict(zip(columns, values, strict=True))}
 
 
 def _grafana(documents: Iterable[Document]) -> Iterator[Document]:
