@@ -1,4 +1,4 @@
-"""Read a sheet of a workbook (.xlsx, .xlsm, .xls, .ods) as the text of a CSV file.
+"""Read a sheet of a workbook (.xlsx, .xlsm) as the text of a CSV file.
 
 Everything that is recognised in CSV files (titles above the names, lines of units, times, decimal
 commas in texts) is so recognised in sheets too.
@@ -6,20 +6,15 @@ commas in texts) is so recognised in sheets too.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from datasets.numbers import EXACT
+from datasets.sheet_text import as_text
 from datasets.text import DAMAGED, MemoryFile
-from datasets.unreadable import ONE_OF
-from datasets.workbook_checks import MOST_CELLS, Contents, contents
+from datasets.workbook_checks import contents
 from errors import DatasetError
 
 _ZIP: Final = b"PK\x03\x04"
@@ -31,16 +26,10 @@ _OLD: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 #: Rows that are looked at to tell a table from a sheet of remarks.
 _LOOKED_AT: Final = 2000
-#: A merged cell over more rows than a header has stands for each of them.
-_HEADER_ROWS: Final = 3
-#: Characters that would end a cell or a line.
-_SPACES: Final = re.compile(r"[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]")
-#: A number as text whose comma is surely a decimal sign.
-_COMMA: Final = re.compile(r"\s*[+-]?\d*,(?:\d{1,2}|\d{4,})\s*")
 #: Further errors of Python's zipfile, if the directory of the archive is damaged.
 _ODD_ZIP: Final = (NotImplementedError, RuntimeError, ValueError, struct.error)
-_DAY: Final = timedelta(days=1)
-_Cells = list[Any]
+#: What separates the fields of a CSV file.
+_SEPARATED: Final = re.compile(r"[;,\t|].*[;,\t|]|;|\t")
 
 
 def is_workbook(path: Path) -> bool:
@@ -69,15 +58,12 @@ def read_sheet(path: Path, wanted: str | None) -> tuple[MemoryFile, list[str]]:
     """
     import python_calamine as calamine  # imported late, since few files are workbooks
 
-    with path.open("rb") as file:
-        old = file.read(len(_OLD)) == _OLD
-        if old and _ENCRYPTED in file.read(1 << 20):
-            raise _secret(path)
+    _refuse_old(path)
     try:
-        found = Contents() if old else contents(path)
+        found = contents(path)
         with calamine.load_workbook(path) as book:
             sheet, notes = _chosen(path, book, wanted)
-            return _as_text(path, sheet, found, notes), notes
+            return as_text(path.name, sheet, found, notes), notes
     except calamine.PasswordError:
         raise _secret(path) from None
     except (calamine.CalamineError, *DAMAGED, *_ODD_ZIP) as error:
@@ -88,12 +74,23 @@ def read_sheet(path: Path, wanted: str | None) -> tuple[MemoryFile, list[str]]:
         raise
 
 
+def _refuse_old(path: Path) -> None:
+    """Refuse an encrypted workbook, and one of Excel 97: if damaged, it would end the process."""
+    with path.open("rb") as file:
+        if file.read(len(_OLD)) != _OLD:
+            return
+        if _ENCRYPTED in file.read(1 << 20):
+            raise _secret(path)
+    raise DatasetError(f"{path.name}: is a workbook of Excel 97 to 2003: save it as .xlsx or CSV")
+
+
 def _secret(path: Path) -> DatasetError:
     return DatasetError(f"{path.name}: is protected by a password: save it without one")
 
 
 def _damaged(path: Path, error: BaseException) -> DatasetError:
-    return DatasetError(f"{path.name}: cannot be read as a workbook: {str(error)[:200]}")
+    why = " ".join(str(error).split())[:200]
+    return DatasetError(f"{path.name}: cannot be read as a workbook: {why}")
 
 
 def _chosen(path: Path, book: Any, wanted: str | None) -> tuple[Any, list[str]]:
@@ -123,7 +120,10 @@ def _chosen(path: Path, book: Any, wanted: str | None) -> tuple[Any, list[str]]:
             first = first or sheet
     if first is None:
         shown = ", ".join(names)[:300]
-        raise DatasetError(f"{path.name}: holds no table of times and numbers (sheets: {shown})")
+        hint = _unsplit(book.get_sheet_by_name(names[0])) if names else ""
+        raise DatasetError(
+            f"{path.name}: holds no table of times and numbers (sheets: {shown}){hint}"
+        )
     hint = " (hidden)" if tables[0] in hidden else ""
     notes = [f"read from the sheet {tables[0]!r}{hint}"] if hint or len(names) > 1 else []
     if len(tables) > 1:
@@ -140,119 +140,14 @@ def _has_table(sheet: Any) -> bool:
     return len(list(islice(rows, 2))) == 2
 
 
+def _unsplit(sheet: Any) -> str:
+    """Return a hint if the rows of a sheet are lines of a CSV file that were not split."""
+    rows = [[cell for cell in row if cell != ""] for row in islice(sheet.iter_rows(), 2)]
+    if not all(len(row) == 1 and _SEPARATED.search(str(row[0])) for row in rows) or not rows:
+        return ""
+    return f": its rows are lines such as {rows[-1][0]!r:.60}: split them into columns, or save CSV"
+
+
 def _is_measured(cell: Any) -> bool:
     """Return whether a cell is a number or a time, which some programs save as text."""
     return type(cell) is not str or any(map(str.isdigit, cell))
-
-
-def _as_text(path: Path, sheet: Any, found: Contents, notes: list[str]) -> MemoryFile:
-    """Write a sheet as CSV; its tail of empty rows and columns is left out.
-
-    Parameters
-    ----------
-    path, sheet
-        The workbook, and its sheet.
-    found
-        What the workbook holds.
-    notes
-        Receives findings for the user.
-    """
-    if sheet.height * sheet.width > MOST_CELLS:
-        raise DatasetError(f"{path.name}: has more than {MOST_CELLS:,} cells: export it as CSV")
-    commas: set[int] = set()
-    long: set[int] = set()
-    filled = height = width = 0
-    for number, row in enumerate(_rows(sheet), start=1):
-        for column, cell in enumerate(row):
-            if cell == "":
-                continue
-            filled, height, width = filled + 1, number, max(width, column + 1)
-            if type(cell) is str and _COMMA.fullmatch(cell):
-                commas.add(column)
-            elif type(cell) is timedelta and cell >= _DAY:
-                long.add(column)
-    if ONE_OF * found.no_value > filled:
-        raise DatasetError(
-            f"{path.name}: {found.no_value:,} formulas have no value, since no program has"
-            " calculated them: open the workbook in a spreadsheet program and save it"
-        )
-    if found.no_value:
-        notes.append(f"{found.no_value:,} formulas have no value: read as not measured")
-    if found.errors:
-        shown = ", ".join(found.errors)
-        count = f"{found.errors.total():,}"
-        notes.append(f"{count} cells of the workbook are errors ({shown}): read as not measured")
-    if long:
-        notes.append("durations of a day and more, and others in their column, are read as hours")
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-    for row in islice(_rows(sheet), height):
-        writer.writerow(
-            [_text(cell, column in commas, column in long) for column, cell in
-             enumerate(row[:width])]
-        )  # fmt: skip
-    return MemoryFile(path.name, out.getvalue().encode("utf-8-sig", "replace"))
-
-
-def _rows(sheet: Any) -> Iterable[_Cells]:
-    """Yield the rows of a sheet; a cell merged over many rows stands in each of them."""
-    top, left = sheet.start or (0, 0)
-    tall = [
-        (first - top, last - top, column - left)
-        for (first, column), (last, _) in sheet.merged_cell_ranges or ()
-        if last - first >= _HEADER_ROWS
-    ]
-    return _unmerged(sheet.iter_rows(), sorted(tall)) if tall else sheet.iter_rows()
-
-
-def _unmerged(rows: Iterable[_Cells], tall: Sequence[tuple[int, int, int]]) -> Iterator[_Cells]:
-    """Yield rows with merged cells repeated: first row, last row and column of each are given."""
-    held: dict[int, tuple[int, Any]] = {}
-    coming = list(reversed(tall))
-    for number, row in enumerate(rows):
-        for column, (last, cell) in held.items():
-            if number <= last:
-                row[column] = cell
-        while coming and coming[-1][0] <= number:
-            _, last, column = coming.pop()
-            if 0 <= column < len(row):
-                held[column] = last, row[column]
-        yield row
-
-
-def _text(cell: Any, comma: bool, long: bool) -> str:
-    """Return a cell as it stands in a CSV file.
-
-    Parameters
-    ----------
-    cell
-        The value.
-    comma
-        The column holds texts with decimal commas too, so its numbers get one.
-    long
-        The column holds durations of a day or more, which become hours.
-    """
-    kind = type(cell)
-    if kind is float:
-        if cell.is_integer() and abs(cell) <= EXACT:
-            return str(int(cell))
-        text = repr(cell)
-        if text[-4:-3] == ".":  # a point before three digits might separate thousands
-            text += "0"
-        return text.replace(".", ",") if comma else text
-    if kind is str:
-        return " ".join(cell.split()) if _SPACES.search(cell) else cell
-    if kind is datetime:
-        return str(cell.isoformat(" "))
-    if kind is date:  # at midnight, among times
-        return f"{cell} 00:00:00"
-    if kind is timedelta:
-        return repr(cell / timedelta(hours=1)) if long else _clock(cell)
-    return cell.isoformat() if kind is time else str(cell)
-
-
-def _clock(span: timedelta) -> str:
-    """Return a duration of less than a day as a time of day."""
-    sign = "-" if span < timedelta() else ""
-    shown = (datetime.min + abs(span) % _DAY).time()
-    return f"{sign}{shown.isoformat()}"

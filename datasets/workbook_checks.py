@@ -18,7 +18,7 @@ from errors import DatasetError
 #: Bytes of a whole workbook, unpacked: a sheet of a million rows and 24 columns has as many.
 _MOST_BYTES: Final = 1 << 30
 #: Cells of one sheet: a million rows of 32 columns.
-MOST_CELLS: Final = 1 << 25
+_MOST_CELLS: Final = 1 << 25
 _PART: Final = 1 << 20
 #: Cells and rows without content: programs give whole empty rows a format.
 _EMPTY: Final = re.compile(
@@ -70,7 +70,7 @@ class Contents:
 
 
 def contents(path: Path) -> Contents:
-    """Return what the sheets of a workbook (.xlsx, .xlsm, .ods) hold.
+    """Return what the sheets of a workbook (.xlsx, .xlsm) hold.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def contents(path: Path) -> Contents:
                         raise _too_large(path, f"unpacks to more than {_MOST_BYTES >> 20:,} MiB")
                     rest = _whole_rows(rest + part, found)
                 found.add(rest)
-    if found.rows * found.columns > MOST_CELLS:
+    if found.rows * found.columns > _MOST_CELLS:
         raise _too_large(path, f"has cells up to row {found.rows:,} and column {found.columns:,}")
     return found
 
@@ -102,7 +102,9 @@ def contents(path: Path) -> Contents:
 def _check_kind(path: Path, members: set[str]) -> None:
     if "xl/workbook.bin" in members:
         raise DatasetError(f"{path.name}: is a binary workbook: save it as .xlsx or CSV")
-    if not any(name in members for name in ("xl/workbook.xml", "content.xml")):
+    if "content.xml" in members:
+        raise DatasetError(f"{path.name}: is an OpenDocument file: save it as .xlsx or CSV")
+    if "xl/workbook.xml" not in members:
         raise DatasetError(f"{path.name}: is no workbook, though it looks like one")
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import random
 import re
 import zipfile
-import zlib
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,25 +21,6 @@ from tests.unit.datasets.workbooks import FORMATTED, Error, Formula, sheet_xml, 
 
 START = datetime(2026, 1, 1)
 N = 40
-#: A workbook of Excel 97 with "Zeit", "Temp" and "Druck", the last as texts with decimal commas.
-OLD = """
-c-rllOGp(_7{|Xek9+6Ny;rZLK_((W_PR*E%8I%bRzh5}D0&c-
-+6}_ex*1f9vWKfkf>u2?LM<}rvFSlAiWatrj9LUmpc!pk1qChA+jstR#>^&AD8ZO-nD3nVzB#}1ojI?WdD)ZG+j%Fyk4DLI(rG
-9YqQD57;4|c2#EAWwjLf>J#b?HsNhKkRJ2GI>!|3y%>_ge#eWcNC;|Xh`4}9*R16146oGO|?S%nztg^XbtYe84ol10-
-I)fDJP=&8`RaOWfF6|kIxUdH$KitW^ssGV1(M)6i{CVW{Wx%W`!Ei9#!N6+LaK5<?+_nNday|;efBy$uR5xPp;p=(pkskFS#qi
-b@?R#%rKlO@|&ifU?>B$K_A%UynzzGjMuzPNMyaglGISi2y$fBV%Q{Da-%t{iQ@pczDMl-
-Y%;(oRv@WJr%m)%C5Z=I^wJviVY;Y~P;R+setN)cyk|kBRi*#wMMpEMCgGJYL4SB3{nAGG4*DG+qhsLU<R!TLtd|cuV0egSXt4
-dj!^$*e`2J6mu=YdN)TQ^EsGtF>cQH>z`jG8|o4}VQIrY;_NoFWV0wkCuIpPoCQx5n(L!^C@~-
-U6sR+h&xg+C=5tzHm!~poPUD_4@D_7D<&f8j*(36EINv_7;eKIze_}4@Z?5e-mV5I}qLXIw?zfxE%i}b~MO<9EDCI%IO@&&S-
-a}9SZI!aLn2J54w$yAIBpcZrXy-
-~k9Wi{Rsb?iii&3R@ekKAd;^L0}s@@}?Rvg!CM3_TM*E<9Og02Xf2f<lW(*@lJU4qj?>uMc>27;jox(7iA;YL?imrKw=XjC!iA
-ef3^cn}N_K2~+~y95J-
-Ln;OXgn%NL9t0BvZbU(!BA6hYRWX<#1Qj9RK?s1bnZ+dpK)9@82!LQILePT{1cAGv!zBbkc%gbT2tr5^EDwSO0ym=DC0HOlRWV
-o~*oqMHAcR1W@<9<oAiPu0Ap}BL5o`~FJv^dZf(^oeiopgUq6lFRLU?#Yxr8tXdYwZEgAi4OhzB7uJfd7e1ca%o6%i2Rim+UpL
-U-j5=AHki*yM{ZzWCycFTQw-
-!26~1Hf`X8!FgW~s{cBJd=B})N&Z{eNG*J{^5^7gYUVUeN5?gOrjaRJmKb9h_kW?3EnIt=ny3MBG>v=w^7ob)*`6^MjQzbSG~W
-7$#uMj1uKx%8em6S
-"""
 
 
 def rows(n: int = N, step: timedelta = timedelta(minutes=10)) -> list[list[Any]]:
@@ -251,42 +230,6 @@ def test_a_packed_workbook_is_refused(tmp_path):
     assert "holds a workbook or an archive: unpack it first" in refused(packed)
 
 
-def test_a_workbook_of_excel_97(tmp_path):
-    path = tmp_path / "old.xls"
-    path.write_bytes(zlib.decompress(base64.b85decode(OLD.replace("\n", ""))))
-    data = load(path)
-    assert data.feature_names == ["Temp", "Druck"]
-    assert data.streams[0].values[:3].tolist() == [[50.7, 2.1], [50.1, 3.2], [50.8, 4.3]]
-
-
-def test_an_open_document_sheet(tmp_path):
-    cells = "".join(
-        '<table:table-row><table:table-cell office:value-type="date"'
-        f' office:date-value="{t:%Y-%m-%dT%H:%M:%S}"/><table:table-cell office:value-type="float"'
-        f' office:value="{a}"/></table:table-row>'
-        for t, a, _ in rows()
-    )
-    head = "".join(
-        f'<table:table-cell office:value-type="string"><text:p>{name}</text:p></table:table-cell>'
-        for name in ("Time", "Temp")
-    )
-    spaces = "".join(
-        f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
-        for name in ("office", "table", "text")
-    )
-    xml = (
-        f"<office:document-content{spaces}><office:body><office:spreadsheet>"
-        f'<table:table table:name="S"><table:table-row>{head}</table:table-row>{cells}'
-        "</table:table></office:spreadsheet></office:body></office:document-content>"
-    )
-    path = tmp_path / "plant.ods"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
-        archive.writestr("META-INF/manifest.xml", "<manifest/>")
-        archive.writestr("content.xml", xml)
-    same(load(path), [["Time", "Temp"], *[[t, a] for t, a, _ in rows()]])
-
-
 def test_protected_workbooks_are_refused(tmp_path):
     path = tmp_path / "secret.xlsx"
     path.write_bytes(
@@ -294,7 +237,21 @@ def test_protected_workbooks_are_refused(tmp_path):
     )
     assert refused(path) == "secret.xlsx: is protected by a password: save it without one"
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
-    assert "cannot be read as a workbook" in refused(path)
+    assert "is a workbook of Excel 97 to 2003: save it as .xlsx or CSV" in refused(path)
+
+
+def test_dates_of_which_only_some_were_recognised_are_refused(tmp_path):
+    table = [HEAD, *[[t if t.hour % 2 else f"{t:%d.%m.%Y %H:%M}", a, b] for t, a, b in rows()]]
+    assert "column 1 holds dates and texts such as '01.01.2026 00:00'" in refused(
+        book(tmp_path, *table)
+    )
+
+
+def test_lines_that_were_not_split_are_pointed_out(tmp_path):
+    table = [["Time;Temp;Flow"], *[[f"{t};{a};{b}"] for t, a, b in rows()]]
+    assert "lines such as '2026-01-01 00:00:00;50.0;3.125': split" in refused(
+        book(tmp_path, *table)
+    )
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -62,7 +62,11 @@ def test_a_bomb_is_refused_whatever_its_directory_says(
 
 @pytest.mark.parametrize(
     ("member", "why"),
-    [("xl/workbook.bin", "is a binary workbook"), ("word/document.xml", "is no workbook")],
+    [
+        ("xl/workbook.bin", "is a binary workbook"),
+        ("word/document.xml", "is no workbook"),
+        ("content.xml", "is an OpenDocument file: save it as .xlsx or CSV"),
+    ],
 )
 def test_other_documents_are_refused(tmp_path: Path, member: str, why: str) -> None:
     path = tmp_path / "a.xlsx"
