@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from models.detectors.base import MODEL_NAMES
-from models.scoring.window_index import PACED_BY
+from models.scoring.repeats import LENGTH
 from tests.fixtures.service import Service
 from training.simulate import Plant
 
@@ -164,8 +164,8 @@ def test_detect_streams_is_pure_and_carries_state(api: httpx.Client, plant: Plan
 
     whole = call(rows, None, [])["streams"][0]
     first = call(rows[:13], None, [])["streams"][0]
-    assert first["window_length"] == 9 + PACED_BY
-    second = call(rows[13:], first["state"], rows[4:13])["streams"][0]
+    assert first["window_length"] == LENGTH - 1
+    second = call(rows[13:], first["state"], rows[:13])["streams"][0]
     cut = first["results"] + second["results"]
     for one, other in zip(whole["results"], cut, strict=True):
         assert one["final_score"] == pytest.approx(other["final_score"], abs=1e-6)
