@@ -85,10 +85,9 @@ class Conditions(Stored):
             z = np.abs(values[:, None] - self.center) / self.spread
             away = np.nansum(self._away(values), axis=2)
         fit = np.nansum(np.minimum(z, _FAR), axis=2)
-        best: Indices = np.where(away == away.min(axis=1, keepdims=True), fit, np.inf).argmin(
-            axis=1
-        )
-        return best
+        nearest = away == away.min(axis=1, keepdims=True)
+        out: Indices = np.where(nearest, fit, np.inf).argmin(axis=1)
+        return out
 
     def restated(self, values: Floats, at: Indices) -> Floats:
         """Restate readings (n, d) taken in the conditions ``at`` (n,) for the usual one."""

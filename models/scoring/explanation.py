@@ -85,8 +85,9 @@ class Explainer:
         rows, received, levels = map(np.stack, arrays)
         with np.errstate(over="ignore"):
             z = np.clip((rows - levels) / pre.scale, -SCALED_CLIP, SCALED_CLIP)
-        blamed = trustworthy(shares[:, : len(pre.names)])
-        restated = levels + pre.scale * expected(z, pre.mix, blamed)
+        own = shares[:, : len(pre.names)]
+        own = own / np.maximum(own.sum(axis=1, keepdims=True), 1e-300)
+        restated = levels + pre.scale * expected(z, pre.mix, trustworthy(own))
         normal, imputed = (self._original(values, readings) for values in (restated, rows))
         received = np.where(np.isnan(received), imputed, received)
         received, normal = self._with_standing(received, normal, readings)

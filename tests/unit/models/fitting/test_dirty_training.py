@@ -115,6 +115,11 @@ def test_a_sensor_that_stood_still_in_training_and_moves_is_a_fault():
     found = results(model_set, fresh, names)
     assert [r["is_anomaly"] for r in found[200:210]].count(True) >= 8
     assert found[205]["metadata"]["stood_still"] == ["valve"]
+    first, *others = found[205]["metadata"]["explanation"]["features"]
+    assert (first["feature"], first["value"], first["expected"]) == ("valve", 7.5, 7.0)
+    assert first["share"] > 0.5
+    assert [one["feature"] for one in others] != []
+    assert sum(one["share"] for one in (first, *others)) == pytest.approx(1.0, abs=1e-4)
     assert not any(r["is_anomaly"] for r in found[:200])
     still, _ = fit_model_set(
         [values], None, names, FitOptions(models=SVM.models, folds=3, watch_still=False)
@@ -131,6 +136,8 @@ def test_a_stream_whose_only_sensor_stood_still_is_trained_and_judged(tmp_path):
     for one in (model_set, again):
         flags = [r["is_anomaly"] for r in results(one, values, ["level"])]
         assert flags == [False] * 30 + [True] * 20
+        (explained,) = results(one, values, ["level"])[40]["metadata"]["explanation"]["features"]
+        assert (explained["share"], explained["value"], explained["expected"]) == (1.0, 4.0, 3.0)
     assert any("no detector" in note for note in report.notes)
 
 
