@@ -8,11 +8,11 @@ again and again. The probability is multiplied by the number of features that ar
 of them may repeat.
 
 A feature may rest at its most frequent value, as where a machine is off: where it kept that value
-more often than not, in RECURS runs or more, readings there do not count, in training and live. Of
-the others, a feature that repeats its value in more than RARELY of its readings is rounded, and not
-watched: how often it repeats depends on how much it moves, and quieter times than training's come.
-One run more than twice as long as all others may be a fault that nobody labelled, and is left out;
-other runs are normal.
+more often than not, in RECURS runs or more or together with most other features, readings there do
+not count, in training and live. Of the others, a feature that repeats its value in more than RARELY
+of its readings is rounded, and not watched: how often it repeats depends on how much it moves, and
+quieter times than training's come. One run more than twice as long as all others, of this feature
+alone, may be a fault that nobody labelled, and is left out; other runs are normal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from models.arrays import Floats, Indices
+from models.arrays import Bools, Floats, Indices
 from models.scoring.repeats import FEWEST, LENGTH, Repeats
 
 HALF: Final = 0.5
@@ -40,7 +40,8 @@ def fit_repeats(streams: Sequence[Floats]) -> Repeats | None:
     streams : list of (n_i, d)
         Training readings as received, in own units.
     """
-    found = [_rarity([s[:, j] for s in streams]) for j in range(streams[0].shape[1])]
+    stands = [_most_stand(s) for s in streams]
+    found = [_rarity([s[:, j] for s in streams], stands) for j in range(streams[0].shape[1])]
     rarity = np.stack([of for of, _ in found])
     watched = np.count_nonzero(rarity.any(axis=1))
     if not watched:
@@ -50,15 +51,24 @@ def fit_repeats(streams: Sequence[Floats]) -> Repeats | None:
     return Repeats(rarity.round(4), tuple(rests for _, rests in found))
 
 
-def _rarity(values: Sequence[Floats]) -> tuple[Floats, float | None]:
+def _most_stand(values: Floats) -> Bools:
+    """Return in which readings (n,) of a stream (n, d) most features have the value before."""
+    same = (values[1:] == values[:-1]).mean(axis=1) > HALF
+    return np.append([False], same)
+
+
+def _rarity(values: Sequence[Floats], stands: Sequence[Bools]) -> tuple[Floats, float | None]:
     """Return the rarity (LENGTH,) of runs of one feature, and the value that it rests at, if any.
 
-    ``values`` are (n_i,) per stream.
+    ``values`` are (n_i,) per stream; ``stands`` is what :func:`_most_stand` returned.
     """
-    lengths, at = map(np.concatenate, zip(*map(_runs, values), strict=True))
-    rests = _rests(lengths, at)
-    lengths = np.sort(lengths if rests is None else lengths[at != rests])
-    if len(lengths) > 1 and lengths[-1] > 2 * lengths[-2]:
+    lengths, at, shared = map(np.concatenate, zip(*map(_runs, values, stands), strict=True))
+    rests = _rests(lengths, at, shared)
+    if rests is not None:
+        lengths, shared = lengths[at != rests], shared[at != rests]
+    order = np.argsort(lengths, kind="stable")
+    lengths, shared = lengths[order], shared[order]
+    if len(lengths) > 1 and lengths[-1] > 2 * lengths[-2] and not shared[-1]:
         lengths = lengths[:-1]
     readings = int(lengths.sum())
     if readings - len(lengths) > RARELY * readings or not readings:
@@ -68,19 +78,26 @@ def _rarity(values: Sequence[Floats]) -> tuple[Floats, float | None]:
     return np.where(beyond > 0, rarity, 0.0), rests
 
 
-def _runs(values: Floats) -> tuple[Indices, Floats]:
-    """Return length and value of all runs of equal values (n,)."""
+def _runs(values: Floats, stands: Bools) -> tuple[Indices, Floats, Bools]:
+    """Return of all runs of equal values (n,) the length, the value, and if most features stand."""
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
-    return np.diff(starts, append=len(values)), values[starts]
+    lengths = np.diff(starts, append=len(values))
+    return lengths, values[starts], np.add.reduceat(stands, starts, dtype=int) > HALF * lengths
 
 
-def _rests(lengths: Indices, at: Floats) -> float | None:
-    """Return the value that a feature rests at, given length (n,) and value (n,) of its runs."""
+def _rests(lengths: Indices, at: Floats, shared: Bools) -> float | None:
+    """Return the value that a feature rests at, if any.
+
+    Parameters
+    ----------
+    lengths, at, shared : (n,)
+        Length and value of its runs, and whether most features stand in them.
+    """
     values, kind, runs = np.unique(at, return_inverse=True, return_counts=True)
     readings = np.bincount(kind, weights=lengths)
     most = int(np.argmax(readings))
-    rests = runs[most] >= RECURS and runs[most] < HALF * readings[most]
-    return float(values[most]) if rests else None
+    recurs = runs[most] >= RECURS or bool(shared[kind == most].all())
+    return float(values[most]) if recurs and runs[most] < HALF * readings[most] else None
 
 
 def _goes_on(lengths: Indices) -> float:

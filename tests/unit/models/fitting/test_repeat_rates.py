@@ -74,12 +74,26 @@ def test_a_machine_that_is_off_now_and_then_is_watched_while_on():
     assert largest(found, live) > 3.0
 
 
+def test_a_machine_seen_off_once_is_no_sensor_stuck_once():
+    values = np.column_stack([noise(), noise(seed=1), noise(seed=2)]) + 8.0
+    values[600:700] = 0.0
+    found = fit_repeats([values])
+    assert found is not None
+    assert found.rests == (0.0, 0.0, 0.0)
+    assert found.rarity[:, 5].min() > 3.0
+    alone = fit_repeats([values[:, :1]])
+    assert alone is not None
+    assert alone.rests == (0.0,)
+
+
 def test_one_long_run_may_be_a_fault_and_runs_that_recur_are_normal():
-    once, often = noise(), noise()
-    once[300:360] = once[300]
+    once, often = np.column_stack([noise(), noise(seed=1)]), noise()
+    once[300:360, 0] = once[300, 0]
     for start in (300, 900, 1500):
         often[start : start + 60] = often[start]
-    assert rarity(once)[5] == pytest.approx(rarity(noise())[5], abs=0.1)
+    found, usual = fit_repeats([once]), rarity(noise())
+    assert found is not None
+    assert found.rarity[0, 5] == pytest.approx(usual[5] - math.log10(2), abs=0.1)
     assert fit_repeats([often[:, None]]) is None
 
 
