@@ -185,15 +185,19 @@ class StreamEvents:
                 settling.departures.forget(stands)
             elif level is not None or (stands and len(settling.levels) < MAX_LEVELS):
                 self.levels_changed = level is not None
-                if level is None and near >= 0:  # the rows stay at the level that they are near
-                    level = settling.levels[near].at
-                self._settle(metadata, level, stands, at, magnitude)
+                tail = AdaptiveTail(self.model_set.median)
+                if level is None:  # the rows stay at the level that they are near
+                    level = settling.levels[near].at if near >= 0 else None
+                    tail = self.stream.state.tail
+                    tail.pause(self.model_set.median)
+                self._settle(metadata, level, stands, at, magnitude, tail)
                 return
             if settling.levels and not beyond:
                 left = settling.left(near, at.timestamp(), self.policy.event_silence_s, away)
         entries = settling.entries()
         if left is not None:
-            self.levels_changed = left.at is not None
+            # rows know their nearest level by its place among them
+            self.levels_changed = left.at is not None or settling.shifted
             entries.insert(0, left.entry("cleared"))
         add_events(metadata, entries)
 
@@ -237,6 +241,7 @@ class StreamEvents:
         stands: dict[int, Range],
         at: datetime,
         magnitude: float,
+        tail: AdaptiveTail,
     ) -> None:
         """Make the event persistent; a shift that has not alarmed gets an event now."""
         state, work = self.stream.state, self.stream.work
@@ -253,8 +258,6 @@ class StreamEvents:
             )
             assert event is not None  # noqa: S101
         alarm = metadata.pop("event", None) or event.entry("opened")
-        usual = level is None  # rows that have not shifted need no tail of their own
-        tail = self.model_set.new_tail() if usual else AdaptiveTail(self.model_set.median)
         settled = state.settle(level, at, tail, event, stands)
         entry = settled.entry(alarm["state"])
         entry["incident"] = {**alarm.get("incident", {}), **entry["incident"]}

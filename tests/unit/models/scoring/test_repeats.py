@@ -108,6 +108,27 @@ def test_a_sensor_stuck_for_good_is_one_event_and_hides_nothing(fitted):
     assert "levels" not in state, "it moves again"
 
 
+def test_it_ends_beneath_a_lasting_shift_in_batches_of_any_size(fitted):
+    values = rows(700, 3)
+    values[100:420, 1] = 0.4
+    values[260:, 2] += 8.0
+    values[600:605, 0] = 9.0
+    parts = [replayed(fitted, values, cut, POLICY)[0] for cut in (700, 50)]
+    whole, cut = ([r["log10_p"] for r in found] for found in parts)
+    assert whole == pytest.approx(cut, abs=1e-3)
+    assert [r["is_anomaly"] for r in parts[0][560:605]] == [False] * 40 + [True] * 5
+
+
+def test_another_fault_is_not_learned_when_it_becomes_persistent(fitted):
+    values = rows(700, 4)
+    values[150:, 2] += np.where(np.arange(550) % 2, 1.8, -1.8)  # has no level
+    alone = np.mean([r["is_anomaly"] for r in replayed(fitted, values, policy=POLICY)[0][240:]])
+    values[100:, 1] = 0.4
+    found, _ = replayed(fitted, values, policy=POLICY)
+    assert found[230]["metadata"]["stands_elsewhere"] == ["current"]
+    assert np.mean([r["is_anomaly"] for r in found[240:]]) > alone / 2
+
+
 def test_it_can_be_switched_off_and_old_sets_do_without(fitted, stuck):
     without = replace(fitted, preprocessing=replace(fitted.preprocessing, repeats=None))
     assert without.window_length == 0
