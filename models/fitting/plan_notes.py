@@ -25,8 +25,8 @@ def _repeats(plan: FitPlan) -> list[str]:
         return []
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return [
-        f"{', '.join(names[:_NAMED])}{more}: values repeat by themselves (rounded, or slower than"
-        " the readings), so a stuck sensor is not told by a repeated value"
+        f"{', '.join(names[:_NAMED])}{more}: values repeat by themselves (rounded, at rest, or"
+        " slower than the readings), so a stuck sensor is not told by a repeated value"
     ]
 
 

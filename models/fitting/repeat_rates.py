@@ -8,15 +8,18 @@ again and again. The probability is multiplied by the number of features that ar
 of them may repeat.
 
 A feature may rest at its most frequent value, as where a machine is off: where it kept that value
-more often than not, in RECURS runs or more or together with most other features, readings there do
-not count, in training and live. Of the others, a feature that repeats its value in more than RARELY
-of its readings is rounded, and not watched: how often it repeats depends on how much it moves, and
-quieter times than training's come. One run more than twice as long as all others, of this feature
-alone, may be a fault that nobody labelled, and is left out; other runs are normal.
+more often than not, in RECURS runs or more, or for LENGTH readings together with most others,
+readings there do not count, in training and live. Nor do live readings at training's lowest or
+highest value, where sensors saturate. Of the others, a feature that repeats its value in more than
+RARELY of its readings is rounded, or stands still for long, and is not watched: how often it
+repeats depends on how much it moves, and quieter times than training's come. One run of LENGTH or
+more would hide all stuck sensors. Where it is more than twice as long as all others, and of this
+feature alone, it may be a fault that nobody labelled, and is left out; other runs are normal.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,13 +45,15 @@ def fit_repeats(streams: Sequence[Floats]) -> Repeats | None:
     """
     stands = [_most_stand(s) for s in streams]
     found = [_rarity([s[:, j] for s in streams], stands) for j in range(streams[0].shape[1])]
-    rarity = np.stack([of for of, _ in found])
+    rarity, rests = np.stack([of for of, _ in found]), np.array([at for _, at in found])
     watched = np.count_nonzero(rarity.any(axis=1))
     if not watched:
         return None
     rarity = np.maximum(rarity - np.log10(watched), 0.0)
     rarity[:, : FEWEST - 1] = 0.0
-    return Repeats(rarity.round(4), tuple(rests for _, rests in found))
+    low = np.min([s.min(axis=0) for s in streams], axis=0)
+    high = np.max([s.max(axis=0) for s in streams], axis=0)
+    return Repeats(rarity.round(4), np.stack([low, high, np.where(np.isnan(rests), low, rests)]))
 
 
 def _most_stand(values: Floats) -> Bools:
@@ -57,22 +62,22 @@ def _most_stand(values: Floats) -> Bools:
     return np.append([False], same)
 
 
-def _rarity(values: Sequence[Floats], stands: Sequence[Bools]) -> tuple[Floats, float | None]:
-    """Return the rarity (LENGTH,) of runs of one feature, and the value that it rests at, if any.
+def _rarity(values: Sequence[Floats], stands: Sequence[Bools]) -> tuple[Floats, float]:
+    """Return the rarity (LENGTH,) of runs of one feature, and the value that it rests at, or NaN.
 
     ``values`` are (n_i,) per stream; ``stands`` is what :func:`_most_stand` returned.
     """
     lengths, at, shared = map(np.concatenate, zip(*map(_runs, values, stands), strict=True))
     rests = _rests(lengths, at, shared)
-    if rests is not None:
-        lengths, shared = lengths[at != rests], shared[at != rests]
+    away = at != rests
+    lengths, shared = lengths[away], shared[away]
     order = np.argsort(lengths, kind="stable")
     lengths, shared = lengths[order], shared[order]
-    if len(lengths) > 1 and lengths[-1] > 2 * lengths[-2] and not shared[-1]:
-        lengths = lengths[:-1]
     readings = int(lengths.sum())
     if readings - len(lengths) > RARELY * readings or not readings:
         return np.zeros(LENGTH), rests
+    if LENGTH <= lengths[-1] > 2 * lengths[-2] and not shared[-1]:  # it may be a fault
+        lengths, readings = lengths[:-1], readings - int(lengths[-1])
     beyond = np.arange(1, LENGTH + 1) - int(lengths[-1])
     rarity = -np.log10(0.5 / (readings + 1.0)) - (beyond - 1) * np.log10(_goes_on(lengths))
     return np.where(beyond > 0, rarity, 0.0), rests
@@ -85,8 +90,8 @@ def _runs(values: Floats, stands: Bools) -> tuple[Indices, Floats, Bools]:
     return lengths, values[starts], np.add.reduceat(stands, starts, dtype=int) > HALF * lengths
 
 
-def _rests(lengths: Indices, at: Floats, shared: Bools) -> float | None:
-    """Return the value that a feature rests at, if any.
+def _rests(lengths: Indices, at: Floats, shared: Bools) -> float:
+    """Return the value that a feature rests at; NaN if it does not.
 
     Parameters
     ----------
@@ -96,8 +101,11 @@ def _rests(lengths: Indices, at: Floats, shared: Bools) -> float | None:
     values, kind, runs = np.unique(at, return_inverse=True, return_counts=True)
     readings = np.bincount(kind, weights=lengths)
     most = int(np.argmax(readings))
-    recurs = runs[most] >= RECURS or bool(shared[kind == most].all())
-    return float(values[most]) if recurs and runs[most] < HALF * readings[most] else None
+    off = readings[most] >= LENGTH and bool(shared[kind == most].all())
+    recurs = runs[most] >= RECURS
+    return (
+        float(values[most]) if (recurs or off) and runs[most] < HALF * readings[most] else math.nan
+    )
 
 
 def _goes_on(lengths: Indices) -> float:

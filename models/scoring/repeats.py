@@ -18,6 +18,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from models.arrays import Bools, Floats, Indices
+from models.scoring.standing import ROUNDING
 from models.scoring.stored import Stored
 
 #: Readings with the same value that are counted, this one included, at most.
@@ -34,18 +35,16 @@ class Repeats(Stored):
     ----------
     rarity : (d, LENGTH) decades of a value read 1, 2, ... times in a row, by feature in the
         detectors' order; 0 for a feature that repeats its value too often to tell.
-    rests : d values at which repeating is no fault, since the feature rests there; None: none.
+    usual : (m, d) values at which repeating is no fault.
     """
 
-    KEYS: ClassVar = ("rarity", "rests")
+    KEYS: ClassVar = ("rarity", "usual")
 
     rarity: Floats
-    rests: tuple[float | None, ...]
+    usual: Floats
     watched: Indices = field(init=False, repr=False)
-    _resting: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_resting", np.array(self.rests, np.float64))  # None: NaN
         object.__setattr__(self, "watched", np.flatnonzero(self.rarity.any(axis=1)))
 
     def found(
@@ -64,8 +63,8 @@ class Repeats(Stored):
 
         Returns
         -------
-        The rarity, 0 for features that rest or are not watched, and the lengths; None if no value
-        repeats often enough.
+        The rarity, 0 for features at a usual value or not watched, and the lengths; None if no
+        value repeats often enough.
         """
         # most readings repeat nothing: look at those that are asked about only
         newest = values[max(first - FEWEST + 1, 0) :, self.watched]
@@ -79,7 +78,9 @@ class Repeats(Stored):
         lengths[:, self.watched] = run_lengths(same)
         values, lengths = values[first:], lengths[first:]
         rarity: Floats = self.rarity[np.arange(values.shape[1]), lengths - 1]
-        rarity[values == self._resting] = 0.0
+        margin = ROUNDING * np.abs(self.usual)
+        for low, high in zip(self.usual - margin, self.usual + margin, strict=True):
+            rarity[(low <= values) & (values <= high)] = 0.0
         return rarity, lengths
 
 

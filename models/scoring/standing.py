@@ -22,7 +22,7 @@ from models.arrays import Floats
 from models.scoring.stored import Stored
 
 #: A relative difference from the usual value below this is rounding, not movement.
-_ROUNDING: Final = 1e-6
+ROUNDING: Final = 1e-6
 #: Distances stored per feature; if there are more, evenly spaced quantiles of them.
 _KEPT: Final = 64
 
@@ -82,7 +82,7 @@ class Standing(Stored):
     def _rarity(self, at: int, values: Floats) -> Floats:
         away = np.abs(values - self.usual[at])
         moves = np.array(self.moves[at])
-        beyond = len(moves) - np.searchsorted(moves, away * (1.0 - _ROUNDING))
+        beyond = len(moves) - np.searchsorted(moves, away * (1.0 - ROUNDING))
         k = beyond * (self.counts[at] / max(len(moves), 1))
         rarity = -np.log10((k + 0.5) / (self.readings + 1.0))
         return np.where(away > _rounding(self.usual[at]), rarity, 0.0)
@@ -106,4 +106,4 @@ def fit_standing(values: Floats, names: Sequence[str]) -> Standing | None:
 
 
 def _rounding(usual: float) -> float:
-    return _ROUNDING * max(abs(usual), 1e-9)
+    return ROUNDING * max(abs(usual), 1e-9)

@@ -65,7 +65,7 @@ def test_a_machine_that_is_off_now_and_then_is_watched_while_on():
         values[start : start + 60] = 0.0
     found = fit_repeats([values[:, None]])
     assert found is not None
-    assert found.rests == (0.0,)
+    assert found.usual[2].tolist() == [0.0]
     assert found.rarity[0, 5] > 3.0
     live = noise(40)[:, None] + 8.0
     live[10:] = 0.0
@@ -79,11 +79,11 @@ def test_a_machine_seen_off_once_is_no_sensor_stuck_once():
     values[600:700] = 0.0
     found = fit_repeats([values])
     assert found is not None
-    assert found.rests == (0.0, 0.0, 0.0)
+    assert found.usual[2].tolist() == [0.0] * 3
     assert found.rarity[:, 5].min() > 3.0
     alone = fit_repeats([values[:, :1]])
     assert alone is not None
-    assert alone.rests == (0.0,)
+    assert alone.usual[2].tolist() == [0.0]
 
 
 def test_one_long_run_may_be_a_fault_and_runs_that_recur_are_normal():
@@ -95,6 +95,49 @@ def test_one_long_run_may_be_a_fault_and_runs_that_recur_are_normal():
     assert found is not None
     assert found.rarity[0, 5] == pytest.approx(usual[5] - math.log10(2), abs=0.1)
     assert fit_repeats([often[:, None]]) is None
+
+
+def test_a_single_short_run_is_normal_as_where_a_gateway_sends_again():
+    values = np.column_stack([noise(), noise(seed=1), noise(seed=2)])
+    values[300:306] = values[300]
+    values[900:906, 0] = values[900, 0]
+    found = fit_repeats([values])
+    assert found is not None
+    assert found.rarity[:, :6].max() == 0.0
+    assert found.rarity[:, 6].min() > 2.5
+
+
+def test_a_feature_that_stands_still_for_a_tenth_of_training_is_not_watched():
+    values = np.column_stack([noise(), noise(seed=1)])
+    values[300:600, 0] = 0.5
+    found = fit_repeats([values])
+    assert found is not None
+    assert found.watched.tolist() == [1]
+
+
+def test_sensors_may_saturate_at_both_ends_of_their_range():
+    def slow(n: int, seed: int) -> np.ndarray:
+        values = noise(n, seed)
+        for i in range(1, n):
+            values[i] = 0.95 * values[i - 1] + 0.3 * values[i]
+        return np.clip(values, -2.0, 2.0)[:, None]
+
+    found = fit_repeats([slow(N, 1)])
+    assert found is not None
+    live = slow(6000, 2)
+    assert np.mean(np.abs(live) == 2.0) > 0.02
+    assert largest(found, live) == 0.0
+    live[100:130] = 0.5
+    assert largest(found, live) > 3.0
+
+
+def test_usual_values_may_be_rounded_to_single_precision():
+    values = noise() + 8.0
+    for start in (200, 700, 1200, 1700):
+        values[start : start + 60] = 4.01
+    found = fit_repeats([values[:, None].astype(np.float32).astype(np.float64)])
+    assert found is not None
+    assert largest(found, np.full((40, 1), 4.01)) == 0.0
 
 
 def test_runs_end_with_a_stream():
