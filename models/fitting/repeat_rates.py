@@ -43,8 +43,11 @@ def fit_repeats(streams: Sequence[Floats]) -> Repeats | None:
     streams : list of (n_i, d)
         Training readings as received, in own units.
     """
-    stands = [_most_stand(s) for s in streams]
-    found = [_rarity([s[:, j] for s in streams], stands) for j in range(streams[0].shape[1])]
+    stands = np.concatenate([_most_stand(s) for s in streams])
+    begins = np.zeros(len(stands), bool)
+    begins[np.cumsum([0, *map(len, streams[:-1])])] = True
+    columns = (np.concatenate([s[:, j] for s in streams]) for j in range(streams[0].shape[1]))
+    found = [_rarity(values, begins, stands) for values in columns]
     rarity, rests = np.stack([of for of, _ in found]), np.array([at for _, at in found])
     watched = np.count_nonzero(rarity.any(axis=1))
     if not watched:
@@ -62,12 +65,19 @@ def _most_stand(values: Floats) -> Bools:
     return np.append([False], same)
 
 
-def _rarity(values: Sequence[Floats], stands: Sequence[Bools]) -> tuple[Floats, float]:
+def _rarity(values: Floats, begins: Bools, stands: Bools) -> tuple[Floats, float]:
     """Return the rarity (LENGTH,) of runs of one feature, and the value that it rests at, or NaN.
 
-    ``values`` are (n_i,) per stream; ``stands`` is what :func:`_most_stand` returned.
+    Parameters
+    ----------
+    values : (n,)
+        The feature in all streams, one after the other.
+    begins, stands : (n,)
+        Which readings begin a stream, and what :func:`_most_stand` returned.
     """
-    lengths, at, shared = map(np.concatenate, zip(*map(_runs, values, stands), strict=True))
+    starts = np.flatnonzero(begins | np.append(True, values[1:] != values[:-1]))
+    lengths, at = np.diff(starts, append=len(values)), values[starts]
+    shared = np.add.reduceat(stands, starts, dtype=int) > HALF * lengths
     rests = _rests(lengths, at, shared)
     away = at != rests
     lengths, shared = lengths[away], shared[away]
@@ -81,13 +91,6 @@ def _rarity(values: Sequence[Floats], stands: Sequence[Bools]) -> tuple[Floats, 
     beyond = np.arange(1, LENGTH + 1) - int(lengths[-1])
     rarity = -np.log10(0.5 / (readings + 1.0)) - (beyond - 1) * np.log10(_goes_on(lengths))
     return np.where(beyond > 0, rarity, 0.0), rests
-
-
-def _runs(values: Floats, stands: Bools) -> tuple[Indices, Floats, Bools]:
-    """Return of all runs of equal values (n,) the length, the value, and if most features stand."""
-    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
-    lengths = np.diff(starts, append=len(values))
-    return lengths, values[starts], np.add.reduceat(stands, starts, dtype=int) > HALF * lengths
 
 
 def _rests(lengths: Indices, at: Floats, shared: Bools) -> float:
