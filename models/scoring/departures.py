@@ -1,11 +1,13 @@
-"""Follow features that left the value they stood at until they stand again, elsewhere.
+"""Follow features scored by frequency that left their usual value until they stand elsewhere.
 
 A feature that hardly moved in training is judged by how rarely it left its usual value
-(:mod:`models.scoring.standing`), so a new value alarms in every reading. A setpoint changed for
-good must be one event instead: once enough readings in a row have brought no value outside those
-taken since the feature left, these values are known, and the event is persistent
-(:mod:`models.scoring.settling`). A value that keeps growing has no such end. Noise has: n readings
-exceed those before them about log n times, so the wait grows with the time since the last of them.
+(:mod:`models.scoring.standing`), so a new value alarms in every reading. So does the value of a
+stuck sensor (:mod:`models.scoring.repeats`), which is away while it repeats. A setpoint changed for
+good, or a sensor stuck for good, must be one event instead: once enough readings in a row have
+brought no value outside those taken since the feature left, these values are known, and the event
+is persistent (:mod:`models.scoring.settling`). A value that keeps growing has no such end. Noise
+has: n readings exceed those before them about log n times, so the wait grows with the time since
+the last of them.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class Departure:
 
 @dataclass(slots=True)
 class Departures:
-    """Features away from their usual value, by their number among the standing features."""
+    """Features away from their usual value, by their number (``Preprocessing.numbers``)."""
 
     known: dict[int, Departure] = field(default_factory=dict)
 

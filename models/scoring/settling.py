@@ -10,9 +10,10 @@ The policy sets how many readings settling takes; :mod:`models.scoring.stretch` 
 agree on a level. A fault that has no level keeps alarming; so does a shift beyond MAX_LEVELS.
 Nothing here depends on the budget, so the score does not either.
 
-Features that stood still in training are not in these rows. They settle at the values that
-:mod:`models.scoring.departures` finds: together with a shift, or as a level of their own whose rows
-are those of the level before. Such an event ends when all of them are back at their usual values.
+Features that stood still in training are not in these rows, and no row shows that a value repeats.
+Such features settle at the values that :mod:`models.scoring.departures` finds: together with a
+shift, or as a level of their own whose rows are those of the level before. Such an event ends when
+all of them are back at their usual values.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Level:
     event : its persistent event; None: a person closed the incident, so the level is normal now.
     opened : when the event's incident opened; None if it has not.
     away : readings at a former level since ``left`` (epoch seconds) minus readings at this one.
-    stands : values known of features that stood still in training, by their number among those.
+    stands : values known of features that are scored by frequency, by number.
     """
 
     at: Level32 | None

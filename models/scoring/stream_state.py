@@ -187,7 +187,7 @@ class StreamState:
         event
             The event that becomes persistent.
         stands
-            Known values of features that stood still in training, by their number among those.
+            Known values of features that are scored by frequency, by number.
         """
         opened = self.burst.opened if self.burst and self.burst.event == event.id else None
         level = Level(at, time.isoformat(), event, opened, stands=stands)
