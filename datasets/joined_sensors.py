@@ -65,12 +65,12 @@ def joined_by_time(files: Sequence[str], parts: Sequence[Dataset]) -> Dataset:
     DatasetError
         The sensors of an asset are in several groups.
     """
-    told = _telling_columns(parts)
+    telling = _telling_columns(parts)
     assets: dict[str, dict[str, list[tuple[Stream, int]]]] = {}
     for file, part in zip(files, parts, strict=True):
         for stream in part.streams:
             for index, column in enumerate(part.feature_names):
-                name = column if column in told else _name(file, stream, column, part)
+                name = column if column in telling else _name(file, stream, column, part)
                 assets.setdefault(stream.asset_id, {}).setdefault(name, []).append((stream, index))
     names = list(dict.fromkeys(name for sensors in assets.values() for name in sensors))
     notes: list[str] = []

@@ -73,7 +73,7 @@ def _prometheus(documents: Iterable[Document]) -> Iterator[Document]:
 
 
 def _influx(documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield the rows of the series; several measurements are told apart by a column."""
+    """Yield the rows of the series; several measurements are distinguished by a column."""
     found: list[Document] = []
     for document in documents:
         for result in document.get("results") or ():

@@ -167,8 +167,8 @@ def _of_sensors(
     folders = {path: path.resolve().parent.name for path in paths}
     parts, notes = _loaded(folders, None, form, group)
     data = joined_by_time([bare_name(path) for path in parts], list(parts.values()))
-    said = [note.replace("the file's name", "the folder's name") for note in _gathered(notes)]
-    data = replace(data, notes=[*said, *data.notes])
+    found = [note.replace("the file's name", "the folder's name") for note in _gathered(notes)]
+    data = replace(data, notes=[*found, *data.notes])
     if feature_names is None:
         return data
     names = names_in(feature_names, data.feature_names, "features")

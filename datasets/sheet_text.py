@@ -120,7 +120,7 @@ def _check(name: str, shape: _Shape, found: Contents) -> None:
         raise DatasetError(
             f"{name}: column {first + 1} holds dates and texts such as {shape.example!r:.40}: a"
             " spreadsheet program has taken only some texts for dates, perhaps with day and month"
-            " exchanged: import the file anew, with the column as text"
+            " exchanged: import the file again, with the column as text"
         )
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from models.arrays import Floats
 from models.fitting.neighbour_fit import fit_neighbours
-from models.scoring.conditional_mean import lacking_alike, missing_values
-from models.scoring.neighbours import Neighbours
+from models.scoring.conditional_mean import lacking_alike
+from models.scoring.neighbours import Neighbours, estimated
 
 #: Values are clipped at this many deviations from the level: one must not dominate.
 _CLIP: Final = 4.0
@@ -48,9 +48,7 @@ def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], i
         for at in lacking_alike(hole & rows[:, None]):
             here = ~hole[at[0]]
             z = np.clip((values[at] - level) / spread, -_CLIP, _CLIP)
-            estimates = missing_values(z, precision, here)
-            if neighbours is not None:
-                estimates = neighbours.correct(estimates, z, here)
+            estimates = estimated(z, precision, here, neighbours)
             values[at] = np.where(here, values[at], level + spread * estimates)
         out.append(values)
     return out, filled

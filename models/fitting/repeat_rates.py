@@ -105,10 +105,8 @@ def _rests(lengths: Indices, at: Floats, shared: Bools) -> float:
     readings = np.bincount(kind, weights=lengths)
     most = int(np.argmax(readings))
     off = readings[most] >= LENGTH and bool(shared[kind == most].all())
-    recurs = runs[most] >= RECURS
-    return (
-        float(values[most]) if (recurs or off) and runs[most] < HALF * readings[most] else math.nan
-    )
+    keeps = runs[most] < HALF * readings[most]
+    return float(values[most]) if keeps and (off or runs[most] >= RECURS) else math.nan
 
 
 def _goes_on(lengths: Indices) -> float:

@@ -12,6 +12,7 @@ from models.detectors.base import Array
 from models.scoring.conditional_mean import expected, trustworthy
 from models.scoring.prepared import PreparedReading
 from models.scoring.preprocessing import SCALED_CLIP, Preprocessing
+from models.scoring.received import seconds_of
 
 #: Maximum number of features listed; the remaining share is given as ``others``.
 MAX_LISTED: Final = 30
@@ -26,8 +27,8 @@ class Explainer:
 
     def __init__(self, pre: Preprocessing) -> None:
         self._pre = pre
-        self._standing = () if pre.standing is None else pre.standing.names
-        self._columns = {name: at for at, name in enumerate((*pre.names, *self._standing))}
+        # the detectors' features, and those that stood still in training where they are rare
+        self._columns = {name: at for at, name in enumerate(pre.names)}
         self._targets: list[tuple[dict[str, Any], PreparedReading, Floats, Floats, Floats]] = []
         self._rare: list[tuple[int, int, float]] = []  # target, column of the feature, weight
         self._asked: dict[str, list[tuple[int, float, Floats]]] = {}
@@ -54,7 +55,8 @@ class Explainer:
         at = len(self._targets)
         self._targets.append((metadata, reading, *rows, level))
         for name, rarity in reading.rare.items():
-            self._rare.append((at, self._columns[name], rarity * max(len(inputs), 1)))
+            column = self._columns.setdefault(name, len(self._columns))
+            self._rare.append((at, column, rarity * max(len(inputs), 1)))
         for name, (weight, x) in inputs.items():
             self._asked.setdefault(name, []).append((at, weight, x))
 
@@ -118,23 +120,19 @@ class Explainer:
                 )
                 if s > 0.0 or j < len(pre.names)
             ]
-            if shares.shape[1] > MAX_LISTED:
+            if len({*pre.names, *reading.rare}) > MAX_LISTED:
                 explanation["others"] = round(max(float(rest[at]), 0.0), 6)
 
     def _with_standing(
         self, received: Floats, normal: Floats, readings: Sequence[PreparedReading]
     ) -> tuple[Floats, Floats]:
         """Return received and expected values (n, d) followed by those of features that stood."""
-        standing = self._pre.standing
-        if standing is None:
+        standing, names = self._pre.standing, [*self._columns][len(self._pre.names) :]
+        if standing is None or not names:
             return received, normal
-        usual = np.tile(standing.usual, (len(readings), 1))
-        own = [
-            [reading.received.features.get(name, value) for name, value in
-             zip(standing.names, standing.usual, strict=True)]
-            for reading in readings
-        ]  # fmt: skip
-        return np.hstack([received, np.array(own)]), np.hstack([normal, usual])
+        usual = [standing.usual[self._pre.numbers[name]] for name in names]
+        own = [list(map(reading.received.features.get, names, usual)) for reading in readings]
+        return np.hstack([received, own]), np.hstack([normal, np.tile(usual, (len(own), 1))])
 
     def _remarks(self, name: str, reading: PreparedReading) -> dict[str, Any]:
         """Return what else to say of a feature: a rate's time, how often its value repeated."""
@@ -149,9 +147,8 @@ class Explainer:
         """Return restated readings (n, d) as in their operating condition, at their time."""
         pre = self._pre
         if pre.seasonality is not None:
-            times = [reading.received.timestamp for reading in readings]
-            seconds = np.array([0.0 if time is None else time.timestamp() for time in times])
-            values = values + pre.seasonality.offsets(seconds)
+            seconds = seconds_of(reading.received for reading in readings)
+            values = values + pre.seasonality.offsets(np.nan_to_num(seconds))
         if pre.conditions is not None:
             conditions = np.array([reading.condition for reading in readings], np.intp)
             values = pre.conditions.original(values, conditions)

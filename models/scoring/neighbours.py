@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from models.arrays import Bools, Floats
+from models.scoring.conditional_mean import missing_values
 from models.scoring.stored import Stored
 
 #: Number of neighbours that an estimate is the mean of: as many as Troyanskaya et al. recommend.
@@ -75,3 +76,19 @@ class Neighbours(Stored):
             nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
             out[start : start + _CHUNK] = self.rows[nearest].mean(axis=1)
         return out
+
+
+def estimated(
+    z: Floats, precision: Floats | None, here: Bools, neighbours: Neighbours | None
+) -> Floats:
+    """Return estimates (n, d) of the features that readings lack, in scales.
+
+    Parameters
+    ----------
+    z : (n, d) scaled readings that lack the same features, whose values are not used.
+    precision : (d, d) inverse correlation; None: features are taken as uncorrelated.
+    here : (d,) whether a feature is present.
+    neighbours : readings to compare with, for the features that these predict better.
+    """
+    linear = np.zeros(z.shape) if precision is None else missing_values(z, precision, here)
+    return linear if neighbours is None else neighbours.correct(linear, z, here)

@@ -29,12 +29,12 @@ import numpy as np
 from errors import MissingFeatures
 from models.arrays import Bools, Floats
 from models.detectors.base import Array
-from models.scoring.conditional_mean import lacking_alike, missing_values
+from models.scoring.conditional_mean import lacking_alike
 from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
 from models.scoring.level_offsets import mixed, unmixed
-from models.scoring.neighbours import Neighbours
+from models.scoring.neighbours import Neighbours, estimated
 from models.scoring.repeats import Repeats
 from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing
@@ -217,33 +217,32 @@ class Preprocessing(Stored):
             known = np.isfinite(seconds[lacking])
             usual = self.seasonality.offsets(np.where(known, seconds[lacking], 0.0))
             level = level + np.where(known[:, None], usual, 0.0)
-        estimated = restated.copy()
-        for rows in lacking_alike(np.isnan(received)):
-            here = ~np.isnan(received[rows[0]])
-            estimated[rows] = self.filled(restated[rows], here, level[rows])
+        holes = np.isnan(received)
+        filled = self.filled(restated, holes, level)
         if self.conditions is not None and condition is not None:
-            estimated = self.conditions.original(estimated, condition)
+            filled = self.conditions.original(filled, condition)
         out = values.copy()
-        out[lacking] = np.where(np.isnan(received), estimated, received)
+        out[lacking] = np.where(holes, filled, received)
         return out
 
-    def filled(self, values: Floats, here: Bools, level: Floats) -> Floats:
-        """Return readings (n, d) that lack the same features with these imputed.
+    def filled(self, values: Floats, holes: Bools, level: Floats) -> Floats:
+        """Return readings (n, d) with missing values imputed from deviations from a level.
 
         Parameters
         ----------
         values : (n, d) readings as scales describe them, in own units; missing values are not used.
-        here : (d,) whether a feature is present.
-        level : (n, d) or (d,) what deviations count from.
+        holes : (n, d) whether a value is missing.
+        level : (n, d) what deviations count from.
         """
-        with np.errstate(over="ignore"):
-            z = np.where(here, (values - level) / self.scale, 0.0)
-        estimates = np.zeros(z.shape)
-        if self.mix is not None:
-            estimates = missing_values(z, self.mix @ self.mix, here)
-        if self.neighbours is not None:
-            estimates = self.neighbours.correct(estimates, z, here)
-        return np.where(here, values, level + self.scale * estimates)
+        precision = None if self.mix is None else self.mix @ self.mix
+        out = values.copy()
+        for rows in lacking_alike(holes):
+            here = ~holes[rows[0]]
+            with np.errstate(over="ignore"):
+                z = np.where(here, (values[rows] - level[rows]) / self.scale, 0.0)
+            estimates = estimated(z, precision, here, self.neighbours)
+            out[rows] = np.where(here, values[rows], level[rows] + self.scale * estimates)
+        return out
 
     def by_neighbours(self, missing: Iterable[str]) -> bool:
         """Return whether all of the missing features are estimated from similar readings."""

@@ -37,7 +37,7 @@ def past_rows(
     lacking: list[Sequence[str]] = []
     for before, reading in zip((None, *window), window, strict=False):
         try:
-            features, excused = _counted(pre, reading, before if rows else None)
+            features, excused = _rates(pre, reading, before if rows else None)
             lacking.append(pre.absent(features, excused))
             rows.append(pre.given(features))
         except InputError:
@@ -93,21 +93,15 @@ def mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: F
     readings
         Usable readings.
     raw : (n, d)
-        Their values.
+        Their values, NaN where one is missing.
     """
     assert pre.garbage is not None  # noqa: S101
     found = pre.garbage.mask(raw)
     for row, column in np.argwhere(found).tolist() if found.any() else ():
-        name = pre.names[column]
-        if name not in readings[row].imputed:
-            readings[row].outside = [*readings[row].outside, name]
+        readings[row].outside = [*readings[row].outside, pre.names[column]]
 
 
-def mark_repeats(
-    pre: Preprocessing,
-    readings: Sequence[PreparedReading],
-    received: Floats,
-) -> None:
+def mark_repeats(pre: Preprocessing, readings: Sequence[PreparedReading], received: Floats) -> None:
     """Mark values that readings repeat more often than training did.
 
     Only readings that stay in windows count, so that earlier ones are the same in every batch.
@@ -169,24 +163,13 @@ def count_rates(
         before = follows if reading.outside else reading.received
 
 
-def _counted(
-    pre: Preprocessing, reading: Reading, before: Reading | None
-) -> tuple[Mapping[str, float], Collection[str]]:
-    """Return a reading's measured features, and those of them that may be unknown.
-
-    These are the rates of counters, which replace their values; ``before`` is the reading before.
-    """
-    if pre.counters is None:
-        return pre.measured(reading.features), ()
-    return _rates(pre, reading, before)
-
-
 def _rates(
     pre: Preprocessing, reading: Reading, before: Reading | None
-) -> tuple[dict[str, float], Collection[str]]:
+) -> tuple[Mapping[str, float], Collection[str]]:
     """Return a reading's features with the counters' rates, and the counters that it has."""
-    assert pre.counters is not None  # noqa: S101
     now = pre.measured(reading.features)
+    if pre.counters is None:
+        return now, ()
     last = {} if before is None else pre.measured(before.features)
     passed = pre.interval or 0.0  # for a window sent without times
     if before is not None and before.timestamp is not None and reading.timestamp is not None:

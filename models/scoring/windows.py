@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from errors import InputError
-from models.arrays import Floats
+from models.arrays import Bools, Floats
 from models.scoring.clock import Step
 from models.scoring.conditions import Conditions
 from models.scoring.level_offsets import LevelOffsets
@@ -97,9 +97,10 @@ def prepare(
     if pre.counters is not None:
         count_rates(pre, usable, received[len(past) :], window[-1] if window else None)
     lacking += [reading.imputed for reading in usable]
-    given = received
     kept = [*window[len(window) - len(past) :], *(reading.received for reading in usable)]
+    given, holes = received, None
     if any(lacking):
+        holes = np.isnan(given)
         received = pre.imputed(given, seconds_of(kept))
     raw, gain = received, None
     if pre.conditions is not None:
@@ -118,7 +119,7 @@ def prepare(
         _classify(pre, state, reading, track, at, raw[at], pace)
     if pre.repeats is not None:
         mark_repeats(pre, usable, given)
-    return _assemble(pre, work, readings, (raw, received, gain), lacking, track, state)
+    return _assemble(pre, work, readings, (raw, received, gain), holes, track, state)
 
 
 def _restated(
@@ -244,7 +245,7 @@ def _assemble(
     work: StreamWork,
     readings: list[PreparedReading],
     values: tuple[Floats, Floats, Floats | None],
-    lacking: Sequence[Sequence[str]],
+    holes: Bools | None,
     track: WindowIndex,
     state: StreamState,
 ) -> PreparedStream:
@@ -257,8 +258,8 @@ def _assemble(
     values : three of (n, d)
         Rows of the window and the usable readings: as scales describe them, as received, and the
         factors by which distances differ between these; None: they do not.
-    lacking
-        Imputed features of each row.
+    holes : (n, d)
+        Which values are imputed; None: none is.
     track
         Which rows the windows are of.
     state
@@ -268,7 +269,7 @@ def _assemble(
     scaled = pre.scaled(rows)
     held = len(scaled) - sum(reading.error is None for reading in readings)
     offsets = LevelOffsets(pre.mix, gain)
-    refill = partial(_refilled, pre, rows, lacking, offsets) if any(lacking) else None
+    refill = None if holes is None else partial(_refilled, pre, rows, holes, offsets)
     stream = PreparedStream(
         work, readings, scaled[held:], rows[held:], received[held:], None, state, scaled, track,
         offsets=offsets, refill=refill,
@@ -277,7 +278,9 @@ def _assemble(
         return stream.rest(0)
     stream.windows = track.cut(scaled)
     if pre.baseline and state.settled:
-        around = _filled(pre, rows, lacking, np.broadcast_to(state.baseline, rows.shape))
+        around = rows
+        if holes is not None:
+            around = pre.filled(rows, holes, np.broadcast_to(state.baseline, rows.shape))
         relative = pre.scaled(around) - state.offset(pre)
         own = np.array([not r.warm for r in readings if r.error is None], bool)
         stream.rows = np.where(own[:, None], relative[held:], stream.rows)
@@ -294,34 +297,11 @@ def _assemble(
 def _refilled(
     pre: Preprocessing,
     rows: Floats,
-    lacking: Sequence[Sequence[str]],
+    holes: Bools,
     offsets: LevelOffsets,
     level: Floats | None,
 ) -> tuple[Floats, Floats]:
-    """Impute what rows (n, d) lack from deviations from a settled level; return them and scaled.
-
-    Parameters
-    ----------
-    pre, rows, lacking
-        As for :func:`_filled`.
-    offsets
-        Gives the level at each row.
-    level : (d,)
-        The level, scaled; None: that of training, from which it has been imputed.
-    """
-    if level is not None:
-        levels = np.broadcast_to(pre.values(offsets.of(level)), rows.shape)
-        rows = _filled(pre, rows, lacking, levels)
-    return rows, pre.scaled(rows)
-
-
-def _filled(
-    pre: Preprocessing,
-    rows: Floats,
-    lacking: Sequence[Sequence[str]],
-    levels: Floats,
-) -> Floats:
-    """Return the rows with what they lack imputed from deviations from a level.
+    """Impute what rows lack from deviations from a settled level; return them and scaled.
 
     Parameters
     ----------
@@ -329,17 +309,14 @@ def _filled(
         Preprocessing of the stream's group.
     rows : (n, d)
         Readings as scales describe them, in own units.
-    lacking
-        Names of the features that each row lacks.
-    levels : (n, d)
-        What each row's deviations count from.
+    holes : (n, d)
+        Which values they lack.
+    offsets
+        Gives the level at each row.
+    level : (d,)
+        The level, scaled; None: that of training, from which it has been imputed.
     """
-    alike: dict[tuple[str, ...], list[int]] = {}
-    for at, names in enumerate(lacking):
-        if names:
-            alike.setdefault(tuple(names), []).append(at)
-    out = rows.copy() if alike else rows
-    for absent, those in alike.items():
-        here = np.array([name not in absent for name in pre.names])
-        out[those] = pre.filled(rows[those], here, levels[those])
-    return out
+    if level is not None:
+        levels = np.broadcast_to(pre.values(offsets.of(level)), rows.shape)
+        rows = pre.filled(rows, holes, levels)
+    return rows, pre.scaled(rows)
