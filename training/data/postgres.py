@@ -3,7 +3,7 @@
 All training data count as normal, and a fault that is learnt is a fault missed. Readings of lasting
 alarms are therefore left out. Alarms with fewer than LASTING anomalous readings stay in: most of
 them are the false alarms that the budget allows. Without these largest normal magnitudes each
-calibration would be tighter, and alarm more, than the one before (docs/detection.md).
+calibration would be tighter, and alarm more, than the one before (docs/training.md).
 
 People's feedback takes precedence. False alarms are healthy however long they lasted. Confirmed
 faults stay among the data as labelled faults: nothing is fitted on them, but their detection is
