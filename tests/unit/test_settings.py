@@ -43,6 +43,21 @@ def test_dotenv_is_read_and_the_environment_beats_it(monkeypatch: pytest.MonkeyP
     assert settings.kafka_publish == "events"
 
 
+def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(".env").write_text("export SERVICE_PROT=9001\n# SERVICE_PRT=1\nSLACK_URL=x\n")
+    monkeypatch.setenv("KAFKA_BOTSTRAP_SERVERS", "kafka:9092")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")  # MLflow's own
+    assert load_settings().service_port == 8084
+    load_settings()
+    assert [record.getMessage() for record in caplog.records] == [
+        "KAFKA_BOTSTRAP_SERVERS is not a setting and has no effect:"
+        " is KAFKA_BOOTSTRAP_SERVERS meant?",
+        "SERVICE_PROT is not a setting and has no effect: is SERVICE_PORT meant?",
+    ]
+
+
 def test_arguments_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_PORT", "9002")
     assert load_settings(service_port=9003).service_port == 9003
