@@ -48,6 +48,11 @@ _REFUSED = {
     "28000": ("pg_hba.conf", "refused the login (DATABASE_USER, or its pg_hba.conf)"),
     "3D000": ("does not exist", "has no such database (DATABASE_NAME)"),
 }  # fmt: skip
+#: SQLSTATE -> code and sentence of a database that answers queries but refuses changes.
+_NO_CHANGES = {
+    "53100": ("storage_full", "has no space left on its disk"),
+    "25006": ("storage_read_only", "is read-only"),
+}
 _NO_SCHEMA = ("42P01", "42703", "42883", "3F000")
 
 
@@ -314,6 +319,9 @@ def translate(error: Exception, store: str) -> AnomalyError:
             f"{store} gave up a statement (DATABASE_STATEMENT_TIMEOUT_S): {text}",
             code="storage_timeout",
         )
+    if state in _NO_CHANGES:
+        code, sentence = _NO_CHANGES[state]
+        return StorageUnavailable(f"{store} {sentence}: {text}", code=code)
     if state in _NO_SCHEMA:
         return StorageUnavailable(
             f"{store} does not have the current schema (python -m db.migrate): {text}",

@@ -24,6 +24,8 @@ log = logging.getLogger("bentoml.serving.database")
 
 P = ParamSpec("P")
 R = TypeVar("R")
+#: Codes of errors after which other queries are answered: a slow one, and refused changes.
+ANSWERING = ("storage_timeout", "storage_full", "storage_read_only")
 #: Interval of probes of a failed database.
 PROBE_S = 1.0
 
@@ -151,7 +153,7 @@ class Database:
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work)
         except StorageUnavailable as error:
-            if error.code != "storage_timeout":  # a slow query does not mean that the next is slow
+            if error.code not in ANSWERING:
                 self._failed(error.message)
             if turn.locked():  # the error came from the COMMIT
                 raise OutcomeUnknownError(error.message) from error

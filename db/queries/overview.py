@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 #: Size of the key in bytes, equal to its digest's.
 KEY_BYTES: Final = 32
@@ -21,6 +22,10 @@ _OVERVIEW = text("""
         (SELECT count(*) FROM (
             SELECT 1 FROM incidents WHERE state = 'open-acknowledged' LIMIT 1000) b) AS seen
 """)
+#: Makes the server write about a megabyte beside its tables, and delete it again.
+_SPILL = text("SELECT count(*) FROM generate_series(1, 30000)")
+_LITTLE_MEMORY = text("SET LOCAL work_mem = '64kB'")
+_TEMP_FILE_LIMIT = "53400"
 _ADD_KEY = text("INSERT INTO page_keys (id, key) VALUES (1, :key) ON CONFLICT (id) DO NOTHING")
 _KEY = text("SELECT key FROM page_keys")
 
@@ -44,6 +49,26 @@ class Overview:
 def overview(connection: Connection) -> Overview:
     """Query the overview by four index reads."""
     return Overview(*connection.execute(_OVERVIEW).one())
+
+
+def try_disk(connection: Connection) -> None:
+    """Raise if the server's disk is full.
+
+    Queries are answered from a full disk too, and so are changes that fit into known blocks.
+    Therefore the server is made to spill to a temporary file; this changes no table and writes no
+    log, so it also works on a standby.
+
+    Raises
+    ------
+    OperationalError
+    """
+    connection.execute(_LITTLE_MEMORY)
+    try:
+        connection.execute(_SPILL)
+    except OperationalError as error:
+        # Then temp_file_limit is tiny, which says nothing about the disk.
+        if getattr(error.orig, "pgcode", None) != _TEMP_FILE_LIMIT:
+            raise
 
 
 def page_key(connection: Connection) -> bytes:

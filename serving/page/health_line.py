@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from db.queries.overview import Overview, overview
-from errors import AnomalyError
+from db.queries.overview import Overview, overview, try_disk
+from errors import AnomalyError, StorageUnavailable
 from serving.bundles.manager import BundleManager
 from serving.database import Database
 
@@ -17,6 +17,8 @@ from serving.database import Database
 QUIET_S: Final = 600.0
 #: A result is reused for this time.
 FRESH_S: Final = 1.0
+#: Whether the database's disk is full is tried at this interval, because this writes.
+TRY_DISK_S: Final = 10.0
 #: Maximum time that the line waits for the database.
 SLOW_S: Final = 2.0
 
@@ -26,6 +28,9 @@ DOWN: Final = (
 )
 READ_ONLY: Final = (
     "The database is read-only: nothing can be changed or stored; readings wait in Kafka"
+)
+FULL: Final = (
+    "The disk of the database is full: nothing can be changed or stored; readings wait in Kafka"
 )
 SLOW: Final = "The database is slow to answer"
 UNTRAINED: Final = "No trained model is loaded: readings are not scored"
@@ -77,6 +82,7 @@ class HealthLine:
         self._database = database
         self._bundles = bundles
         self._known: tuple[float, Health] | None = None
+        self._disk: tuple[float, StorageUnavailable | None] | None = None
         self._since: dict[str, datetime] = {}
         self._lock = asyncio.Lock()
 
@@ -98,9 +104,12 @@ class HealthLine:
         try:
             async with asyncio.timeout(SLOW_S):
                 seen = await self._database.run(overview)
+                full = await self._disk_problem()
             if seen.read_only:
                 hint = "it may be a standby: see DATABASE_URL, DATABASE_HOST"
                 found.append(self._problem(READ_ONLY, None, hint))
+            if full is not None:
+                found.append(self._problem(FULL, None, full.message))
         except TimeoutError:
             found.append(self._problem(SLOW, None, f"no answer within {SLOW_S:g} s"))
         except AnomalyError as error:
@@ -115,6 +124,19 @@ class HealthLine:
             found.append(self._problem(NO_REGISTRY, since, detail))
         self._since = {one.what: one.since for one in found}
         return Health(found, seen, status["bundle_version"])
+
+    async def _disk_problem(self) -> StorageUnavailable | None:
+        """Return the error of the full disk, tried now or shortly before; None: there is space."""
+        if self._disk is None or time.monotonic() - self._disk[0] > TRY_DISK_S:
+            full = None
+            try:
+                await self._database.run(try_disk)
+            except StorageUnavailable as error:
+                if error.code != "storage_full":
+                    raise
+                full = error
+            self._disk = time.monotonic(), full
+        return self._disk[1]
 
     def _problem(self, what: str, since: object, detail: str) -> Problem:
         """Describe a problem; if its start is unknown, use the time when it was first seen here."""
