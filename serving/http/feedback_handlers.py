@@ -62,19 +62,27 @@ def effects(connection: Connection, row: dict[str, Any], settings: Settings) -> 
     threshold = {"false_alarms": alarms, "raised_by": raised, "at_most": maximum, "days": days}
     if row["withdrawn_at"] is not None:
         training, readings = "none", 0
-        says = "withdrawn: it has no effect;"
-        says += f" incidents of {asset} need peaks {raised:g} decades rarer"
+        says = f"withdrawn: it has no effect; {_threshold_words(asset, raised, maximum)}"
     else:
         training, says = _TRAINING[row["verdict"]]
         readings = count_readings(connection, row)
         says = f"{readings} stored readings of the period {says}"
         if row["verdict"] == "false_alarm":
-            says += (
-                f"; because of {alarms} false alarms in the last {days} days, incidents of {asset}"
-                f" need peaks {raised:g} decades rarer (at most {maximum:g}), from now on"
-            )
+            said = "1 false alarm was" if alarms == 1 else f"{alarms} false alarms were"
+            says += f"; {said} reported in the last {days} days, so from now on"
+            says += f" {_threshold_words(asset, raised, maximum)}"
     return {"training": training, "readings": readings, "incident_threshold": threshold,
             "says": says}  # fmt: skip
+
+
+def _threshold_words(asset: str, raised: float, maximum: float) -> str:
+    """Describe the raised incident threshold, with decades as the factors that they are."""
+    if not raised:
+        return f"incidents of {asset} open as without feedback"
+    return (
+        f"an incident of {asset} opens only for a peak {10**raised:.2g} times as rare as without"
+        f" feedback (at most {10**maximum:.3g} times)"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,30 @@ class KeyGuard:
         return error_response(error)
 
 
+class ReaderGuard:
+    """Refuse browsers with a screen and programs with JSON, where nothing is served.
+
+    Parameters
+    ----------
+    programs, people : Guard
+    """
+
+    def __init__(self, programs: Guard, people: Guard) -> None:
+        self._programs = programs
+        self._people = people
+
+    async def admit(self, request: Request, role: Role) -> None:
+        """See :class:`Guard`."""
+        await self._programs.admit(request, role)
+
+    async def refuse(self, request: Request, error: AnomalyError) -> Response:
+        """See :class:`Guard`."""
+        reads = "text/html" in request.headers.get("accept", "")
+        if reads and request.method == "GET" and not request.url.path.startswith(API_ROOT):
+            return await self._people.refuse(request, NotFound("there is no such page"))
+        return await self._programs.refuse(request, error)
+
+
 class RestApp:
     """Serve the REST API, and pages beside it.
 
@@ -189,6 +213,8 @@ class RestApp:
         endpoints = self._endpoints(calls, self._guard)
         if pages is not None:
             endpoints |= self._endpoints(*pages)
+            people = ReaderGuard(self._guard, pages[1])
+            self._templates.default = self._endpoint("unknown", {}, people)
         # a dict, because Starlette's router would test one path after the other
         self._fixed = {path: one for path, one in endpoints.items() if "{" not in path}
         self._templates.routes[:] = [

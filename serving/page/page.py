@@ -58,6 +58,8 @@ def build(app: App, keys: Keys, callers: Callers) -> tuple[list[Call], Pages]:
         Call("/incidents/{id}", "GET", "read", incidents.show),
         Call("/incidents/{id}", "POST", "operate", incidents.act_on_one),
         Call("/fleet", "GET", "read", overview.fleet),
+        Call("/assets", "GET", "read", asset.show),
+        Call("/assets", "POST", "operate", asset.act),
         Call("/assets/{id:name}", "GET", "read", asset.show),
         Call("/assets/{id:name}", "POST", "operate", asset.act),
         Call("/maintenance", "GET", "read", maintenance.show),

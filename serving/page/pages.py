@@ -67,14 +67,15 @@ class Pages:
         self._environment.globals.update(
             once=lambda: secrets.token_hex(8),
             static=static.url, screens=SCREENS, states=words.STATE_WORDS,
-            verdicts=words.VERDICT_WORDS, detectors=words.DETECTOR_WORDS,
-            detector_names=MODEL_NAMES, severities=CRITICALITIES,
+            meanings=words.STATE_MEANINGS, verdicts=words.VERDICT_WORDS,
+            detectors=words.DETECTOR_WORDS, detector_names=MODEL_NAMES, severities=CRITICALITIES,
         )  # fmt: skip
         self._environment.filters.update(
             figure=words.figure, wrong=words.what_is_wrong, usual=words.usual, stream=words.stream,
+            drifted=words.drifted,
             ago=words.ago, utc=words.utc, iso=words.iso, utc_field=words.utc_field,
             off=words.when_off, mark=words.mark,
-            path=lambda text: quote(str(text), safe=""),
+            asset=asset_address,
             query=lambda given: urlencode({k: v for k, v in given.items() if v}),
         )  # fmt: skip
 
@@ -135,6 +136,17 @@ class Pages:
 def _address(request: Request) -> str:
     """Return a request's path and query."""
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def asset_address(asset: str) -> str:
+    """Return the address of an asset's screen.
+
+    Browsers take ``.`` and ``..`` in a path for folders, encoded or not, so these names go into
+    the query.
+    """
+    if asset in (".", ".."):
+        return f"/assets?asset_id={asset}"
+    return f"/assets/{quote(asset, safe='')}"
 
 
 def go(request: Request, where: str) -> Response:

@@ -14,6 +14,16 @@ from schemas import parse_timestamp
 
 #: Labels of the contract's states, for the tabs.
 STATE_WORDS: Final = {state: state.replace("-", ", ").capitalize() for state in STATES}
+#: What each state means, for somebody who sees the tabs for the first time.
+STATE_MEANINGS: Final = {
+    "open-unacknowledged": "something is wrong now, and nobody has looked",
+    "open-acknowledged": "something is wrong now, and somebody has taken note",
+    "cleared-unacknowledged": "it is over, but nobody has looked",
+    "cleared-acknowledged": "it is over, and somebody has looked: close it with what it was",
+    "shelved": "put aside by somebody until a given time: no notifications until then",
+    "suppressed": "the asset is under maintenance, or the machine is off",
+    "closed": "somebody has said what it was; after a long time also closed by the system",
+}
 VERDICT_WORDS: Final = {
     "confirmed": "confirmed: it was a fault",
     "false_alarm": "false alarm",
@@ -28,7 +38,7 @@ DETECTOR_WORDS: Final = {
 #: Labels of fields on the forms, where REST's name would not be understood.
 FIELD_WORDS: Final = {
     "start": "From", "start_date": "From", "end": "To", "end_date": "To", "rrule": "Rule",
-    "time_zone": "Clock of", "value": "Than the value", "hold_s": "For at least",
+    "time_zone": "Time zone", "value": "Than the value", "hold_s": "For at least",
     "run_up_s": "While running up", "why": "Because",
 }  # fmt: skip
 #: Maximum features named in one line of the list.
@@ -87,6 +97,16 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
     if incident["kind"] == "sensor_fault":
         return f"outside the physical limits: {text}" if text else "outside the physical limits"
     return text or f"score {figure(incident['peak'].get('score'), 3)}, no feature stands out"
+
+
+def drifted(name: str) -> str:
+    """Name a column of the drift report: a feature, or a score as people call it."""
+    score = name.removeprefix("score/")
+    if score == name:
+        return name
+    return (
+        "final score" if score == "final_score" else f"score of {DETECTOR_WORDS.get(score, score)}"
+    )
 
 
 def when_off(condition: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@
       return new uPlot({
         width: Math.max(element.clientWidth, 200),
         height: number ? HEIGHT[1] : HEIGHT[0],
-        padding: [10, 18, 0, 0],
+        padding: [10, 18, number && number < panels.length - 1 ? 8 : 0, 0], // room for half of the lowest label
         cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
         scales: { x: { time: true }, y: number ? {} : { range: [0, 1] } },
         axes: [{ ...axis, values: ticks, show: number === 0 || number === panels.length - 1 }, { ...axis, size: 60 }],

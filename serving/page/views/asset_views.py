@@ -15,7 +15,8 @@ from db.queries.history import HistoryFilter, history
 from db.queries.incidents import IncidentFilter, incident_page, incident_readings
 from db.queries.schedules import request_reset, windows
 from errors import InputError
-from schemas import moved
+from schemas import check_name, moved
+from serving.http.bodies import read_query
 from serving.http.paths import path_asset
 from serving.http.schedule_handlers import RECENT
 from serving.page.forms import Form
@@ -40,22 +41,33 @@ class AssetViews(Screen):
 
     async def show(self, request: Request, messages: Messages = ()) -> Response:
         """Show an asset."""
-        asset, query = path_asset(request, "/assets/"), given_query(request)
-        found = await self.database.run(_asset, asset, query)
+        asset, query = _named(request), given_query(request)
+        # an empty sensor is chosen as well: the stream without one
+        picked = {k: v for k, v in read_query(request).items() if k in ("sensor_id", "feature")}
+        found = await self.database.run(_asset, asset, query, picked)
         return await self.pages.show(request, "asset.html", messages=messages, query=query, **found)
 
     async def act(self, request: Request) -> Response:
         """Set the criticality, or reset the streams."""
-        asset = path_asset(request, "/assets/")
+        asset = _named(request)
         messages = await self.forms.attempt(
             request, lambda form: self.database.run(_act, asset, form)
         )
         return await self.show(request, messages)
 
 
-def _asset(connection: Connection, asset: str, query: dict[str, str]) -> dict[str, Any]:
+def _named(request: Request) -> str:
+    """Return the asset of a request; see :func:`serving.page.pages.asset_address`."""
+    if request.path_params:
+        return path_asset(request, "/assets/")
+    return check_name(read_query(request).get("asset_id", ""), "asset_id")
+
+
+def _asset(
+    connection: Connection, asset: str, query: dict[str, str], picked: dict[str, str]
+) -> dict[str, Any]:
     streams = asset_streams(connection, asset) or _journalled(connection, asset)
-    chosen = _chosen(streams, query)
+    chosen = _chosen(streams, picked)
     now = datetime.now(UTC)
     listed, following = incident_page(connection, IncidentFilter(asset_id=asset), limit=INCIDENTS)
     found: dict[str, Any] = {
@@ -101,10 +113,10 @@ def _journalled(connection: Connection, asset: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _chosen(streams: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any] | None:
+def _chosen(streams: list[dict[str, Any]], picked: dict[str, str]) -> dict[str, Any] | None:
     """Return the requested stream, else the most recently active one."""
-    if "sensor_id" in query or "feature" in query:
-        wanted = query.get("sensor_id"), query.get("feature")
+    if picked:
+        wanted = picked.get("sensor_id") or None, picked.get("feature") or None
         return next((s for s in streams if (s["sensor_id"], s["feature"]) == wanted), None)
     timed = [one for one in streams if one["last_at"] is not None]
     return max(timed, key=lambda one: one["last_at"], default=None)

@@ -214,8 +214,9 @@ def _outcome(action: Action, outcome: Outcome, asked: int) -> list[dict[str, str
     if outcome.affected:
         plural = "" if outcome.affected == 1 else "s"
         many = f"{outcome.affected} incident{plural}" if asked > 1 else "The incident"
-        done = {"commented": "noted"}.get(action.what, action.what)
-        messages.append(message("done", f"{many} {done}, as {action.who}"))
+        said = {"commented": f"{many} noted", "ticket set": "The ticket is kept"}
+        done = said.get(action.what, f"{many} {action.what}")
+        messages.append(message("done", f"{done}, as {action.who}"))
     elif not outcome.errors:
         messages.append(message("done", "Nothing to change: this was already done"))
     for one, error in outcome.errors.items():

@@ -113,7 +113,8 @@ def _act(connection: Connection, form: Form) -> _Done:
     planned = window(_body(form))
     if do == "add":
         schedules.add_window(connection, asdict(planned), form.who)
-        return _Done("The window is planned")
+        narrow = planned.asset_id or planned.sensor_id or planned.group
+        return _Done(f"The window is planned{'' if narrow else ' for the whole plant'}")
     if do == "change" and row is not None:
         schedules.change_window(connection, row["id"], asdict(planned), form.who)
         return _Done("The window is changed")
@@ -156,7 +157,8 @@ def _body(form: Form) -> dict[str, Any]:
     rule = form.text("rrule") or form.text("repeat")
     found = present_fields(convert(NewWindow, body | ({"rrule": rule} if rule else {})), "who")
     if not (body["alarms"] or body["training"]):
-        raise InputError("alarms: the window has no effect at all", field="alarms")
+        text = "mute alarms, leave out of training, or both: else the window has no effect"
+        raise InputError(text, field="alarms")
     return found
 
 

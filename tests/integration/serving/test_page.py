@@ -217,7 +217,7 @@ def test_an_incident_that_lasts_says_so(page: httpx.Client, stored: Engine) -> N
     with transaction(stored) as connection:
         change = "UPDATE incidents SET persistent = true, cleared_at = NULL WHERE id = :id"
         connection.execute(text(change), {"id": one})
-    assert "closing this makes the level normal" in page.get(f"/incidents/{one}").text
+    assert "closing this incident makes it the normal one" in page.get(f"/incidents/{one}").text
     assert ">lasts<" in page.get("/", params={"asset_id": asset, "state": "all"}).text
     header, first = page.get(
         "/incidents.csv", params={"asset_id": asset, "state": "all"}

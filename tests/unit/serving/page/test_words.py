@@ -9,6 +9,7 @@ import pytest
 from serving.page.words import (
     ago,
     as_time,
+    drifted,
     figure,
     pair,
     stream,
@@ -91,6 +92,12 @@ def test_times_are_said_in_utc_and_text_that_is_none_is_no_time() -> None:
     assert as_time("tomorrow") is None
     assert as_time(0) == as_time("1970-01-01T00:00:00Z")
     assert utc_field("2026-01-02T03:04:05Z") == "2026-01-02T03:04:05"
+
+
+def test_what_drifts_is_named_as_people_call_it() -> None:
+    assert drifted("score/one_class_svm") == "score of one-class SVM"
+    assert drifted("score/final_score") == "final score"
+    assert drifted("vibration_rms") == "vibration_rms"
 
 
 def test_a_stream_has_a_name_whatever_is_absent() -> None:

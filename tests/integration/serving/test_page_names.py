@@ -1,0 +1,104 @@
+"""The page's addresses and words: assets with odd names, pages that are none, what actions say."""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import urljoin
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+from db.incident_tables import STATES
+from db.session import transaction
+from tests.fixtures.incidents import make_incidents
+from tests.integration.serving.page_forms import messages, named, version
+
+STREAM = """
+    INSERT INTO stream_states (topic_id, partition, asset_id, sensor_id, feature, state,
+                               last_timestamp)
+    VALUES (gen_random_uuid(), 0, :asset, :sensor, '', '{}', :at)
+"""
+
+
+@pytest.mark.parametrize("asset", [".", "..", "a/b", "/", "%2e%2e", "a?b#c", "\u202eb", "🦊 ⚙"])
+def test_every_name_leads_to_its_asset(page: httpx.Client, stored: Engine, asset: str) -> None:
+    [one] = make_incidents(stored, asset)
+    shown = page.get(f"/incidents/{one}").text
+    found = re.search(r'<h1><a href="([^"]*)"', shown)
+    assert found is not None
+    address = html.unescape(found[1])
+    assert urljoin("http://host/incidents/1", address) == f"http://host{address}"  # as browsers go
+    there = page.get(address)
+    assert f"<h1><bdi>{html.escape(asset)}</bdi></h1>" in there.text
+    assert 'aria-current="page">Fleet' in there.text
+    form = {"form_token": named(page), "do": "criticality", "criticality": "high"}
+    assert "Its criticality is high" in messages(page.post(address, data=form))
+    assert "<strong>high</strong>, set by" in page.get(address).text
+    span = re.search(r'href="([^"]*start_date=[^"]*)"', shown)
+    assert span is not None
+    assert f"<bdi>{html.escape(asset)}</bdi>" in page.get(html.unescape(span[1])).text
+
+
+def test_an_address_that_is_none_is_a_page_for_people_and_json_for_programs(
+    page: httpx.Client,
+) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml"}
+    shown = page.get("/incident/7", headers=browser)
+    assert shown.status_code == 404
+    assert "there is no such page" in shown.text
+    assert 'aria-label="Screens"' in shown.text
+    assert "no asset" not in page.get("/assets", headers=browser).text
+    assert page.get("/assets", headers=browser).status_code == 422
+    for path, headers in (("/incident/7", {}), ("/api/v1/nothing", browser)):
+        refused = page.get(path, headers=headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_the_stream_without_a_sensor_can_be_chosen(page: httpx.Client, stored: Engine) -> None:
+    asset = f"TWO-{uuid4()}"
+    with transaction(stored) as connection:
+        for sensor, at in (("", "2026-01-01"), ("S1", "2026-01-02")):
+            values = {"asset": asset, "sensor": sensor, "at": at}
+            connection.execute(text(STREAM), values)
+    assert "<bdi>S1</bdi>: last reading" in page.get(f"/assets/{asset}").text
+    assert "<bdi>no sensor named</bdi>: last" in page.get(f"/assets/{asset}?sensor_id=").text
+    with transaction(stored) as connection:
+        connection.execute(text("DELETE FROM stream_states WHERE sensor_id = '' AND asset_id = :a"),
+                           {"a": asset})  # fmt: skip
+    assert "not named" not in page.get(f"/assets/{asset}").text
+
+
+def test_actions_say_what_they_did_in_words(page: httpx.Client, stored: Engine) -> None:
+    asset = f"SAID-{uuid4()}"
+    [one] = make_incidents(stored, asset)
+    form = {"form_token": named(page)}
+
+    def act(**fields: str) -> str:
+        data = {**form, "version": version(page, one), **fields}
+        return messages(page.post(f"/incidents/{one}", data=data))
+
+    assert act(verb="ticket", ticket="WO-1") == "done The ticket is kept, as ANNA"
+    assert (
+        "1 false alarm was reported in the last 30 days, so from now on an incident of"
+        f" {asset} opens only for a peak 3.2 times as rare as without feedback (at most 100 times)"
+    ) in act(verb="close", verdict="false_alarm")
+
+
+def test_a_window_without_names_is_said_to_mute_the_whole_plant(page: httpx.Client) -> None:
+    form = {
+        "form_token": named(page), "do": "add", "filled": "yes", "training": "yes",
+        "start": "2020-01-01T00:00:00Z", "end": "2020-01-01T01:00:00Z",
+    }  # fmt: skip
+    assert "planned for the whole plant, as ANNA" in messages(page.post("/maintenance", data=form))
+    mars = page.post("/maintenance", data={**form, "time_zone": "Mars"})
+    assert "Time zone: &#39;Mars&#39; is not" in messages(mars)
+
+
+def test_every_state_is_explained_beside_the_list(page: httpx.Client) -> None:
+    shown = page.get("/").text
+    explained = shown[shown.index("What these states mean") :]
+    assert explained.count("<dt>") == len(STATES)
+    assert "no notifications until then" in explained
