@@ -20,7 +20,15 @@ _OVERVIEW = text("""
         (SELECT count(*) FROM (
             SELECT 1 FROM incidents WHERE state = 'open-unacknowledged' LIMIT 1000) a) AS unseen,
         (SELECT count(*) FROM (
-            SELECT 1 FROM incidents WHERE state = 'open-acknowledged' LIMIT 1000) b) AS seen
+            SELECT 1 FROM incidents WHERE state = 'open-acknowledged' LIMIT 1000) b) AS seen,
+        refused.many AS refused, refused.newest AS refused_for
+    FROM (
+        SELECT count(*) AS many, (array_agg(message ORDER BY created_at DESC))[1] AS newest
+        FROM (
+            SELECT reason, left(message, 200) AS message, created_at FROM dead_letters
+            WHERE created_at > now() - interval '1 hour' ORDER BY created_at DESC LIMIT 1000
+        ) dead WHERE reason <> 'duplicate'
+    ) refused
 """)
 #: Makes the server write about a megabyte beside its tables, and delete it again.
 _SPILL = text("SELECT count(*) FROM generate_series(1, 30000)")
@@ -35,7 +43,9 @@ class Overview:
     """The database's time, the time of the last stored reading, and counts of open incidents.
 
     ``read_only`` tells that the database refuses changes, as a standby does. ``unseen`` counts
-    open unacknowledged incidents, ``seen`` open acknowledged ones.
+    open unacknowledged incidents, ``seen`` open acknowledged ones. ``refused`` counts the dead
+    letters among the newest 1,000 of the last hour, without duplicates, and ``refused_for`` is the
+    newest one's message.
     """
 
     now: datetime
@@ -44,10 +54,12 @@ class Overview:
     found_at: datetime | None
     unseen: int
     seen: int
+    refused: int
+    refused_for: str | None
 
 
 def overview(connection: Connection) -> Overview:
-    """Query the overview by four index reads."""
+    """Query the overview by five index reads."""
     return Overview(*connection.execute(_OVERVIEW).one())
 
 

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 from db.incident_tables import STATES
 from db.session import transaction
 from tests.fixtures.incidents import make_incidents
-from tests.integration.serving.page_forms import messages, named, version
+from tests.fixtures.service import Service
+from tests.integration.serving.page_forms import messages, named, version, visit
 
 STREAM = """
     INSERT INTO stream_states (topic_id, partition, asset_id, sensor_id, feature, state,
@@ -102,3 +103,40 @@ def test_every_state_is_explained_beside_the_list(page: httpx.Client) -> None:
     explained = shown[shown.index("What these states mean") :]
     assert explained.count("<dt>") == len(STATES)
     assert "no notifications until then" in explained
+
+
+ESCALATED = """
+    INSERT INTO incident_log (incident_id, version, who, what, occurred_at, before, after)
+    VALUES (:one, 1, 'system', 'escalated', now(),
+            '{"severity": "high", "acknowledged_at": null}',
+            '{"severity": "critical", "acknowledged_at": null}')
+"""
+REFUSED = """
+    INSERT INTO dead_letters (id, topic_id, partition, source_offset, reason, message, created_at)
+    SELECT gen_random_uuid(), gen_random_uuid(), 0, n,
+           CASE WHEN n < 3 THEN 'duplicate' ELSE 'r' END,
+           'no <group> ' || n, now() + make_interval(secs => n)
+    FROM generate_series(1, 4) AS n
+"""
+
+
+def test_the_log_names_only_what_rose(page: httpx.Client, stored: Engine) -> None:
+    [one] = make_incidents(stored)
+    with transaction(stored) as connection:
+        connection.execute(text(ESCALATED), {"one": one})
+    log = page.get(f"/incidents/{one}").text.partition('id="log"')[2]
+    assert "(<bdi>high</bdi> → <bdi>critical</bdi>)" in log
+
+
+def test_the_line_says_what_could_not_be_scored(service: Service, stored: Engine) -> None:
+    with visit(service) as page:
+        service.until(lambda: "Model " in page.get("/working").text)
+        assert "could not be scored" not in page.get("/working").text
+        with transaction(stored) as connection:
+            connection.execute(text(REFUSED))
+        line = (
+            "2 records of the last hour could not be scored</strong>, the newest because: <bdi>no"
+        )
+        service.until(lambda: f"{line} &lt;group&gt; 4</bdi>." in page.get("/working").text)
+        with transaction(stored) as connection:
+            connection.execute(text("DELETE FROM dead_letters WHERE reason IN ('r', 'duplicate')"))
