@@ -360,6 +360,15 @@ class Settings(BaseSettings):
             raise ValueError("must be an address like http://host:8084")
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(
+            r"postgres(ql)?(\+\w+)?://", value.get_secret_value()
+        ):
+            raise ValueError("must be an address like postgresql://user:password@host:5432/name")
+        return value
+
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _brokers(cls, value: str) -> str:

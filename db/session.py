@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
@@ -69,11 +70,11 @@ def database_url(settings: Settings) -> URL:
     Raises
     ------
     SettingsError
-        DATABASE_URL cannot be parsed or is not PostgreSQL, or embedding is not installed.
+        DATABASE_URL cannot be parsed, or embedding is not installed.
     """
     if settings.database_url is None and not settings.database_host:
         url = embedded_url(settings.var_dir / "postgres", settings.database_name)
-        log.info("store: embedded PostgreSQL under %s", settings.var_dir / "postgres")
+        _announce(f"embedded PostgreSQL under {settings.var_dir / 'postgres'}")
         return url
     try:
         url = configured_url(settings)
@@ -83,13 +84,15 @@ def database_url(settings: Settings) -> URL:
             "DATABASE_URL: cannot be parsed as postgresql://user:password@host:port/name",
             field="DATABASE_URL",
         ) from None
-    if url.get_backend_name() not in ("postgresql", "postgres"):
-        raise SettingsError(
-            f"DATABASE_URL: {url.get_backend_name()!r} is not postgresql", field="DATABASE_URL"
-        )
     url = url.set(drivername="postgresql+psycopg2")
-    log.info("store: %s", describe(url))
+    _announce(describe(url))
     return url
+
+
+@cache
+def _announce(store: str) -> None:
+    """Log the store once per process, not with each try to reach it."""
+    log.info("store: %s", store)
 
 
 def configured_url(settings: Settings) -> URL:

@@ -43,6 +43,13 @@ def test_dotenv_is_read_and_the_environment_beats_it(monkeypatch: pytest.MonkeyP
     assert settings.kafka_publish == "events"
 
 
+@pytest.mark.parametrize("url", ["mysql://u:hidden@h/d", "u:hidden@h", ""])
+def test_a_database_that_is_not_postgresql_stops_the_start(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL: must be .* postgresql://") as caught:
+        load_settings(database_url=url)
+    assert "hidden" not in str(caught.value)
+
+
 def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

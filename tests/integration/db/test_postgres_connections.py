@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from config import Settings
+from config import Settings, load_settings
 from db.queries import offsets, outbox
 from db.session import make_engine, open_engine, transaction
 from errors import SettingsError, StorageUnavailable
@@ -90,10 +90,10 @@ def test_nobody_listening_is_unavailable(tmp_path: Path) -> None:
     assert "hidden" not in error.message
 
 
-@pytest.mark.parametrize("url", ["postgresql://u:hidden@[::1/db", "mysql://u:hidden@h/db", "x"])
+@pytest.mark.parametrize("url", ["postgresql://u:hidden@[::1/db", "mysql://u:hidden@h/db", "x", ""])
 def test_a_url_that_cannot_be_used_names_the_setting(url: str) -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL") as caught:
-        open_engine(Settings(database_url=url))
+        open_engine(load_settings(database_url=url))
     assert "hidden" not in caught.value.message
 
 

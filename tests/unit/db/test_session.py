@@ -90,6 +90,16 @@ def test_the_parts_of_the_address_are_escaped_in_its_text() -> None:
     )
 
 
+def test_the_store_is_logged_once_however_often_it_is_opened(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "db.session")
+    settings = Settings(database_url=SecretStr("postgresql://u:p@once/d"))
+    for _ in range(3):
+        database_url(settings)
+    assert caplog.text.count("store: PostgreSQL database 'd' at once:5432") == 1
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
 def test_database_url_wins_and_gets_the_driver(scheme: str) -> None:
     settings = Settings(
