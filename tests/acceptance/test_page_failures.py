@@ -100,3 +100,23 @@ def test_the_longest_names_stay_inside_the_screen(browser: Browser, open_plant: 
         for path in (f"/incidents/{one}", f"/assets/{asset}", "/", "/fleet", "/kpis"):
             page.goto(path)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_whoever_uses_the_keyboard_goes_on_where_they_were(
+    browser: Browser, open_plant: ShownPlant
+) -> None:
+    one = an_incident(open_plant)
+    with visit(browser, open_plant.url) as page:
+        named(page)
+        page.goto(f"/incidents/{one}")
+        comment = page.get_by_label("Comment")
+        comment.fill("by keyboard")
+        page.keyboard.press("Enter")
+        expect(page.locator("#log")).to_contain_text("by keyboard")
+        expect(comment).to_be_focused()
+        page.get_by_role("button", name="Assign").press("Enter")
+        expect(page.locator(".message")).to_be_visible()
+        expect(page.get_by_role("button", name="Assign")).to_be_focused()
+        page.get_by_role("button", name="Acknowledge").press("Enter")
+        expect(page.locator(".message.done")).to_contain_text("acknowledged")
+        expect(page.locator("#main")).to_be_focused()  # its button is gone

@@ -118,6 +118,24 @@
     const forms = [...document.querySelectorAll("form[data-typed]")].filter((form) => failed || form !== requestConfig.elt);
     return new Map(forms.map((form) => [formOf(form), inputs(form).filter(altered).map((one) => [key(one), one.checked, one.value])]));
   }
+  // Whoever uses the keyboard goes on where they were, not at the top of the page.
+  let pressed = null;
+  function held(one) {
+    return one?.form && one.name ? { form: formOf(one.form), name: one.name, value: one.tagName === "BUTTON" ? one.value : null } : null;
+  }
+  // At the click, because a button loses the focus when it is disabled.
+  document.addEventListener("submit", () => { pressed = held(document.activeElement); }, true);
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (!pressed || event.detail.target.id !== "main") return;
+    const { form, name, value } = pressed;
+    pressed = null;
+    if (document.activeElement !== document.body) return;
+    const same = (one) => one.name === name && !one.disabled && (value === null || one.value === value);
+    const forms = [...document.querySelectorAll("main form")].filter((one) => formOf(one) === form);
+    const found = forms.flatMap((one) => [...one.elements]).find(same) || document.getElementById("main");
+    found.focus({ preventScroll: true });
+  });
+
   document.addEventListener("htmx:afterSwap", () => {
     for (const form of typed ? document.querySelectorAll("form[data-typed]") : []) {
       for (const [wanted, checked, value] of typed.get(formOf(form)) || []) {

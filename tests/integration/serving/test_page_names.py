@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.incident_tables import STATES
-from db.session import transaction
+from db.session import make_engine, transaction
 from tests.fixtures.incidents import make_incidents
-from tests.fixtures.service import Service
+from tests.fixtures.service import MakeService, Service
 from tests.integration.serving.page_forms import messages, named, version, visit
 
 STREAM = """
@@ -140,3 +140,15 @@ def test_the_line_says_what_could_not_be_scored(service: Service, stored: Engine
         service.until(lambda: f"{line} &lt;group&gt; 4</bdi>." in page.get("/working").text)
         with transaction(stored) as connection:
             connection.execute(text("DELETE FROM dead_letters WHERE reason IN ('r', 'duplicate')"))
+
+
+def test_more_open_incidents_than_are_counted_are_said_so(
+    make_service: MakeService, database_url: str
+) -> None:
+    engine = make_engine(database_url)
+    make_incidents(engine, many=1001)
+    engine.dispose()
+    with visit(make_service(database_url)) as page:
+        line = page.get("/working").text
+        assert "1000 or more open and unacknowledged" in line
+        assert ">0 acknowledged" in line
