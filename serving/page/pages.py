@@ -72,7 +72,7 @@ class Pages:
         )  # fmt: skip
         self._environment.filters.update(
             figure=words.figure, wrong=words.what_is_wrong, usual=words.usual, stream=words.stream,
-            drifted=words.drifted,
+            drifted=words.drifted, progress=words.progress, trained=words.trained,
             ago=words.ago, utc=words.utc, iso=words.iso, utc_field=words.utc_field,
             off=words.when_off, mark=words.mark,
             asset=asset_address,

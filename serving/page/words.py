@@ -109,6 +109,25 @@ def drifted(name: str) -> str:
     )
 
 
+def progress(step: Mapping[str, Any]) -> str:
+    """Describe how far a training is: "group pump, LSTM autoencoder: 9 of 12"."""
+    stage = str(step.get("stage") or "begun")
+    for name, word in DETECTOR_WORDS.items():
+        stage = stage.replace(name, word)
+    text = f"group {step['group']}, {stage}" if step.get("group") else stage
+    return f"{text}: {step.get('done')} of {step['total']}" if step.get("total") else text
+
+
+def trained(result: Mapping[str, Any] | None) -> str:
+    """Describe what a training made; detectors with the same message share it."""
+    said: dict[str, list[str]] = {}
+    for name, one in (result or {}).items():
+        if isinstance(one, Mapping):
+            text = str(one.get("message") or one.get("status"))
+            said.setdefault(text, []).append(DETECTOR_WORDS.get(name, name))
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in said.items()) or "–"
+
+
 def when_off(condition: Mapping[str, Any]) -> str:
     """Describe an off condition: "machines of group PUMP, while current < 0.5 for 60 s"."""
     text = "machines of group {group}, while {feature} {operator} ".format(**condition)

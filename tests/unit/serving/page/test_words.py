@@ -12,7 +12,9 @@ from serving.page.words import (
     drifted,
     figure,
     pair,
+    progress,
     stream,
+    trained,
     usual,
     utc,
     utc_field,
@@ -92,6 +94,23 @@ def test_times_are_said_in_utc_and_text_that_is_none_is_no_time() -> None:
     assert as_time("tomorrow") is None
     assert as_time(0) == as_time("1970-01-01T00:00:00Z")
     assert utc_field("2026-01-02T03:04:05Z") == "2026-01-02T03:04:05"
+
+
+def test_a_training_is_told_in_words() -> None:
+    step = {"group": "pump", "stage": "all readings: lstm_autoencoder", "done": 4, "total": 12,
+            "figures": {"val_loss": 0.347}}  # fmt: skip
+    assert progress(step) == "group pump, all readings: LSTM autoencoder: 4 of 12"
+    assert progress({"group": None, "stage": "reading", "done": 0, "total": 0}) == "reading"
+    made = {"message": "version 2: promoted", "status": "success"}
+    result = {
+        "isolation_forest": made,
+        "one_class_svm": made,
+        "lstm_autoencoder": {"status": "error"},
+    }
+    assert trained(result) == (
+        "isolation forest, one-class SVM: version 2: promoted; LSTM autoencoder: error"
+    )
+    assert trained(None) == "–"
 
 
 def test_what_drifts_is_named_as_people_call_it() -> None:
