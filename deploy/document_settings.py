@@ -24,7 +24,8 @@ PAGE = """# Settings
 
 All settings with their defaults. The environment takes precedence over `.env` in the working folder
 (copy `.env.example` to begin). An invalid value stops the program with an error that names the
-setting. Times are in seconds unless the name says otherwise. `make settings` generates this page
+setting; a name that resembles a setting's is reported as misspelt. Times are in seconds unless the
+name says otherwise. `make settings` generates this page
 from `config.py`.
 """
 
