@@ -21,13 +21,15 @@ _OVERVIEW = text("""
             SELECT 1 FROM incidents WHERE state = 'open-unacknowledged' LIMIT 1000) a) AS unseen,
         (SELECT count(*) FROM (
             SELECT 1 FROM incidents WHERE state = 'open-acknowledged' LIMIT 1000) b) AS seen,
-        refused.many AS refused, refused.newest AS refused_for
+        refused.many AS refused, refused.more AS refused_more, refused.newest AS refused_for
     FROM (
-        SELECT count(*) AS many, (array_agg(message ORDER BY created_at DESC))[1] AS newest
+        SELECT count(*) FILTER (WHERE reason <> 'duplicate') AS many, count(*) = 1000 AS more,
+            (array_agg(message ORDER BY created_at DESC) FILTER (WHERE reason <> 'duplicate'))[1]
+            AS newest
         FROM (
             SELECT reason, left(message, 200) AS message, created_at FROM dead_letters
             WHERE created_at > now() - interval '1 hour' ORDER BY created_at DESC LIMIT 1000
-        ) dead WHERE reason <> 'duplicate'
+        ) dead
     ) refused
 """)
 #: Makes the server write about a megabyte beside its tables, and delete it again.
@@ -44,8 +46,8 @@ class Overview:
 
     ``read_only`` tells that the database refuses changes, as a standby does. ``unseen`` counts
     open unacknowledged incidents, ``seen`` open acknowledged ones. ``refused`` counts the dead
-    letters among the newest 1,000 of the last hour, without duplicates, and ``refused_for`` is the
-    newest one's message.
+    letters of the last hour without duplicates, but only the newest 1,000 are looked at
+    (``refused_more``: there may be more), and ``refused_for`` is the newest one's message.
     """
 
     now: datetime
@@ -55,6 +57,7 @@ class Overview:
     unseen: int
     seen: int
     refused: int
+    refused_more: bool
     refused_for: str | None
 
 

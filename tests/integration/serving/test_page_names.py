@@ -139,6 +139,9 @@ def test_the_line_says_what_could_not_be_scored(service: Service, stored: Engine
         )
         service.until(lambda: f"{line} &lt;group&gt; 4</bdi>." in page.get("/working").text)
         with transaction(stored) as connection:
+            connection.execute(text(REFUSED.replace("(1, 4)", "(5, 1001)")))
+        service.until(lambda: "999 or more records of the last" in page.get("/working").text)
+        with transaction(stored) as connection:
             connection.execute(text("DELETE FROM dead_letters WHERE reason IN ('r', 'duplicate')"))
 
 

@@ -23,7 +23,7 @@ def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> 
     reason = f"window {uuid4()}"
     window = {"start": "2031-01-01T10:00", "end": "2031-01-01T12:00", "reason": reason,
               "alarms": "yes", "rrule": "FREQ=WEEKLY;BYDAY=SU", "filled": "yes"}  # fmt: skip
-    assert "planned, as ANNA" in messages(
+    assert "planned for the whole plant, as ANNA" in messages(
         page.post("/maintenance", data=who | window | {"do": "add"})
     )
     one = {name: hidden(page, "/maintenance", reason, name) for name in ("id", "version")}
