@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from errors import DatasetError
@@ -30,6 +31,8 @@ _AS_GIVEN = (
     "asset_id", "label", "pivot", "time_format", "time_zone", "time_unit", "decimal", "encoding",
     "sheet", "one_file_per",
 )  # fmt: skip
+#: Characters of the names in a message, at most.
+_SHOWN: Final = 300
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
 
 
@@ -205,12 +208,16 @@ def parse_roles(text: str) -> dict[str, str]:
     for role, name in zip(parts[1::2], parts[2::2], strict=True):
         if role not in ROLES:
             raise _wrong("columns", f"{role!r} is not one of {', '.join(ROLES)}")
+        if role in out:
+            raise _wrong("columns", f"{role} is given twice: {out[role]!r} and {_unquoted(name)!r}")
         out[role] = _unquoted(name)
     return out
 
 
 def names_in(given: str | Sequence[str], columns: Sequence[str], option: str) -> list[str]:
     """Return the columns named in a list, or in a text ``a,b`` whose names may contain commas.
+
+    A column that is named twice is returned once.
 
     Parameters
     ----------
@@ -230,7 +237,7 @@ def names_in(given: str | Sequence[str], columns: Sequence[str], option: str) ->
         missing = next((name for name in given if name not in columns), None)
         if missing is not None:
             raise _no_column(missing, columns, option)
-        return list(given)
+        return list(dict.fromkeys(given))
     parts = given.split(",")
     out: list[str] = []
     while parts:
@@ -242,7 +249,7 @@ def names_in(given: str | Sequence[str], columns: Sequence[str], option: str) ->
                 break
         else:
             raise _no_column(_unquoted(parts[0]), columns, option)
-    return out
+    return list(dict.fromkeys(out))
 
 
 def quoted(name: str) -> str:
@@ -258,9 +265,19 @@ def _unquoted(text: str) -> str:
 
 
 def _no_column(name: str, columns: Sequence[str], option: str) -> DatasetError:
-    has = ", ".join(columns)[:300]
+    has = ", ".join(columns)
+    shown = has if len(has) <= _SHOWN else f"{has[:_SHOWN]} ..."
     where = f"--{option}: " if option else ""
-    return DatasetError(f"{where}column {name!r} is missing; it has {has}", field=name)
+    near = _alike(name, columns)
+    meant = f" (did you mean {near!r}?)" if near else ""
+    return DatasetError(f"{where}column {name!r} is missing{meant}; it has {shown}", field=name)
+
+
+def _alike(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column whose name is most like ``name``, in whatever case, if any is."""
+    known = {column.strip().casefold(): column for column in columns if column.strip()}
+    near = difflib.get_close_matches(name.strip().casefold(), known, n=1)
+    return known[near[0]] if near else None
 
 
 def _wrong(option: str, what: str) -> DatasetError:

@@ -70,7 +70,8 @@ def _graded(cells: Collection[str]) -> bool:
 def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], list[str]]:
     """Return the meaning of each label text (1 faulty, 0 normal, -1 unknown), and notes.
 
-    Graded labels (0, 1, 2, ...) are faulty above 0. Of -1 and 1, the rarer is faulty. A word is
+    Graded labels (0, 1, 2, ...) are faulty above 0; beside 0, negative numbers are codes for
+    "unknown". Of -1 and 1, the rarer is faulty. A word is
     normal if it is in a known list, and faulty otherwise; if no label means normal, and not all
     words are known to mean faulty, all are unknown.
     """
@@ -89,7 +90,7 @@ def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], l
     notes: list[str] = []
     meaning |= _numbers(numbers, counts, name, notes)
     if words:
-        meaning |= _words(words, counts, name, notes, bool(numbers))
+        meaning |= _words(words, meaning, name, notes)
     unknown = sum(counts[text] for text, value in meaning.items() if value == UNKNOWN)
     if 0 < unknown < sum(counts.values()):
         notes.append(f"{name}: {unknown:,} readings have no label: unknown, not normal")
@@ -116,29 +117,31 @@ def _numbers(
         shown = ", ".join(f"{value:g}" for value in sorted(values)[:5])
         notes.append(f"{name}: not used, since {shown} do not include 0, which means normal")
         return dict.fromkeys(numbers, UNKNOWN)
-    unknown = -1.0 in values and 0.0 in values
-    graded = values - ({0.0, -1.0} if unknown else {0.0})
-    grades = ", ".join(f"{v:g}" for v in sorted(graded)[:9])
-    listed = ", -1 unknown" if unknown else ""
+    unknown = {value for value in values if value < 0.0}
+    grades = ", ".join(f"{v:g}" for v in sorted(values - unknown - {0.0})[:9]) or "none"
+    listed = "".join(f", {v:g} unknown" for v in sorted(unknown)[:3])
     notes.append(f"{name}: graded labels: 0 is normal, {grades} are faults{listed}")
     return {
-        text: UNKNOWN if unknown and value == -1.0 else int(value != 0.0)
-        for text, value in numbers.items()
+        text: UNKNOWN if value in unknown else int(value > 0.0) for text, value in numbers.items()
     }
 
 
 def _words(
-    words: list[str], counts: Mapping[str, int], name: str, notes: list[str], zero: bool
+    words: list[str], numbers: Mapping[str, int], name: str, notes: list[str]
 ) -> dict[str, int]:
+    """Return what words mean beside numbers, whose meaning is known."""
+    known = {text: value for text, value in numbers.items() if value != UNKNOWN}
     normal = [text for text in words if text.strip().casefold() in _NORMAL]
     faulty = [text for text in words if text not in normal]
     sure = all(text.strip().casefold() in _FAULTY for text in faulty)
-    if not (normal or zero or (faulty and sure)):
+    if not (normal or known or (faulty and sure)):
         shown = ", ".join(sorted(words)[:5])
         notes.append(f"{name}: not used, since none of its texts ({shown}) means normal")
         return dict.fromkeys(words, UNKNOWN)
     if not sure or not {t.strip().casefold() for t in words} <= {"true", "false"}:
-        listed = ", ".join(repr(text)[:40] for text in sorted(faulty)[:5]) or "nothing"
-        held = ", ".join(repr(text)[:40] for text in sorted(normal)[:5]) or "nothing"
+        faults = [*faulty, *(text for text, value in known.items() if value)]
+        normals = [*normal, *(text for text, value in known.items() if not value)]
+        listed = ", ".join(repr(text)[:40] for text in sorted(faults)[:5]) or "nothing"
+        held = ", ".join(repr(text)[:40] for text in sorted(normals)[:5]) or "nothing"
         notes.append(f"{name}: {listed} taken as faults, {held} as normal")
     return {text: int(text in faulty) for text in words}

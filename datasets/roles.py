@@ -78,7 +78,7 @@ def find_roles(
     if group is not None:
         roles.group = columns.index(group)
     columns.look_through(roles.keys(), roles.times, {*roles.excluded, *given(roles.group)})
-    wished = [] if wanted is None else _wished(columns, wanted)
+    wished = [] if wanted is None else _wished(columns, wanted, excluded)
     _label(columns, form, roles, wished)
     if wanted is None:
         taken = {*roles.used(), *roles.excluded}
@@ -210,9 +210,16 @@ def _check_machines(
         )
 
 
-def _wished(columns: Columns, wanted: str | Sequence[str]) -> list[int]:
+def _wished(columns: Columns, wanted: str | Sequence[str], excluded: Sequence[str]) -> list[int]:
     found = names_in(wanted, columns.names, "features" if isinstance(wanted, str) else "")
-    return [columns.index(name) for name in found]
+    for name in found:
+        columns.once(name)
+        if isinstance(wanted, str) and name in excluded:
+            raise DatasetError(
+                f"column {name!r} is in --features and in --exclude: name it in one of them",
+                field=name,
+            )
+    return [columns.names.index(name) for name in found]
 
 
 def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) -> None:

@@ -119,7 +119,11 @@ class Columns:
     def index(self, name: str, option: str = "") -> int:
         """Return the index of the column with a name, which must occur once."""
         names_in([name], self.names, option)
-        self.once(name)
+        if self.names.count(name) > 1:
+            # without the column that has a role nothing can be read, so leaving it out is no help
+            raise DatasetError(
+                f"column {name!r} appears twice: rename one of the two in the file", field=name
+            )
         return self.names.index(name)
 
     def once(self, name: str) -> None:

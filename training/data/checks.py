@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.arrays import Bools, Floats, Times
 from models.fitting.condition_fit import MAX_RANGES, ranges
 from models.fitting.counter_rates import counts_up
-from models.scoring.garbage import row_ranges
+from models.scoring.garbage import FAR, row_ranges
 
 Rows = NDArray[np.int64]
 
@@ -34,6 +34,8 @@ _STUCK_TIMES: Final = 10
 _SPIKE: Final = 15.0
 _GAP: Final = 20.0
 _RARE: Final = 0.02
+#: Minimum distance of a reading that cannot be of the same unit, in robust deviations.
+_FAR_OFF: Final = 1000
 _BLOCKS: Final = 24
 
 
@@ -78,7 +80,11 @@ def of_sensor(x: Floats, garbage: Bools, rows: Rows) -> list[Finding]:
         return [*found, _counter(values)]
     found += _quantised(values)
     if len(values) >= _MIN_READINGS:
-        found += [*_stuck(values, at), *_spikes(values, at), *_levels(values, at)]
+        far = _far(values)
+        found += [*_stuck(values, at), *_spikes(values, at), *_far_off(values, far, at)]
+        # a level that shifts far is one all the same, but far readings make no operating modes
+        levels = _levels(values, at)
+        found += [one for one in levels if one.kind != "modes"] if far.any() else levels
     return found
 
 
@@ -87,14 +93,17 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
     n = len(times)
     found = []
     if n < _MIN_READINGS:
-        found.append(Finding(LOW, "too_few", f"{n} readings are too few to train on alone"))
+        few = _count(n, "reading is", "readings are")
+        found.append(Finding(LOW, "too_few", f"{few} too few to train on alone"))
     elif n < _FEW_READINGS:
         found.append(Finding(MEDIUM, "too_few", f"{n} readings are too few to hold a rare budget"))
     steps = np.diff(times).astype("timedelta64[us]").astype(np.float64) / 1e6
     equal = int((steps == 0).sum())
     if equal:
+        often = 2 * equal > len(steps)  # then order and spacing of most readings are unknown
         found.append(
-            Finding(HIGH, "equal_times", f"{equal:,} readings have the time of the one before",
+            Finding(MEDIUM if often else HIGH, "equal_times",
+                    f"{_count(equal, 'reading has', 'readings have')} the time of the one before",
                     row_ranges(rows[1:][steps == 0]))
         )  # fmt: skip
     steps, after = steps[steps > 0], rows[1:][steps > 0]
@@ -106,7 +115,7 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
         longest = float(steps.max())
         found.append(
             Finding(MEDIUM if gaps.mean() > 0.001 else HIGH, "gaps",
-                    f"{int(gaps.sum()):,} gaps, the longest {_span(longest)}",
+                    f"{_count(int(gaps.sum()), 'gap', 'gaps')}, the longest {_span(longest)}",
                     row_ranges(after[gaps]))
         )  # fmt: skip
     odd = float((np.abs(steps[~gaps] - usual) > 0.5 * usual).mean())
@@ -188,8 +197,30 @@ def _spikes(values: Floats, rows: Rows) -> Iterator[Finding]:
     usual = 1.4826 * float(np.median(np.abs(np.diff(values))))
     at = np.flatnonzero(off > _SPIKE * usual) + 1
     if usual and 0 < len(at) <= _RARE * len(values):  # frequent spikes are normal for the sensor
-        text = f"{len(at):,} single spike{'s' if len(at) > 1 else ''}"
+        text = _count(len(at), "single spike", "single spikes")
         yield Finding(MEDIUM, "spikes", text, row_ranges(rows[at]))
+
+
+def _far(values: Floats) -> Bools:
+    """Return which readings are so far away that they must be of another unit, or of none.
+
+    A machine that stands still is far from its usual readings too, but not larger than them.
+    """
+    middle = float(np.median(values))
+    off = np.abs(values - middle)
+    usual = 1.4826 * float(np.median(off))
+    return (off > _FAR_OFF * usual) & (np.abs(values) > FAR * abs(middle)) & (usual > 0)
+
+
+def _far_off(values: Floats, far: Bools, rows: Rows) -> Iterator[Finding]:
+    if far.any():
+        n, beyond = int(far.sum()), values[far]
+        text = (
+            f"{_count(n, 'reading lies', 'readings lie')} more than {_FAR_OFF:,} usual deviations"
+            f" from the others ({beyond.min():.4g} to {beyond.max():.4g}): another unit, or no"
+            " measurements? They hide smaller faults"
+        )
+        yield Finding(MEDIUM, "far_off", text, row_ranges(rows[far]))
 
 
 def _levels(values: Floats, rows: Rows) -> list[Finding]:
@@ -201,14 +232,14 @@ def _levels(values: Floats, rows: Rows) -> list[Finding]:
     n = len(levels)
     if within <= 0 or n < 12:
         return []
-    cuts = np.arange(n // 8, n - n // 8 + 1)
-    jumps = np.array([abs(np.median(levels[k:]) - np.median(levels[:k])) for k in cuts])
-    cut = int(cuts[jumps.argmax()])
-    rest = np.concatenate([levels[:cut] - np.median(levels[:cut]),
-                           levels[cut:] - np.median(levels[cut:])])  # fmt: skip
+    cut = _cut(levels)
+    before, after = np.median(levels[:cut]), np.median(levels[cut:])
+    jump = abs(after - before)
+    rest = np.concatenate([levels[:cut] - before, levels[cut:] - after])
     around = 1.4826 * float(np.median(np.abs(rest)))
-    if jumps.max() > 3 * within and jumps.max() > 6 * around and np.abs(rest).max() < jumps.max():
-        text = f"the level shifts for good by {jumps.max():.4g}"
+    lasts = n // 8 <= cut <= n - n // 8
+    if lasts and jump > 3 * within and jump > 6 * around and np.abs(rest).max() < jump:
+        text = f"the level shifts for good by {jump:.4g}"
         return [Finding(MEDIUM, "level_shift", text, f"about {rows[cut * size]}")]
     trend = np.polyfit(np.arange(n), levels, 2)
     left = levels - np.polyval(trend, np.arange(n))
@@ -225,6 +256,19 @@ def _levels(values: Floats, rows: Rows) -> list[Finding]:
     return list(_modes(values))
 
 
+def _cut(levels: Floats) -> int:
+    """Return where to cut block levels (n,) in two so that each part is nearest to its median.
+
+    The largest difference of medians would not do: while a part's smaller share comes from the
+    other side of the shift, its median hardly moves.
+    """
+    cuts = range(1, len(levels))
+    left = [
+        sum(np.abs(part - np.median(part)).sum() for part in (levels[:k], levels[k:])) for k in cuts
+    ]
+    return cuts[int(np.argmin(left))]
+
+
 def _modes(values: Floats) -> Iterator[Finding]:
     """Find two or more ranges of values with hardly any values between."""
     found = ranges(values)
@@ -234,6 +278,10 @@ def _modes(values: Floats) -> Iterator[Finding]:
             for low, high in found
         )
         yield Finding(HIGH, "modes", f"operating modes: {each}")
+
+
+def _count(n: int, one: str, more: str) -> str:
+    return f"{n:,} {one if n == 1 else more}"
 
 
 def _span(seconds: float) -> str:

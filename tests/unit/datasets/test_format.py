@@ -67,3 +67,19 @@ def test_roles_are_a_list_of_assignments():
     assert parse_roles("") == {}
     with pytest.raises(DatasetError, match="ROLE=COLUMN"):
         parse_roles("Unit")
+
+
+@pytest.mark.parametrize("given", ["a,b,a", ["a", "b", "a"]])
+def test_a_column_that_is_named_twice_is_one_column(given):
+    assert names_in(given, ["a", "b"], "features") == ["a", "b"]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("Temp", "temp"), ("presure", "Pressure")])
+def test_a_wrong_name_is_compared_with_those_there_are(typed, meant):
+    with pytest.raises(DatasetError, match=rf"{typed!r} is missing \(did you mean {meant!r}\?\)"):
+        names_in(typed, ["asset_id", "temp", "Pressure", ""], "features")
+
+
+def test_a_role_has_one_column():
+    with pytest.raises(DatasetError, match="--columns: asset_id is given twice: 'Unit' and 'Id'"):
+        parse_roles("asset_id=Unit,asset_id=Id")

@@ -16,7 +16,10 @@ from datasets.labels import UNKNOWN, is_label, may_be_label, read_labels
         ({"-1": 8, "1": 2}, {"-1": 0, "1": 1}),
         ({"0": 5, "1": 2, "3": 1}, {"0": 0, "1": 1, "3": 1}),  # graded
         ({"-1": 3, "0": 5, "1": 2}, {"-1": UNKNOWN, "0": 0, "1": 1}),
+        ({"0": 5, "1": 2, "-9": 1}, {"0": 0, "1": 1, "-9": UNKNOWN}),
+        ({"0": 5, "-9": 1}, {"0": 0, "-9": UNKNOWN}),
         ({"-1": 4}, {"-1": UNKNOWN}),
+        ({"normal": 5, "2": 1}, {"normal": 0, "2": UNKNOWN}),
         ({"1": 9, "2": 1}, {"1": UNKNOWN, "2": UNKNOWN}),  # which of them is normal?
         ({"0.1": 9, "0.7": 1}, {"0.1": UNKNOWN, "0.7": UNKNOWN}),
         ({"Normal": 9, "Bearing": 1}, {"Normal": 0, "Bearing": 1}),
@@ -57,3 +60,9 @@ def test_what_was_decided_is_said():
     (note,) = read_labels({"-1": 2, "1": 8}, "state")[1]
     assert note == "state: of -1 and 1, the rarer one is the fault: -1 (2 readings)"
     assert "2 readings have no label" in read_labels({"0": 5, "": 2}, "label")[1][0]
+    assert read_labels({"1": 2, "no": 5, "0": 3}, "label")[1] == [
+        "label: '1' taken as faults, '0', 'no' as normal"
+    ]
+    assert read_labels({"0": 5, "1": 2, "-9": 1}, "label")[1][0] == (
+        "label: graded labels: 0 is normal, 1 are faults, -9 unknown"
+    )

@@ -145,3 +145,15 @@ def test_what_cannot_be_settled_is_refused_with_its_column(
 ) -> None:
     with pytest.raises(DatasetError, match=problem):
         roles(columns, **form)
+
+
+@pytest.mark.parametrize("role", ["asset_id", "timestamp"])
+def test_a_column_of_a_role_that_appears_twice_must_be_renamed(role: str) -> None:
+    with pytest.raises(DatasetError, match=f"{role!r} appears twice: rename one of the two"):
+        roles({**PLANT, f"{role} ": PLANT[role]})
+
+
+def test_a_column_cannot_be_used_and_left_out() -> None:
+    with pytest.raises(DatasetError, match="'rms' is in --features and in --exclude"):
+        roles(PLANT, "rms,temp", exclude="rms")
+    assert roles(PLANT, "temp", exclude="rms").names == ["temp"]

@@ -64,6 +64,36 @@ def test_a_cycle_that_comes_back_often_does_not_wander():
     assert kinds(NOISE + 30 * np.sin(ROWS * 2 * np.pi / (N / 5))) == {}
 
 
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("row", [400, 1000, 1600])
+def test_a_shift_is_placed_where_it_happens(seed, row):
+    rng = np.random.default_rng(seed)
+    load = np.convolve(rng.normal(size=N + 20), np.ones(20), "valid")[:N]
+    (finding,) = of_sensor(load + np.where(row < ROWS, 80.0, 0.0), np.zeros(N, bool), ROWS)
+    assert finding.kind == "level_shift"
+    assert float(finding.text.split()[-1]) == pytest.approx(80, abs=8)
+    assert int(finding.rows.removeprefix("about ")) == pytest.approx(row, abs=N / 24)
+
+
+def test_readings_of_another_unit_or_none_are_no_operating_mode():
+    rng = np.random.default_rng(0)
+    hit = rng.random(N) < 0.2
+    (finding,) = of_sensor(np.where(hit, rng.uniform(-1e6, 1e6, N), NOISE), np.zeros(N, bool), ROWS)
+    far = hit.sum()
+    assert (finding.kind, finding.grade) == ("far_off", MEDIUM)
+    assert abs(int(finding.text.split()[0]) - far) < 0.01 * far
+    late = ROWS > 1800
+    (finding,) = of_sensor(np.where(late, 1000 * NOISE, NOISE), np.zeros(N, bool), ROWS)
+    assert (finding.kind, finding.rows) == ("far_off", "1801-2000")
+
+
+def test_a_machine_that_is_off_now_and_then_has_an_operating_mode():
+    speed = np.where(ROWS % 200 < 40, 0.0, 1500 + 0.05 * NOISE)
+    found = kinds(speed)
+    assert found["modes"] == HIGH
+    assert "far_off" not in found
+
+
 def test_garbage_is_named_and_hides_nothing_behind_it():
     x = changed(stuck)
     x[::50] = -9999.0
@@ -82,6 +112,8 @@ def test_times_show_gaps_repeats_and_mixed_rates():
     assert [one.kind for one in of_times(late, ROWS)[1]] == ["gaps"]
     assert [one.kind for one in of_times(np.repeat(times[::2], 2), ROWS)[1]] == ["equal_times"]
     assert [one.kind for one in of_times(times[:30], ROWS[:30])[1]] == ["too_few"]
+    (finding,) = of_times(np.repeat(times[::4], 4), ROWS)[1]
+    assert (finding.kind, finding.grade) == ("equal_times", MEDIUM)
     mixed = np.concatenate([times[:1000], times[999] + (1 + np.arange(1000)) * 5 * minute])
     (finding,) = of_times(mixed, ROWS)[1]
     assert finding.text.startswith("mixed sampling: 60 s and 5 min")
