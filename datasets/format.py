@@ -31,6 +31,8 @@ _AS_GIVEN = (
     "asset_id", "label", "pivot", "time_format", "time_zone", "time_unit", "decimal", "encoding",
     "sheet", "one_file_per",
 )  # fmt: skip
+#: A field of a time format, as strptime knows them.
+_TIME_FIELD: Final = re.compile(r"%[aAbBdfGHIjmMpSuUVwWyYzZ%]")
 #: Characters of the names in a message, at most.
 _SHOWN: Final = 300
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
@@ -104,6 +106,12 @@ class FileFormat:
         self._check_known()
 
     def _check_known(self) -> None:
+        if self.time_format is not None:
+            fields = _TIME_FIELD.findall(self.time_format)
+            if not fields or "%" in _TIME_FIELD.sub("", self.time_format):
+                raise _wrong(
+                    "time-format", f"{self.time_format!r} is no format such as %d.%m.%Y %H:%M"
+                )
         if self.encoding is not None:
             try:
                 codecs.lookup(self.encoding)
@@ -204,7 +212,7 @@ def parse_roles(text: str) -> dict[str, str]:
     parts = re.split(r"(?:^|,)\s*(\w+)=", text)
     if parts[0].strip():
         raise _wrong("columns", f"{text!r} is not ROLE=COLUMN,...")
-    out = {}
+    out: dict[str, str] = {}
     for role, name in zip(parts[1::2], parts[2::2], strict=True):
         if role not in ROLES:
             raise _wrong("columns", f"{role!r} is not one of {', '.join(ROLES)}")

@@ -25,7 +25,7 @@ from runtime import command_parser, run_command
 from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.cli.fit_arguments import add_fit_arguments, add_procedure_arguments, fit_options
 from training.cli.progress import ProgressDisplay
-from training.data.sources import TrainingData, with_conditions
+from training.data.sources import TrainingData, with_known_features
 from training.pipeline import Request, conclude
 from training.publishing.mlflow_tracking import begun_run
 from training.publishing.publish import Published
@@ -81,7 +81,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     with spark_session("fleet.fit", arguments) as session, tempfile.TemporaryDirectory() as scratch:
         history = wide(session, arguments)
-        options = with_conditions(options, history.form.names)
+        options = with_known_features(options, history.form.names)
         streams, groups, about = overview(history, by)
         for note in history.notes:
             err.print(f"note: {note}")

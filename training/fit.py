@@ -13,7 +13,7 @@ from rich.console import Console
 
 from config import Settings
 from datasets import add_format_arguments, format_of
-from errors import InputError
+from errors import InputError, TrainingError
 from runtime import command_parser, run_command
 from schemas import parse_timestamp
 from training.cli.common import consoles, entry, policy_of
@@ -32,7 +32,7 @@ from training.data.sources import (
     TrainingData,
     load_data,
     with_clock,
-    with_conditions,
+    with_known_features,
 )
 from training.pipeline import Outcome, Request, train
 from training.reports.fit_report import print_budgets, print_fit, print_power, print_published
@@ -127,6 +127,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
     """Build the request from the command line and read its data."""
+    _check_stored_only(arguments)
     options = fit_options(arguments)
     form = format_of(arguments)
 
@@ -154,7 +155,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
     )  # fmt: skip
     return Request(
         data=data,
-        options=with_conditions(with_clock(options, form.time_zone), data.feature_names),
+        options=with_known_features(with_clock(options, form.time_zone), data.feature_names),
         group_by=arguments.group_by,
         groups_file=arguments.groups,
         only=arguments.only,
@@ -167,6 +168,18 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
         recipe=recipe,
         suppression=read_schedules(arguments.schedules).training,
     )
+
+
+def _check_stored_only(arguments: argparse.Namespace) -> None:
+    """Reject options that are about stored readings for other data, which would ignore them."""
+    if arguments.data == POSTGRESQL:
+        return
+    for name in ("since", "until", "keep_events", "keep_suppressed"):
+        if getattr(arguments, name):
+            option = name.replace("_", "-")
+            raise TrainingError(
+                f"--{option} needs --data {POSTGRESQL}, not {arguments.data}", field=option
+            )
 
 
 def show(out: Console, settings: Settings, outcome: Outcome) -> None:

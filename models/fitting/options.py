@@ -103,10 +103,17 @@ class FitOptions:
             )
         if self.missing not in ("auto", "refuse", "impute"):
             raise TrainingError(f"missing: {self.missing!r} is not auto, refuse or impute")
-        if self.horizon != "auto" and not (isinstance(self.horizon, int) and self.horizon >= 0):
-            raise TrainingError(f"horizon: {self.horizon!r} is neither auto nor a number from 0")
+        for name in ("horizon", "baseline"):
+            given = getattr(self, name)
+            if given != "auto" and not (isinstance(given, int) and given >= 0):
+                raise TrainingError(f"{name}: {given!r} is neither auto nor a number from 0")
+        rate = self.adaptation
+        if rate != "auto" and not (isinstance(rate, int | float) and 0.0 <= rate < float("inf")):
+            raise TrainingError(f"adaptation: {rate!r} is neither auto nor a number from 0")
         if not 0.0 <= self.trim <= 0.5:
             raise TrainingError(f"trim: {self.trim} does not lie between 0 and 0.5")
+        if not 0 <= self.seed < 2**32:
+            raise TrainingError(f"seed: {self.seed} does not lie between 0 and {2**32 - 1}")
         if self.folds < 2:
             raise TrainingError(f"folds: {self.folds} is less than 2")
 

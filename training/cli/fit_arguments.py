@@ -16,6 +16,7 @@ an error.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -247,6 +248,10 @@ def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) ->
         unknown = [m for m in chosen["models"] if m not in MODEL_NAMES]
         if unknown:
             raise TrainingError(f"models: {unknown[0]!r} is not one of {', '.join(MODEL_NAMES)}")
+    for name, (low, high) in (limits or {}).items():
+        # written so that NaN fails as well
+        if not (-math.inf if low is None else low) < (math.inf if high is None else high):
+            raise TrainingError(f"limits: {name}: {low} is not below {high}", field=name)
     return FitOptions(**fields, limits=dict(limits or {}))
 
 

@@ -201,15 +201,25 @@ def _spikes(values: Floats, rows: Rows) -> Iterator[Finding]:
         yield Finding(MEDIUM, "spikes", text, row_ranges(rows[at]))
 
 
-def _far(values: Floats) -> Bools:
-    """Return which readings are so far away that they must be of another unit, or of none.
+def far_from(values: Floats, middle: float, spread: float) -> Bools:
+    """Return which values are so far away that they must be of another unit, or of none.
 
     A machine that stands still is far from its usual readings too, but not larger than them.
+
+    Parameters
+    ----------
+    values : (n,)
+        NaN is not far.
+    middle, spread
+        The usual value, and the robust deviation of the usual ones; 0: nothing is known to be far.
     """
+    far = np.abs(values - middle) > _FAR_OFF * spread
+    return far & (np.abs(values) > FAR * abs(middle)) & (spread > 0)
+
+
+def _far(values: Floats) -> Bools:
     middle = float(np.median(values))
-    off = np.abs(values - middle)
-    usual = 1.4826 * float(np.median(off))
-    return (off > _FAR_OFF * usual) & (np.abs(values) > FAR * abs(middle)) & (usual > 0)
+    return far_from(values, middle, 1.4826 * float(np.median(np.abs(values - middle))))
 
 
 def _far_off(values: Floats, far: Bools, rows: Rows) -> Iterator[Finding]:

@@ -290,14 +290,15 @@ def select(data: TrainingData, features: str | Sequence[str]) -> TrainingData:
     return data.with_features(_chosen(features, data.feature_names, "features"))
 
 
-def with_conditions(options: FitOptions, features: Sequence[str]) -> FitOptions:
+def with_known_features(options: FitOptions, features: Sequence[str]) -> FitOptions:
     """Return the options with the indicators of operating conditions as a list.
 
     Raises
     ------
     TrainingError
-        Names an indicator that the data lack.
+        Names an indicator, or a feature with physical limits, that the data lack.
     """
+    _chosen(list(options.limits), features, "limit")
     if options.condition in ("auto", "none"):
         return options
     return replace(options, condition=_chosen(options.condition, features, "condition"))

@@ -44,7 +44,8 @@ def test_every_option_comes_through():
         ({"time_unit": "h"}, "time-unit"), ({"time_unit": "s", "time_format": "%Y"}, "time-format"),
         ({"label": "y", "columns": {"label": "z"}}, "label"), ({"encoding": "utf-9"}, "encoding"),
         ({"asset_id": "A", "columns": {"asset_id": "Unit"}}, "asset-id"),
-        ({"time_zone": "Mars/Olympus"}, "time-zone"),
+        ({"time_zone": "Mars/Olympus"}, "time-zone"), ({"time_format": "%Q"}, "time-format"),
+        ({"time_format": "YYYY-MM-DD"}, "time-format"), ({"time_format": "%Y-%"}, "time-format"),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_named(wrong, option):

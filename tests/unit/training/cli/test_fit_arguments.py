@@ -93,3 +93,24 @@ def test_the_clock_of_the_seasons_is_a_time_zone() -> None:
         assert options("--seasonality", word).seasonality == word
     with pytest.raises(TrainingError, match="seasonality: 'Mars'"):
         options("--seasonality", "Mars")
+
+
+@pytest.mark.parametrize("pair", ["9:1", "1:1", "nan:"])
+def test_limits_that_no_value_meets_are_refused(pair: str) -> None:
+    with pytest.raises(TrainingError, match=r"limits: temp: .* is not below"):
+        options("--limit", f"temp={pair}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("baseline", "-1"), ("horizon", "-1"), ("adaptation", "-0.1"), ("adaptation", "nan")],
+)
+def test_a_number_out_of_range_is_refused(option: str, value: str) -> None:
+    with pytest.raises(TrainingError, match=f"{option}: {value} is neither auto nor"):
+        options(f"--{option}", value)
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_no_detector_takes_is_refused(seed: str) -> None:
+    with pytest.raises(TrainingError, match=f"seed: {seed} does not lie between 0 and 4294967295"):
+        options("--seed", seed)

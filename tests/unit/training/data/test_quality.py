@@ -92,6 +92,20 @@ def test_each_kind_of_trouble_is_found_named_and_placed(
     assert only(assess(data(x))) == (grade, kind, rows)
 
 
+@pytest.mark.parametrize(("streams", "found"), [(3, ["P1"]), (2, [])])
+def test_a_stream_in_another_unit_than_the_others_is_named(streams: int, found: list[str]) -> None:
+    made = [data(daily(seed=i), asset=f"P{i}").streams[0] for i in range(streams)]
+    made[1].values[:] *= 1000
+    quality = assess(TrainingData(["f0"], made, "made"))
+    assert [stream.name for stream, _, finding in quality.findings()
+            if (finding.kind, finding.grade) == ("other_unit", "Medium")] == found  # fmt: skip
+
+
+def test_machines_of_several_sizes_are_in_one_unit() -> None:
+    made = [data(2.0**i * daily(seed=i), asset=f"P{i}").streams[0] for i in range(9)]
+    assert list(assess(TrainingData(["f0"], made, "made")).findings()) == []
+
+
 def steps(seconds: np.ndarray) -> np.ndarray:
     return START + np.concatenate([[0], np.cumsum(seconds)[:-1]]) * np.timedelta64(1, "s")
 

@@ -14,7 +14,7 @@ import pytest
 from datasets import Stream
 from errors import DatasetError, TrainingError
 from models.fitting.options import FitOptions
-from training.data.sources import TrainingData, load_data, with_clock, with_conditions
+from training.data.sources import TrainingData, load_data, with_clock, with_known_features
 
 HEADER = "asset_id,sensor_id,timestamp,rms,temp"
 
@@ -176,12 +176,19 @@ def test_groups_by_a_column_of_a_file_whose_ids_are_floats(tmp_path: Path) -> No
 
 def test_features_that_tell_conditions_are_those_of_the_data() -> None:
     names = ["op1", "Load, A", "rms"]
-    found = with_conditions(FitOptions(condition="Load, A,op1"), names)
+    found = with_known_features(FitOptions(condition="Load, A,op1"), names)
     assert found.condition == ["Load, A", "op1"]
     for word in ("auto", "none"):
-        assert with_conditions(FitOptions(condition=word), names).condition == word
+        assert with_known_features(FitOptions(condition=word), names).condition == word
     with pytest.raises(TrainingError, match=r"condition.*'op9'"):
-        with_conditions(FitOptions(condition="op1,op9"), names)
+        with_known_features(FitOptions(condition="op1,op9"), names)
+
+
+def test_physical_limits_are_those_of_features_that_there_are() -> None:
+    options = FitOptions(limits={"Load, A": (0.0, 9.0)})
+    assert with_known_features(options, ["Load, A", "rms"]) == options
+    with pytest.raises(TrainingError, match=r"--limit: column 'Rms' is missing .*'rms'"):
+        with_known_features(FitOptions(limits={"Rms": (0.0, 9.0)}), ["Load, A", "rms"])
 
 
 def test_the_zone_of_a_files_times_is_the_clock_of_its_seasons() -> None:
