@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,13 +30,44 @@ _STORES = ("mlflow", "botocore", "boto3", "google", "azure", "sqlalchemy", "requ
 
 def describe_failure(error: Exception) -> str:
     """Describe a failure in one sentence; log the traceback of an unexpected one."""
+    outside = type(error).__module__.split(".")[0] in _STORES
+    if not (outside or isinstance(error, AnomalyError | OSError | ImportError)):
+        log.error("registering failed", exc_info=error)
+    return sentence_of(error)
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what an error says, in one sentence."""
     if isinstance(error, AnomalyError):
         return error.message
-    outside = type(error).__module__.split(".")[0] in _STORES
-    if not (outside or isinstance(error, OSError | ImportError)):
-        log.error("registering failed", exc_info=error)
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = str(error)
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        text = str(error.args[0][0][-1])  # a list of all files that were not copied, and why
+    lines = text.strip().splitlines() or [type(error).__name__]
     return without_login(lines[0])[:300]
+
+
+def keep_somewhere(
+    folder: Path, name: str, tags: Mapping[str, str], example: pd.DataFrame, var_dir: Path
+) -> str:
+    """Keep a bundle in ``var_dir``, or else in the folder for temporary files; say where.
+
+    The parameters are those of :func:`keep`. A disk on which nothing can be registered, because it
+    is full or read-only, often is the one that ``var_dir`` lies on.
+    """
+    problem: OSError | None = None
+    for place in (var_dir, None):
+        try:
+            # a folder of its own: others may write to the one for all temporary files
+            where = Path(tempfile.mkdtemp(prefix="bundle-")) if place is None else place
+            home = keep(folder, name, tags, example, where)
+        except OSError as error:
+            problem = problem or error
+            continue
+        again = f"python -m training.promote --register {shlex.quote(str(home))}"
+        return f"the bundle is kept: {again}"
+    why = "" if problem is None else f": {sentence_of(problem)}"
+    return f"the bundle is lost, since it could not be kept either{why}"
 
 
 def keep(

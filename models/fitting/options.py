@@ -112,6 +112,8 @@ class FitOptions:
             raise TrainingError(f"adaptation: {rate!r} is neither auto nor a number from 0")
         if not 0.0 <= self.trim <= 0.5:
             raise TrainingError(f"trim: {self.trim} does not lie between 0 and 0.5")
+        if self.max_imputed < 0:
+            raise TrainingError(f"impute: {self.max_imputed} is below 0")
         if not 0 <= self.seed < 2**32:
             raise TrainingError(f"seed: {self.seed} does not lie between 0 and {2**32 - 1}")
         if self.folds < 2:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Task
 from training.publishing.comparison import Comparison, compare, unseen
 from training.publishing.mlflow_tracking import Trained, log_training
-from training.unregistered import describe_failure, keep
+from training.unregistered import describe_failure, keep_somewhere, sentence_of
 
 log = logging.getLogger(__name__)
 
@@ -129,10 +128,10 @@ class Publication:
             if alias == CHALLENGER:
                 import_alias(self.registry, CHAMPION, self.cache)
         except Exception as error:  # MLflow, BentoML and the disk may raise any error
-            reason = error.message if isinstance(error, AnomalyError) else f"{error!r:.300}"
             log.warning(
                 "version %s is registered and %s, but could not be imported into the Bento store"
-                " (that matters for the next 'bentoml build' only): %s", version, alias, reason,
+                " (that matters for the next 'bentoml build' only): %s",
+                version, alias, sentence_of(error),
             )  # fmt: skip
         return stored
 
@@ -154,10 +153,12 @@ class Publication:
                 trained.folder, run_id=trained.run_id, tags=tags, examples=examples
             )
         except Exception as error:
-            home = keep(trained.folder, trained.bundle.version, tags, examples[0], var_dir)
+            kept = keep_somewhere(
+                trained.folder, trained.bundle.version, tags, examples[0], var_dir
+            )
             raise Unavailable(
-                f"the fit is done, but it could not be registered: {describe_failure(error)}; the"
-                f" bundle is kept: python -m training.promote --register {shlex.quote(str(home))}",
+                f"the fit is done, but it could not be registered: {describe_failure(error)};"
+                f" {kept}",
                 code="registry_unavailable",
             ) from error
 

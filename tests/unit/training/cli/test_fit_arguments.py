@@ -110,6 +110,11 @@ def test_a_number_out_of_range_is_refused(option: str, value: str) -> None:
         options(f"--{option}", value)
 
 
+def test_no_fewer_than_no_feature_is_imputed() -> None:
+    with pytest.raises(TrainingError, match="impute: -1 is below 0"):
+        options("--impute", "-1")
+
+
 @pytest.mark.parametrize("seed", ["-1", str(2**32)])
 def test_a_seed_that_no_detector_takes_is_refused(seed: str) -> None:
     with pytest.raises(TrainingError, match=f"seed: {seed} does not lie between 0 and 4294967295"):
