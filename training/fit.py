@@ -155,7 +155,9 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
     )  # fmt: skip
     return Request(
         data=data,
-        options=with_known_features(with_clock(options, form.time_zone), data.feature_names),
+        options=with_known_features(
+            with_clock(options, form.time_zone), data.feature_names, data.notes
+        ),
         group_by=arguments.group_by,
         groups_file=arguments.groups,
         only=arguments.only,

@@ -52,8 +52,13 @@ def keep_somewhere(
 ) -> str:
     """Keep a bundle in ``var_dir``, or else in the folder for temporary files; say where.
 
-    The parameters are those of :func:`keep`. A disk on which nothing can be registered, because it
-    is full or read-only, often is the one that ``var_dir`` lies on.
+    A disk on which nothing can be registered, because it is full or read-only, often is the one
+    that ``var_dir`` lies on.
+
+    Parameters
+    ----------
+    folder, name, tags, example, var_dir
+        As of :func:`keep`.
     """
     problem: OSError | None = None
     for place in (var_dir, None):

@@ -106,6 +106,7 @@ def with_rates(
     timestamps: Sequence[Times] | None,
     names: Sequence[str],
     asked: str = "auto",
+    condition: str | Sequence[str] = "auto",
 ) -> Rated:
     """Find the counters and replace them by their rates.
 
@@ -115,6 +116,8 @@ def with_rates(
     timestamps : list of (n_i,), or None
     names : d features
     asked : "none": use every feature's value.
+    condition : as in the options; features named here tell conditions by their values, which are
+        used even if they only rise, as the number of a batch does.
 
     Raises
     ------
@@ -122,7 +125,9 @@ def with_rates(
         No feature is left: all are counters without usable rates.
     """
     made = Rated(streams, list(names))
-    found = [] if asked == "none" else _counters(made)
+    kept = condition.split(",") if isinstance(condition, str) else condition
+    kept = [] if condition in ("auto", "none") else kept
+    found = [] if asked == "none" else _counters(made, kept)
     interval = None if timestamps is None else median_interval(timestamps)
     used: dict[str, Floats] = {}
     unfit: dict[str, str] = {}
@@ -158,15 +163,15 @@ def _span(seconds: float) -> np.timedelta64:
     return np.timedelta64(int(1e6 * seconds), "us")
 
 
-def _counters(made: Rated) -> list[str]:
-    """Find the counters; garbage in them, which looks like falls, becomes NaN."""
+def _counters(made: Rated, kept: Sequence[str]) -> list[str]:
+    """Find the counters except those kept; garbage in them, which looks like falls, becomes NaN."""
     pooled = np.concatenate(made.streams)
     few = [j for j in range(len(made.names)) if (np.diff(pooled[:, j]) < 0).mean() <= _PERHAPS]
     if not few:
         return []
     garbage = learn_garbage(pooled[:, few])
     parts = [np.where(garbage.mask(s[:, few]), np.nan, s[:, few]) for s in made.streams]
-    found = counters_among(parts, [made.names[j] for j in few])
+    found = [n for n in counters_among(parts, [made.names[j] for j in few]) if n not in kept]
     made.streams = [stream.copy() for stream in made.streams] if found else made.streams
     for at, j in enumerate(few):
         if made.names[j] not in found:

@@ -132,7 +132,7 @@ def fit_model_set(
     options = options or FitOptions()
     rated = with_rates(
         check_training(values, feature_names, _LEAST_ROWS), timestamps, feature_names,
-        options.counters,
+        options.counters, options.condition,
     )  # fmt: skip
     clean_data, found, seasonal = _clean(rated, timestamps, options)
     received = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)

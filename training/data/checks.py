@@ -163,7 +163,7 @@ def _counter(values: Floats) -> Finding:
     steps = np.diff(values)
     if np.unique(steps).tolist() == [1.0]:
         return Finding(LOW, "row_number", "counts the rows: it says nothing about the machine")
-    rate = float(np.median(steps))
+    rate = float(steps[steps >= 0].mean())  # falls are resets; most steps may be 0
     text = f"only rises, as a counter does (by {rate:.3g} per reading): its rate per hour is used"
     return Finding(MEDIUM, "counter", text)
 

@@ -290,8 +290,19 @@ def select(data: TrainingData, features: str | Sequence[str]) -> TrainingData:
     return data.with_features(_chosen(features, data.feature_names, "features"))
 
 
-def with_known_features(options: FitOptions, features: Sequence[str]) -> FitOptions:
+def with_known_features(
+    options: FitOptions, features: Sequence[str], notes: Sequence[str] = ()
+) -> FitOptions:
     """Return the options with the indicators of operating conditions as a list.
+
+    Parameters
+    ----------
+    options
+        They may name indicators of conditions, and features with physical limits.
+    features
+        Those of the data.
+    notes
+        Those on reading the data, which say why a column is no feature.
 
     Raises
     ------
@@ -301,7 +312,14 @@ def with_known_features(options: FitOptions, features: Sequence[str]) -> FitOpti
     _chosen(list(options.limits), features, "limit")
     if options.condition in ("auto", "none"):
         return options
-    return replace(options, condition=_chosen(options.condition, features, "condition"))
+    try:
+        return replace(options, condition=_chosen(options.condition, features, "condition"))
+    except TrainingError as error:
+        unread = f"column {error.field!r} holds no number"
+        why = next((note for note in notes if note.startswith(unread)), None)
+        if why is None:
+            raise
+        raise TrainingError(f"--condition: {why}", field=error.field) from None
 
 
 def with_clock(options: FitOptions, time_zone: str | None) -> FitOptions:

@@ -101,6 +101,17 @@ def test_it_can_be_switched_off_and_others_stay_as_they_are() -> None:
         with_rates([HOURS[:, None]], None, ["a"])
 
 
+def test_one_that_tells_conditions_keeps_its_value() -> None:
+    batch = np.arange(N) // 10.0
+    speed = 60 + np.random.default_rng(0).normal(size=N)
+    streams, names = [np.column_stack([batch, speed])], ["batch", "speed"]
+    assert with_rates(streams, [TIMES], names).counters is not None
+    for named in ("batch", ["batch"]):
+        found = with_rates(streams, [TIMES], names, "auto", named)
+        assert found.counters is None
+        assert found.streams[0][:, 0].tolist() == batch.tolist()
+
+
 def test_holes_of_a_counter_lie_between_its_readings() -> None:
     hours = HOURS.copy()
     hours[100:110] = np.nan

@@ -94,6 +94,11 @@ def test_a_machine_that_is_off_now_and_then_has_an_operating_mode():
     assert "far_off" not in found
 
 
+def test_a_counter_that_seldom_rises_has_its_mean_rate():
+    (finding,) = of_sensor(np.floor(ROWS / 4), np.zeros(N, bool), ROWS)
+    assert "(by 0.25 per reading)" in finding.text
+
+
 def test_garbage_is_named_and_hides_nothing_behind_it():
     x = changed(stuck)
     x[::50] = -9999.0

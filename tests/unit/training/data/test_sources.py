@@ -182,6 +182,9 @@ def test_features_that_tell_conditions_are_those_of_the_data() -> None:
         assert with_known_features(FitOptions(condition=word), names).condition == word
     with pytest.raises(TrainingError, match=r"condition.*'op9'"):
         with_known_features(FitOptions(condition="op1,op9"), names)
+    note = "column 'mode' holds no number (A, B): left out"
+    with pytest.raises(TrainingError, match=r"--condition: column 'mode' holds no number \(A, B\)"):
+        with_known_features(FitOptions(condition="mode"), names, ["another", note])
 
 
 def test_physical_limits_are_those_of_features_that_there_are() -> None:
