@@ -22,6 +22,7 @@ from models.scoring.suppression import Suppression
 from training.cli.common import policy_of, registry_of
 from training.cli.progress import ProgressDisplay
 from training.data.groups import Grouping, by_rules, for_group, group_streams
+from training.data.other_units import split_by_units
 from training.data.preparation import prepare
 from training.data.schedule_file import without_suppressed
 from training.data.sensors import split_by_sensors
@@ -219,12 +220,17 @@ def _grouping(
                 problem or f"there is no champion yet whose group {only!r} could be retrained",
                 field="group",
             )
-        return split_by_sensors(for_group(request.data, champion, only), fixed=True), champion
+        return _split(for_group(request.data, champion, only), fixed=True), champion
     if request.as_champion and champion is not None and champion.rules:
-        return split_by_sensors(by_rules(request.data, champion.rules)), None
-    return split_by_sensors(
-        group_streams(request.data, request.group_by, request.groups_file)
-    ), None
+        return _split(by_rules(request.data, champion.rules)), None
+    by, file = request.group_by, request.groups_file
+    named = by is not None or file is not None
+    return _split(group_streams(request.data, by, file), named=named), None
+
+
+def _split(grouping: Grouping, *, fixed: bool = False, named: bool = False) -> Grouping:
+    """Move streams that do not fit their group to groups of their own."""
+    return split_by_units(split_by_sensors(grouping, fixed=fixed), fixed=fixed, named=named)
 
 
 def _kept(

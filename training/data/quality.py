@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +14,12 @@ from training.data.checks import (
     LOW,
     MEDIUM,
     Finding,
-    far_from,
     of_sensor,
     of_times,
     worst,
 )
+from training.data.other_units import other_units
 from training.data.sources import TrainingData
-
-#: Streams of a feature that show in which unit most of them are, at least.
-_STREAMS: Final = 3
 
 
 @dataclass(slots=True)
@@ -133,22 +130,13 @@ def assess(data: TrainingData) -> Quality:
 
 def _find_other_units(data: TrainingData, streams: list[StreamQuality]) -> None:
     """Add findings on streams whose values of a feature seem to be in another unit than others'."""
-    for j, name in enumerate(data.feature_names):
-        having = [i for i, made in enumerate(streams) if name in made.features]
-        columns = [data.streams[i].values[:, j] for i in having]
-        known = [x[~np.isnan(x)] for x in columns]
-        levels = np.array([np.median(x) if len(x) else np.nan for x in known])
-        spreads = [np.median(np.abs(x - np.median(x))) for x in known if len(x)]
-        if len(spreads) < _STREAMS:
-            continue
-        usual, spread = float(np.nanmedian(levels)), 1.4826 * float(np.median(spreads))
-        for i, level, far in zip(having, levels, far_from(levels, usual, spread), strict=True):
-            if far:
-                text = (
-                    f"lies at {level:.4g}, the other streams at {usual:.4g}: another unit? In one"
-                    " group they hide smaller faults of each other (--group-by)"
-                )
-                streams[i].features[name].append(Finding(MEDIUM, "other_unit", text))
+    for one in other_units(data):
+        text = (
+            f"lies at {one.level:.4g}, the other streams at {one.usual:.4g}: another unit? In one"
+            " group they hide smaller faults of each other (--group-by)"
+        )
+        name = data.feature_names[one.feature]
+        streams[one.stream].features[name].append(Finding(MEDIUM, "other_unit", text))
 
 
 def _rates(streams: list[StreamQuality]) -> list[str]:

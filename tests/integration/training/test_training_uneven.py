@@ -114,3 +114,32 @@ def test_a_column_in_which_nothing_is_measured_is_named(settings: Settings) -> N
     outcome = fit(settings, spare, names=[*NAMES, "spare"], by=None)
     assert "spare: nothing is measured: not used" in outcome.notes
     assert outcome.trained.bundle.model_set("default").preprocessing.names == tuple(NAMES)
+
+
+def in_mbar(stream: Stream) -> Stream:
+    return replace(stream, values=stream.values * [1.0, 1.0, 1000.0])
+
+
+def test_an_asset_in_another_unit_has_its_own_group_and_hides_nothing(settings: Settings) -> None:
+    plant = [stream("A1"), in_mbar(stream("A2", seed=1)), stream("A3", seed=2)]
+    outcome = fit(settings, *plant, by=None)
+    bundle = outcome.trained.bundle
+    served = [bundle.group_for(asset, None, None) for asset in ("A1", "A2", "A3", "NEW")]
+    assert served == ["default", "default_A2", "default", "default"]
+    for result in outcome.trained.results:
+        assert result.power is not None
+        assert "flow" not in result.power.not_watched
+    assert sum("A2: flow lies at " in note for note in outcome.notes) == 1
+    few = fit(settings, plant[0], in_mbar(stream("A2", 12)), plant[2], by=None)
+    assert few.trained.bundle.group_for("A2", None, None) == "default_A2"  # its former model set
+    again = fit(settings, *plant, by=None, as_champion=True)
+    assert again.trained.bundle.rules == bundle.rules
+
+
+def test_named_groups_are_kept_where_an_asset_has_another_unit(settings: Settings) -> None:
+    plant = [stream("A1"), in_mbar(stream("A2", seed=1)), stream("A3", seed=2)]
+    data = TrainingData(NAMES, plant, "made", column={(s.asset_id, None): "all" for s in plant})
+    request = Request(data, TINIEST, group_by="line", native=False, promote="true")
+    outcome = run(request, settings)
+    assert outcome.trained.bundle.groups == ["all"]
+    assert any("A2: flow lies at" in note for note in outcome.notes)

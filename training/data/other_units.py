@@ -1,0 +1,204 @@
+"""Split off streams whose values of a feature are in another unit than those of the others.
+
+One machine that reports its pressure in mbar among others that report bar widens the feature's
+scale a thousandfold, so that no fault of this feature would be seen on any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from glob import escape
+from typing import Final
+
+import numpy as np
+
+from models.arrays import Floats
+from models.bundles.bundle import DEFAULT
+from models.bundles.rules import Rule
+from models.fitting.counter_rates import counts_up
+from models.scoring.garbage import FAR, learn_garbage
+from training.cli.common import listed
+from training.data.checks import far_from
+from training.data.groups import Grouping, pick
+from training.data.preparation import MIN_ROWS
+from training.data.sources import TrainingData
+
+#: Streams of a feature that show in which unit most of them are, at least.
+_STREAMS: Final = 3
+_MAX_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class OtherUnit:
+    """A stream whose feature lies far beyond that of the others, perhaps in another unit.
+
+    Parameters
+    ----------
+    stream, feature : indices in the data.
+    level, usual : the stream's usual value, and that of the other streams.
+    scatters : its values scatter more, too. Another unit multiplies both; a machine that only runs
+        at another set point scatters as the others do.
+    """
+
+    stream: int
+    feature: int
+    level: float
+    usual: float
+    scatters: bool
+
+
+#: Streams with the same features in the same other unit.
+Lot = list[OtherUnit]
+
+
+def other_units(data: TrainingData) -> list[OtherUnit]:
+    """Find the streams whose values of a feature seem to be in another unit than most streams'.
+
+    Error codes have no unit, and counters differ by the age of the machines: neither counts.
+    """
+    if len(data.streams) < _STREAMS:
+        return []
+    codes = learn_garbage(np.concatenate([stream.values for stream in data.streams])).codes
+    out = []
+    for j, own in enumerate(codes):
+        known = _measured(data, j, own)
+        if len(known) < _STREAMS or 2 * sum(map(counts_up, known.values())) > len(known):
+            continue
+        levels = np.array([np.median(x) for x in known.values()])
+        spreads = np.array([np.median(np.abs(x - np.median(x))) for x in known.values()])
+        usual, spread = float(np.median(levels)), float(np.median(spreads))
+        far = far_from(levels, usual, 1.4826 * spread)
+        for at, i in enumerate(known):
+            if far[at]:
+                wide = bool(spreads[at] > FAR * spread)
+                out.append(OtherUnit(i, j, float(levels[at]), usual, wide))
+    return out
+
+
+def split_by_units(grouping: Grouping, *, fixed: bool = False, named: bool = False) -> Grouping:
+    """Move streams with a feature in another unit to groups of their own, if they are large enough.
+
+    Parameters
+    ----------
+    grouping : Grouping
+    fixed : bool
+        The groups must not change (a retraining): such streams are left out instead.
+    named : bool
+        Somebody named the groups: such streams stay, and a note warns of them.
+    """
+    made = Grouping({}, [], list(grouping.notes))
+    taken = {*grouping.groups, *(rule.group for rule in grouping.rules)}
+    for name, data in grouping.groups.items():
+        lots = _lots(data)
+        if named or (name != DEFAULT and not name.startswith(f"{DEFAULT}_")):
+            made.groups[name] = data
+            made.notes += [
+                f"{_problem(data, lot)}: in one group they hide smaller faults of each other"
+                for lot in lots
+            ]
+            continue
+        moved = {one.stream for lot in lots for one in lot}
+        left = [i for i in range(len(data.streams)) if i not in moved]
+        made.groups[name] = pick(data, left) if moved else data
+        for lot in lots:
+            _move(made, name, data, lot, taken=taken, fixed=fixed)
+    if made.rules:
+        made.rules += grouping.rules or [Rule(DEFAULT)]
+    else:
+        made.rules = list(grouping.rules)
+    return made
+
+
+def _measured(data: TrainingData, j: int, codes: Sequence[float]) -> Mapping[int, Floats]:
+    """Return the values of a feature, without error codes, by the index of their stream."""
+    out = {}
+    for i, stream in enumerate(data.streams):
+        x = stream.values[:, j]
+        x = x[~np.isnan(x) & ~np.isin(x, codes)]
+        if len(x) and data.feature_of(i) in (None, data.feature_names[j]):
+            out[i] = x
+    return out
+
+
+def _lots(data: TrainingData) -> list[Lot]:
+    """Put streams together that have the same features in the same other unit."""
+    by_stream: dict[int, Lot] = {}
+    for one in other_units(data):
+        if one.scatters:
+            by_stream.setdefault(one.stream, []).append(one)
+    lots: list[list[Lot]] = []
+    for mine in by_stream.values():
+        for lot in lots:
+            if _same(mine, lot[0]):
+                lot.append(mine)
+                break
+        else:
+            lots.append([mine])
+    return [[one for mine in lot for one in mine] for lot in lots]
+
+
+def _same(a: Lot, b: Lot) -> bool:
+    """Return whether two streams have the same features in the same other unit."""
+    if [one.feature for one in a] != [one.feature for one in b]:
+        return False
+    ratios = [one.level / other.level for one, other in zip(a, b, strict=True)]
+    return all(1 / FAR <= ratio <= FAR for ratio in ratios)
+
+
+def _move(
+    made: Grouping,
+    name: str,
+    data: TrainingData,
+    lot: Lot,
+    *,
+    taken: Collection[str],
+    fixed: bool,
+) -> None:
+    """Move a lot out of its group: to a group of its own, or to none if it is too small.
+
+    Parameters
+    ----------
+    made : the new groups, with rules and notes.
+    name, data : group and streams that the lot belonged to.
+    lot : the streams to move.
+    taken : names of the other groups.
+    fixed : the groups must not change.
+    """
+    problem = _problem(data, lot)
+    part = pick(data, sorted({one.stream for one in lot}))
+    if fixed:
+        made.notes.append(f"{problem}: left out")
+        return
+    own = f"{name}_{part.streams[0].asset_id}"
+    while own in made.groups or own in taken:
+        own += "_2"
+    # the rule of a group without a model set is dropped, unless the champion has one for it
+    made.rules += [Rule(own, escape(s.asset_id), escape(s.sensor_id or "")) for s in part.streams]
+    if part.rows < MIN_ROWS:
+        few = f"{part.rows} readings are too few for a group"
+        made.notes.append(f"{problem}: left out ({few})")
+        return
+    made.groups[own] = part
+    made.notes.append(
+        f"{problem}: a group of its own, {own!r} (--group-by and --groups name others)"
+    )
+
+
+def _problem(data: TrainingData, lot: Lot) -> str:
+    """Describe a lot: its assets, and both levels of each feature."""
+    assets = list(dict.fromkeys(data.streams[one.stream].asset_id for one in lot))
+    levels: dict[int, list[float]] = {}
+    for one in lot:
+        levels.setdefault(one.feature, []).append(one.level)
+    usual = {one.feature: one.usual for one in lot}
+    texts = [
+        f"{data.feature_names[j]} lies at {_range(found)}, that of the others at {usual[j]:.4g}"
+        for j, found in levels.items()
+    ]
+    return f"{listed(assets, _MAX_NAMED)}: {listed(texts, _MAX_NAMED)} (another unit?)"
+
+
+def _range(levels: Sequence[float]) -> str:
+    low, high = f"{min(levels):.4g}", f"{max(levels):.4g}"
+    return low if low == high else f"{low} to {high}"
