@@ -34,7 +34,8 @@ from training.data.preparation import MIN_ROWS, Prepared, without_labelled
 from training.data.ranges import range_of
 from training.evaluation.measures import Scored
 from training.fitting.power import Power, measure_power, score_with_points
-from training.fitting.stream_scores import HeldOut
+from training.fitting.serving_check import lost_features
+from training.fitting.stream_scores import HeldOut, InjectionPoint
 
 #: Columns of the statistics of features.
 FEATURE_STATISTICS = ("group", "feature", "n", "mean", "sd", "min", "p05", "median", "p95", "max")
@@ -98,7 +99,7 @@ class Result:
     """Outcome of a task; ``error`` says why it failed.
 
     If ``model_set`` was fitted on all readings, ``twin`` was fitted without the newest, and
-    ``scored`` and ``power`` are the twin's.
+    ``scored`` and ``power`` are the twin's, except for what ``power`` says that was ``lost``.
     """
 
     name: str
@@ -209,9 +210,13 @@ def perform(task: Task, progress: Progress | None, threads: int = 1) -> Result:
         result.error = error
         return result
     if prepared.held_out:
-        _judge(task, result, result.model_set, progress)
-    if task.refit and prepared.held_out:
-        _fit_again(task, result, progress, threads)
+        held, points = _judge(task, result, result.model_set, progress)
+        if task.refit:
+            _fit_again(task, result, progress, threads)
+        if result.twin is not None and result.power is not None:
+            result.power.lost = lost_features(
+                held, result.scored, points, result.power, result.model_set
+            )
     result.notes += result.report.notes
     for model_set in (result.model_set, result.twin):
         if model_set is not None and result.power is not None:
@@ -242,7 +247,9 @@ def _fit(
     return model_set, report
 
 
-def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress | None) -> None:
+def _judge(
+    task: Task, result: Result, model_set: ModelSet, progress: Progress | None
+) -> tuple[HeldOut, list[InjectionPoint]]:
     """Score the held-out readings, and measure the detection of faults injected into them."""
     prepared = task.prepared
     chosen = [
@@ -259,13 +266,14 @@ def _judge(task: Task, result: Result, model_set: ModelSet, progress: Progress |
         suppression=task.suppression,
     )  # fmt: skip
     if not task.power:
-        return
+        return held, points
     result.power = measure_power(held, result.scored, points, progress=progress)
     if result.power is None:
         result.notes.append(
             f"{task.name}: too few consecutive normal readings are held out to inject faults, so"
             " the detection of small faults was not measured"
         )
+    return held, points
 
 
 def _fit_again(task: Task, result: Result, progress: Progress | None, threads: int) -> None:

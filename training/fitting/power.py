@@ -26,19 +26,15 @@ import numpy as np
 from datasets import Stream
 from models.arrays import Bools, Floats
 from models.detectors.base import Progress
-from models.detectors.covariance import winsorised_std
-from models.fitting.condition_fit import restate
 from models.fitting.injection import Fault, inject
-from models.fitting.reading_times import epoch_seconds
-from models.scoring.counters import Counters
 from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.preprocessing import Preprocessing
 from models.scoring.stored import Stored
 from models.scoring.stream_replay import carried
 from models.scoring.stream_work import Reading, StreamWork
 from training.evaluation.measures import Scored
+from training.fitting.deviations import normal_std, rated
 from training.fitting.stream_scores import HeldOut, InjectionPoint, readings_of, score_streams
 
 #: Readings within which a fault is to be detected.
@@ -55,6 +51,9 @@ TRIALS: Final = (
 WATCH: Final = ("step", 6.0)
 MOVES: Final = ("moves", 0.0)  # replaces WATCH for a feature that stood still
 HALF: Final = 0.5
+#: A feature is lost if its share of detected faults falls below a half, and by at least this much:
+#: two counts out of 20 differ by two or three by chance.
+LOST: Final = 0.2
 #: Maximum number of features with all trials; to save time, the others only have WATCH.
 MAX_FEATURES: Final = 64
 _CANDIDATES = 3 * INJECTIONS  # points recorded, of which the calmest are used
@@ -74,15 +73,18 @@ class Power(Stored):
     injected : injected faults per feature and trial.
     not_used : features that no detector uses.
     still : features that stood still in the held-out readings, so they were not measured.
+    lost : features that the model set that serves does not watch, although the one measured does,
+        with the likely cause (:mod:`training.fitting.serving_check`).
     """
 
-    KEYS: ClassVar = ("budgets", "shares", "injected", "not_used", "still")
+    KEYS: ClassVar = ("budgets", "shares", "injected", "not_used", "still", "lost")
 
     budgets: list[str] = field(default_factory=lambda: ["medium"])
     shares: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     injected: int = 0
     not_used: list[str] = field(default_factory=list)
     still: list[str] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)
 
     def watch(self, feature: str) -> float:
         """Return the share, at criticality medium, that decides whether a feature is watched."""
@@ -106,8 +108,9 @@ class Power(Stored):
 
     @property
     def not_watched(self) -> list[str]:
-        """Features with less than half of their 6-sd steps detected, and those not used."""
-        return [*(f for f in self.shares if self.watch(f) < HALF), *self.not_used]
+        """Features with less than half of their 6-sd steps detected, those lost and not used."""
+        blind = [f for f in self.shares if self.watch(f) < HALF or f in self.lost]
+        return [*blind, *self.not_used]
 
     def mean(self, trial: tuple[str, float], budget: str = "medium") -> float:
         """Return the mean detected share over all features with this trial; NaN without any."""
@@ -184,10 +187,10 @@ def measure_power(
     progress, stage
         Receives the number of features done.
     """
-    calm = _calm_points(held, scored, points)
+    calm = calm_points(held, scored, points)
     if not calm:
         return None
-    experiment = _Experiment(held, scored, calm)
+    experiment = Experiment(held, scored, calm)
     power = Power(list(held.policy.budgets), injected=len(calm))
     sets, names = held.sets, held.names
     used = {name for one in sets for name in one.feature_names}
@@ -210,10 +213,16 @@ def measure_power(
     return power
 
 
-def _calm_points(
+def calm_points(
     held: HeldOut, scored: Sequence[Scored], points: Sequence[InjectionPoint]
 ) -> list[InjectionPoint]:
-    """Return INJECTIONS points, fewest alarms first; repeated if there are fewer."""
+    """Return INJECTIONS points, fewest alarms first; repeated if there are fewer.
+
+    Parameters
+    ----------
+    held, scored, points
+        Those of :func:`measure_power`.
+    """
     budget = held.policy.budgets["medium"]
     alarms = []
     for point in points:
@@ -245,11 +254,23 @@ class _Run:
     seen: Bools  # (budgets,)
 
 
-class _Experiment:
-    """Injected faults with the same points, signs and donors for every feature and trial."""
+class Experiment:
+    """Injected faults with the same points, signs and donors for every feature and trial.
+
+    Parameters
+    ----------
+    held, scored, points
+        Those of :func:`measure_power`; all points are used.
+    deviation : sequence of (d,), optional
+        Standard deviations of each stream's features, if not those of its readings.
+    """
 
     def __init__(
-        self, held: HeldOut, scored: Sequence[Scored], points: Sequence[InjectionPoint]
+        self,
+        held: HeldOut,
+        scored: Sequence[Scored],
+        points: Sequence[InjectionPoint],
+        deviation: Sequence[Floats] | None = None,
     ) -> None:
         self.held = held
         self.points = points
@@ -259,19 +280,22 @@ class _Experiment:
         self.signs = self.rng.choice((-1, 1), len(points)).tolist()
         self.parts, self.before, self.calm, self.donors = [], [], [], []
         self.deviation: dict[int, Floats] = {}
-        rated: dict[int, Stream] = {}
+        in_rates: dict[int, Stream] = {}
         for point in points:
             i, stream = point.stream, held.streams[point.stream]
-            if i not in rated:
+            if i not in in_rates:
                 pre = held.sets[i].preprocessing
-                rated[i] = _rated(stream, held.names, pre.counters)
-                self.deviation[i] = normal_std(rated[i], held.names, pre)
+                in_rates[i] = rated(stream, held.names, pre.counters)
+                given = None if deviation is None else deviation[i]
+                self.deviation[i] = (
+                    normal_std(in_rates[i], held.names, pre) if given is None else given
+                )
             self.parts.append(stream.take(slice(max(point.at - 1, 0), point.at + SEEN)))
-            self.calm.append(rated[i].values[point.at : point.at + SEEN])
+            self.calm.append(in_rates[i].values[point.at : point.at + SEEN])
             start = point.at - held.skip[i]
             self.before.append(scored[i].p[start : start + SEEN])
             other = self._elsewhere(len(stream.values), point.at)
-            self.donors.append(rated[i].values[other : other + SEEN])
+            self.donors.append(in_rates[i].values[other : other + SEEN])
 
     def _elsewhere(self, n: int, at: int) -> int:
         """Draw another index of the stream, at least SEEN readings away if possible."""
@@ -345,42 +369,3 @@ class _Experiment:
         stream = self.held.streams[run.point.stream]
         return StreamWork(stream.asset_id, stream.sensor_id, None, "medium", run.state,
                           run.window, run.readings[first:last])  # fmt: skip
-
-
-def _rated(stream: Stream, names: Sequence[str], counters: Counters | None) -> Stream:
-    if counters is None:
-        return stream
-    return replace(stream, values=counters.rates(stream.values, stream.timestamps, names))
-
-
-def normal_std(stream: Stream, names: Sequence[str], pre: Preprocessing | None = None) -> Floats:
-    """Return the robust standard deviation of each feature (d,) over a stream's normal readings.
-
-    It comes from the median absolute deviation; if that is 0, it is the winsorised one.
-
-    Parameters
-    ----------
-    stream : with the features ``names``.
-    names : (d,)
-    pre : readings are first restated for its usual operating condition, less what is usual at their
-        time.
-    """
-    values = stream.values
-    if pre is not None and (pre.conditions or pre.seasonality):
-        columns = [names.index(name) for name in pre.names]
-        values = values.copy()
-        (own,) = restate(pre.conditions, [values[:, columns]])
-        if pre.seasonality is not None:
-            own = own - pre.seasonality.offsets(epoch_seconds(stream.timestamps))
-        values[:, columns] = own
-    if stream.labels is not None and (stream.labels != 1).any():
-        values = values[stream.labels != 1]
-    out = np.zeros(values.shape[1])
-    for j, column in enumerate(values.T):
-        here = column[np.isfinite(column)]
-        if not len(here):
-            continue
-        out[j] = 1.4826 * float(np.median(np.abs(here - np.median(here))))
-        if out[j] == 0.0:
-            out[j] = float(winsorised_std(here[:, None])[0])
-    return out

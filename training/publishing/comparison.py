@@ -34,7 +34,7 @@ from training.evaluation.measures import (
     confusion,
     labelled_events,
 )
-from training.fitting.power import HALF, WATCH, Power, measure_power, score_with_points
+from training.fitting.power import HALF, LOST, WATCH, Power, measure_power, score_with_points
 from training.fitting.stream_scores import HeldOut
 
 #: Largest acceptable alarm rate: this multiple of the budget or this multiple of the champion's.
@@ -42,9 +42,6 @@ BUDGET_SLACK = 2.0
 RATE_SLACK = 1.25
 #: Largest acceptable loss in the share of detected faults.
 DETECTION_SLACK = 0.1
-#: A feature is lost if its share of detected faults falls below a half, and by at least this much:
-#: two counts out of 20 differ by two or three by chance.
-LOST = 0.2
 _MAX_NAMED = 6
 
 

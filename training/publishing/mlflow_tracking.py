@@ -324,6 +324,7 @@ def _decisions(training: Trained) -> dict[str, Any]:
             "figures": result.report.figures,
             "notes": result.notes,
             "not_watched": None if result.power is None else result.power.not_watched,
+            "lost_by_fitting_again": None if result.power is None else result.power.lost,
         }  # fmt: skip
     return out
 

@@ -149,12 +149,19 @@ def print_power(console: Console, results: Sequence[Result]) -> None:
 
 def watched(group: str, power: Power) -> str:
     """Describe which features of a group are not watched, in a sentence."""
-    blind, unused = [f for f in power.not_watched if f in power.shares], power.not_used
+    unused, lost = power.not_used, power.lost
+    blind = [f for f in power.not_watched if f not in lost and f not in unused]
     remarks = []
     if blind:
         remarks.append(
             f"{listed(blind, _MAX_NAMED)}: NOT watched (fewer than half of the steps of 6 sd, or of"
             " the movements of a constant feature, are detected)"
+        )
+    for why in dict.fromkeys(lost.values()):
+        names = listed([name for name in lost if lost[name] == why], _MAX_NAMED)
+        remarks.append(
+            f"{names}: NOT watched by the model that serves, since it was fitted on the newest"
+            f" readings too ({why})"
         )
     if unused:
         remarks.append(f"{listed(unused, _MAX_NAMED)}: NOT watched (not used by any detector)")

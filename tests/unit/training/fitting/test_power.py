@@ -13,6 +13,7 @@ from models.fitting.model_set_fit import fit_model_set
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from tests.fixtures.training import TINIEST
+from training.fitting.deviations import normal_std
 from training.fitting.power import (
     INJECTIONS,
     SEEN,
@@ -20,7 +21,6 @@ from training.fitting.power import (
     WATCH,
     Power,
     measure_power,
-    normal_std,
     score_with_points,
     trial_name,
 )

@@ -28,3 +28,12 @@ def test_the_verdict_knows_what_the_sample_can_tell(
 def test_a_set_of_one_feature_is_described_in_a_sentence_too() -> None:
     seen = Power(shares={"temp": {"step 6 sd": [1.0]}})
     assert watched("default", seen) == "default: every feature is watched"
+
+
+def test_what_only_the_twin_watches_is_named_with_its_cause() -> None:
+    shares = {name: {"step 6 sd": [1.0]} for name in ("temp", "press", "flow")}
+    power = Power(shares=shares, lost={"temp": "why", "press": "why"})
+    assert watched("default", power) == (
+        "default: temp, press: NOT watched by the model that serves, since it was fitted on the"
+        " newest readings too (why)"
+    )
