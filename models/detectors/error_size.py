@@ -4,6 +4,11 @@ The sum of many squared errors scatters by itself, which hides the error of one 
 hundred is off by 6 standard deviations, it adds 36 to a sum of 100 +- 14. The largest contribution
 (:meth:`RobustCovariance.contributions`) shows it; small errors of many features show in the sum.
 The size of an error is therefore the larger of both, the latter put on the former's scale.
+
+A value that is held between samples (a laboratory's, a setpoint) has hardly any error but where it
+changes. By the scatter of all its errors each change would be larger than any fault elsewhere, and
+the threshold of all features would lie among these changes. A feature's errors are therefore
+measured by its largest ones as well (:func:`tail_variance`).
 """
 
 from __future__ import annotations
@@ -11,16 +16,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
 from models.arrays import Floats
-from models.detectors.covariance import RobustCovariance
+from models.detectors.covariance import RobustCovariance, robust_std
 from models.detectors.kernels import F32, F64, I64, compiled
 
 _QUANTILES = (0.5, 0.95)  # where both have the same size
 _LEAST = 1e-300
+#: The errors that :func:`tail_variance` measures by: one in so many, the budget of criticality
+#: medium, but at least the FEW-th largest, so that a stray reading or two decide nothing.
+_ONE_IN: Final = 1_000
+_FEW: Final = 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,8 @@ class ErrorSize:
     @classmethod
     def of(cls, errors: Floats, missing_variance: Floats) -> Self:
         """Fit on normal errors (n, d), about zero; ``missing_variance`` (d,) is added."""
-        covariance = RobustCovariance.of(errors, missing_variance, centred=True)
+        added = missing_variance + tail_variance(errors)
+        covariance = RobustCovariance.of(errors, added, centred=True)
         if errors.shape[1] < 2:
             return cls(covariance)
         found = cls(covariance)._sizes(errors, np.arange(len(errors)), np.zeros(errors.shape))
@@ -90,6 +100,18 @@ class ErrorSize:
     def _sizes(self, readings: Floats, ends: I64, guess: F32 | F64) -> Floats:
         sizes: Floats = _sizes(readings, ends, guess, self.covariance.whitening, self._contributing)
         return sizes
+
+
+def tail_variance(errors: Floats) -> Floats:
+    """Return the variance (d,) that errors (n, d) lack for their largest ones to be Gaussian's."""
+    from scipy.stats import norm
+
+    n = len(errors)
+    few = min(max(round(n / _ONE_IN), _FEW), n)
+    largest = np.partition(np.abs(errors), n - few, axis=0)[n - few]
+    deviation = largest / norm.isf((few - 0.5) / n / 2.0)
+    variance: Floats = np.maximum(deviation**2 - robust_std(errors) ** 2, 0.0)
+    return variance
 
 
 @compiled

@@ -18,6 +18,7 @@ import numpy as np
 
 from models.arrays import Floats
 from models.detectors.covariance import RobustCovariance
+from models.detectors.error_size import tail_variance
 from models.detectors.forecast import RIDGE, fit_forecast, forecast
 from models.fitting.distance import Scoring, fit_rows
 from models.fitting.held_out import own_magnitudes
@@ -118,7 +119,7 @@ def _fitted(streams: list[Floats], shrinkage: float, lags: int) -> list[_Penalis
     for penalty in PENALTIES:
         weights = fit_forecast(rows, lags, _CLIP, penalty)
         errors = np.concatenate([_errors(r, weights) for r in rows])
-        normal = RobustCovariance.of(errors, np.zeros(errors.shape[1]), centred=True)
+        normal = RobustCovariance.of(errors, tail_variance(errors), centred=True)
         out.append(_Penalised(scale, weights, normal))
     return out
 

@@ -65,3 +65,25 @@ def test_arrays_survive_and_those_of_early_releases_measure_all_together(wide: E
     del stored["a_alone"]
     early = ErrorSize.from_arrays(stored, "a_")
     np.testing.assert_array_equal(sizes(early, errors), sizes(ErrorSize(wide.covariance), errors))
+
+
+def test_a_value_that_is_held_between_samples_hides_no_errors_of_the_others() -> None:
+    errors = noise(6_000, 3, 6)
+    changes = np.random.default_rng(7).normal(size=6_000) * 0.01
+    changes[::96] = noise(63, 1, 8)[:, 0] * 2.0
+    errors[:, 2] = changes
+    size = ErrorSize.of(errors[:3_000], np.zeros(3))
+    later = errors[3_000:]
+    high = np.quantile(sizes(size, later), 0.999)
+    step = later[:200].copy()
+    step[:, 0] += 7.0
+    assert (sizes(size, step) > high).mean() > 0.9
+
+
+def test_a_stray_error_or_two_do_not_change_the_scale() -> None:
+    errors = noise(900, 2, 9)
+    clean = ErrorSize.of(errors, np.zeros(2))
+    errors[[300, 301], 0] = 1e6
+    stray = ErrorSize.of(errors, np.zeros(2))
+    usual = noise(500, 2, 10)
+    np.testing.assert_allclose(sizes(stray, usual), sizes(clean, usual), rtol=0.1)
