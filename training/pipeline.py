@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import ChainMap, Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from typing import Any, cast
 from config import Settings
 from errors import BundleError, TrainingError
 from models.bundles.bundle import Bundle
-from models.bundles.rules import Rule
+from models.bundles.rules import Rule, RuleIndex
 from models.fitting.options import FitOptions
 from models.registry.base import Registry
 from models.registry.promotion import Champion, load_champion
@@ -172,8 +172,9 @@ def conclude(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
-        rules, kept = _kept(fitted.rules, fitted.sets, champion.bundle, carried)
-        twins = _twins(fitted.twins, champion.bundle, fitted.sets)
+        rules, kept = _kept(fitted, champion.bundle, carried)
+        others = kept if carried is None else set(carried.groups) - set(fitted.sets)
+        twins = _twins(fitted.twins, champion.bundle, others)
         trained = Trained(
             bundle=build_bundle(fitted.sets, rules, folder, carried, kept, twins),
             folder=folder,
@@ -234,31 +235,54 @@ def _split(grouping: Grouping, *, fixed: bool = False, named: bool = False) -> G
 
 
 def _kept(
-    new: Sequence[Rule],
-    sets: Mapping[str, ModelSet],
-    champion: Bundle | None,
-    carried: Bundle | None,
+    fitted: Fitted, champion: Bundle | None, carried: Bundle | None
 ) -> tuple[list[Rule], dict[str, ModelSet]]:
     """Return the rules of the new bundle, and the champion's model sets that it keeps.
 
-    A group that could not be trained, or has no streams any more, keeps its former model set. This
-    requires that the champion has the same grouping: at least one of its rules is among the new.
+    A group that could not be trained, or has no streams any more, keeps its former model set, but
+    not for streams that were now fitted in another group. This requires that the champion has the
+    same grouping: at least one of its rules is among the new.
     """
+    rules, sets = list(fitted.rules), fitted.sets
     if carried is not None:  # a single group was trained; ``carried`` provides all others
-        return list(new), {}
+        return rules, {}
     kept: dict[str, ModelSet] = {}
-    rules = list(new)
     if champion is not None and (set(champion.rules) & set(rules) or not (rules or champion.rules)):
         missing = [group for group in champion.groups if group not in sets]
         kept = {group: champion.model_set(group) for group in missing}
         known = {rule.group for rule in rules}
         gone = [rule for rule in champion.rules if rule.group not in known]
-        rules = gone + rules  # in front, since the last rule may match all streams
+        # in front, since the last rule may match all streams
+        index = RuleIndex(rules)
+        rules = [rule for rule in gone if not _refitted(rule, index, fitted)] + rules
+        named = {rule.group for rule in rules}
+        kept = {group: one for group, one in kept.items() if not rules or group in named}
     return [rule for rule in rules if rule.group in sets or rule.group in kept], kept
 
 
+def _refitted(rule: Rule, new: RuleIndex, fitted: Fitted) -> bool:
+    """Return whether a former rule matches a stream that a new model set was fitted on.
+
+    Parameters
+    ----------
+    rule : of the champion.
+    new : the new rules.
+    fitted : the new model sets and their streams.
+    """
+    former = RuleIndex([rule])
+    for task in fitted.tasks:
+        if task.name not in fitted.sets:
+            continue
+        for stream in task.prepared.streams:
+            ids = (stream.asset_id, stream.sensor_id, rule.feature)
+            found = former.find(*ids) and new.find(*ids)
+            if found and found.group == task.name:
+                return True
+    return False
+
+
 def _twins(
-    fresh: Mapping[str, ModelSet], champion: Bundle | None, sets: Mapping[str, ModelSet]
+    fresh: Mapping[str, ModelSet], champion: Bundle | None, carried: Collection[str]
 ) -> Mapping[str, ModelSet]:
     """Return the hold-out twins: the new ones, and the champion's for carried groups."""
     if not fresh or champion is None:
@@ -267,7 +291,7 @@ def _twins(
         former = champion.twin()
     except BundleError:
         return fresh
-    kept = {g: former.model_set(g) for g in champion.groups if g not in sets}
+    kept = {g: former.model_set(g) for g in champion.groups if g in carried}
     return ChainMap(cast("dict[str, ModelSet]", fresh), kept)  # only read
 
 

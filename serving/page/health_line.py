@@ -129,13 +129,15 @@ class HealthLine:
         """Return the error of the full disk, tried now or shortly before; None: there is space."""
         if self._disk is None or time.monotonic() - self._disk[0] > TRY_DISK_S:
             full = None
+            at = time.monotonic()
+            self._disk = at, None if self._disk is None else self._disk[1]  # tried, even if in vain
             try:
                 await self._database.run(try_disk)
             except StorageUnavailable as error:
                 if error.code != "storage_full":
                     raise
                 full = error
-            self._disk = time.monotonic(), full
+            self._disk = at, full
         return self._disk[1]
 
     def _problem(self, what: str, since: object, detail: str) -> Problem:

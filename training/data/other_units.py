@@ -168,7 +168,9 @@ def _move(
     problem = _problem(data, lot)
     part = pick(data, sorted({one.stream for one in lot}))
     if fixed:
-        made.notes.append(f"{problem}: left out")
+        made.notes.append(
+            f"{problem}: left out; live readings are scored by group {name!r}, where they may alarm"
+        )
         return
     own = f"{name}_{part.streams[0].asset_id}"
     while own in made.groups or own in taken:
@@ -176,8 +178,11 @@ def _move(
     # the rule of a group without a model set is dropped, unless the champion has one for it
     made.rules += [Rule(own, escape(s.asset_id), escape(s.sensor_id or "")) for s in part.streams]
     if part.rows < MIN_ROWS:
-        few = f"{part.rows} readings are too few for a group"
-        made.notes.append(f"{problem}: left out ({few})")
+        made.notes.append(
+            f"{problem}: left out, since {part.rows} readings are too few for a group. Unless the"
+            f" champion has a group {own!r}, live readings are scored by group {name!r}, where"
+            " they will alarm"
+        )
         return
     made.groups[own] = part
     made.notes.append(

@@ -66,13 +66,13 @@ def test_a_small_one_is_left_out_but_keeps_the_rule_of_a_former_group() -> None:
     found = split_by_units(grouping(stream("P1"), stream("P2", 1000, 12), stream("P3")))
     assert assets(found) == {"default": ["P1", "P3"]}
     assert found.rules[0] == Rule("default_P2", "P2", "")
-    assert found.notes[0].endswith(": left out (12 readings are too few for a group)")
+    assert found.notes[0].endswith("group 'default', where they will alarm")
 
 
 def test_in_a_retraining_of_one_group_the_groups_are_given() -> None:
     found = split_by_units(grouping(*PLANT), fixed=True)
     assert (assets(found), found.rules) == ({"default": ["P1", "P3", "P4"]}, [])
-    assert found.notes[0].endswith("(another unit?): left out")
+    assert found.notes[0].endswith("by group 'default', where they may alarm")
 
 
 @pytest.mark.parametrize(("name", "named"), [("default", True), ("pumps", False)])
