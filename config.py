@@ -363,9 +363,9 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.match(
-            r"postgres(ql)?(\+\w+)?://", value.get_secret_value()
-        ):
+        # an empty one names none: whoever opens the database says so, others do without
+        url = "" if value is None else value.get_secret_value()
+        if url and not re.match(r"postgres(ql)?(\+\w+)?://", url):
             raise ValueError("must be an address like postgresql://user:password@host:5432/name")
         return value
 
