@@ -248,15 +248,13 @@ def _kept(
         return rules, {}
     kept: dict[str, ModelSet] = {}
     if champion is not None and (set(champion.rules) & set(rules) or not (rules or champion.rules)):
-        missing = [group for group in champion.groups if group not in sets]
-        kept = {group: champion.model_set(group) for group in missing}
         known = {rule.group for rule in rules}
         gone = [rule for rule in champion.rules if rule.group not in known]
         # in front, since the last rule may match all streams
         index = RuleIndex(rules)
         rules = [rule for rule in gone if not _refitted(rule, index, fitted)] + rules
-        named = {rule.group for rule in rules}
-        kept = {group: one for group, one in kept.items() if not rules or group in named}
+        named = {rule.group for rule in rules} or set(champion.groups)
+        kept = {g: champion.model_set(g) for g in champion.groups if g in named and g not in sets}
     return [rule for rule in rules if rule.group in sets or rule.group in kept], kept
 
 

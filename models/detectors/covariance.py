@@ -132,6 +132,11 @@ class RobustCovariance:
         return cls(**{one.name: arrays[prefix + one.name] for one in fields(cls)})
 
 
+def median_deviation(values: Floats) -> float:
+    """Return the standard deviation of values (n,) by their median absolute deviation."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
 def winsorised_std(values: Floats) -> Floats:
     """Return the standard deviation per feature (d,), winsorised at 0.5 and 99.5 %."""
     low, high = np.quantile(values, (0.005, 0.995), axis=0)

@@ -68,8 +68,8 @@ def effects(connection: Connection, row: dict[str, Any], settings: Settings) -> 
         readings = count_readings(connection, row)
         says = f"{readings} stored readings of the period {says}"
         if row["verdict"] == "false_alarm":
-            said = "1 false alarm was" if alarms == 1 else f"{alarms} false alarms were"
-            says += f"; {said} reported in the last {days} days, so from now on"
+            counted = "1 false alarm was" if alarms == 1 else f"{alarms} false alarms were"
+            says += f"; {counted} reported in the last {days} days, so from now on"
             says += f" {_threshold_words(asset, raised, maximum)}"
     return {"training": training, "readings": readings, "incident_threshold": threshold,
             "says": says}  # fmt: skip

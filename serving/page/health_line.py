@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,7 +83,7 @@ class HealthLine:
         self._database = database
         self._bundles = bundles
         self._known: tuple[float, Health] | None = None
-        self._disk: tuple[float, StorageUnavailable | None] | None = None
+        self._disk: tuple[float, StorageUnavailable | None] = (-math.inf, None)
         self._since: dict[str, datetime] = {}
         self._lock = asyncio.Lock()
 
@@ -127,10 +128,11 @@ class HealthLine:
 
     async def _disk_problem(self) -> StorageUnavailable | None:
         """Return the error of the full disk, tried now or shortly before; None: there is space."""
-        if self._disk is None or time.monotonic() - self._disk[0] > TRY_DISK_S:
-            full = None
+        at, full = self._disk
+        if time.monotonic() - at > TRY_DISK_S:
             at = time.monotonic()
-            self._disk = at, None if self._disk is None else self._disk[1]  # tried, even if in vain
+            self._disk = at, full  # tried, even if in vain
+            full = None
             try:
                 await self._database.run(try_disk)
             except StorageUnavailable as error:
@@ -138,7 +140,7 @@ class HealthLine:
                     raise
                 full = error
             self._disk = at, full
-        return self._disk[1]
+        return full
 
     def _problem(self, what: str, since: object, detail: str) -> Problem:
         """Describe a problem; if its start is unknown, use the time when it was first seen here."""

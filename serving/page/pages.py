@@ -138,15 +138,18 @@ def _address(request: Request) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
-def asset_address(asset: str) -> str:
-    """Return the address of an asset's screen.
+def asset_address(asset: str, **query: str) -> str:
+    """Return the address of an asset's screen, with a query.
 
     Browsers take ``.`` and ``..`` in a path for folders, encoded or not, so these names go into
     the query.
     """
     if asset in (".", ".."):
-        return f"/assets?asset_id={asset}"
-    return f"/assets/{quote(asset, safe='')}"
+        path, query = "/assets", {"asset_id": asset, **query}
+    else:
+        path = f"/assets/{quote(asset, safe='')}"
+    given = {name: value for name, value in query.items() if value}
+    return f"{path}?{urlencode(given)}" if given else path
 
 
 def go(request: Request, where: str) -> Response:

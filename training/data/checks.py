@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Bools, Floats, Times
+from models.detectors.covariance import median_deviation
 from models.fitting.condition_fit import MAX_RANGES, ranges
 from models.fitting.counter_rates import counts_up
 from models.scoring.garbage import FAR, row_ranges
@@ -218,8 +219,7 @@ def far_from(values: Floats, middle: float, spread: float) -> Bools:
 
 
 def _far(values: Floats) -> Bools:
-    middle = float(np.median(values))
-    return far_from(values, middle, 1.4826 * float(np.median(np.abs(values - middle))))
+    return far_from(values, float(np.median(values)), median_deviation(values))
 
 
 def _far_off(values: Floats, far: Bools, rows: Rows) -> Iterator[Finding]:

@@ -6,27 +6,26 @@ scale a thousandfold, so that no fault of this feature would be seen on any of t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from glob import escape
 from typing import Final
 
 import numpy as np
 
 from models.arrays import Floats
 from models.bundles.bundle import DEFAULT
-from models.bundles.rules import Rule
+from models.detectors.covariance import median_deviation
 from models.fitting.counter_rates import counts_up
 from models.scoring.garbage import FAR, learn_garbage
 from training.cli.common import listed
 from training.data.checks import far_from
 from training.data.groups import Grouping, pick
+from training.data.own_groups import MAX_NAMED, OwnGroups, assets_of
 from training.data.preparation import MIN_ROWS
 from training.data.sources import TrainingData
 
 #: Streams of a feature that show in which unit most of them are, at least.
 _STREAMS: Final = 3
-_MAX_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,9 @@ def other_units(data: TrainingData) -> list[OtherUnit]:
         if len(known) < _STREAMS or 2 * sum(map(counts_up, known.values())) > len(known):
             continue
         levels = np.array([np.median(x) for x in known.values()])
-        spreads = np.array([np.median(np.abs(x - np.median(x))) for x in known.values()])
+        spreads = np.array([median_deviation(x) for x in known.values()])
         usual, spread = float(np.median(levels)), float(np.median(spreads))
-        far = far_from(levels, usual, 1.4826 * spread)
+        far = far_from(levels, usual, spread)
         for at, i in enumerate(known):
             if far[at]:
                 wide = bool(spreads[at] > FAR * spread)
@@ -87,8 +86,7 @@ def split_by_units(grouping: Grouping, *, fixed: bool = False, named: bool = Fal
     named : bool
         Somebody named the groups: such streams stay, and a note warns of them.
     """
-    made = Grouping({}, [], list(grouping.notes))
-    taken = {*grouping.groups, *(rule.group for rule in grouping.rules)}
+    made = OwnGroups(grouping)
     for name, data in grouping.groups.items():
         lots = _lots(data)
         if named or (name != DEFAULT and not name.startswith(f"{DEFAULT}_")):
@@ -102,12 +100,8 @@ def split_by_units(grouping: Grouping, *, fixed: bool = False, named: bool = Fal
         left = [i for i in range(len(data.streams)) if i not in moved]
         made.groups[name] = pick(data, left) if moved else data
         for lot in lots:
-            _move(made, name, data, lot, taken=taken, fixed=fixed)
-    if made.rules:
-        made.rules += grouping.rules or [Rule(DEFAULT)]
-    else:
-        made.rules = list(grouping.rules)
-    return made
+            _move(made, name, data, lot, fixed=fixed)
+    return made.done()
 
 
 def _measured(data: TrainingData, j: int, codes: Sequence[float]) -> Mapping[int, Floats]:
@@ -146,23 +140,14 @@ def _same(a: Lot, b: Lot) -> bool:
     return all(1 / FAR <= ratio <= FAR for ratio in ratios)
 
 
-def _move(
-    made: Grouping,
-    name: str,
-    data: TrainingData,
-    lot: Lot,
-    *,
-    taken: Collection[str],
-    fixed: bool,
-) -> None:
+def _move(made: OwnGroups, name: str, data: TrainingData, lot: Lot, *, fixed: bool) -> None:
     """Move a lot out of its group: to a group of its own, or to none if it is too small.
 
     Parameters
     ----------
-    made : the new groups, with rules and notes.
+    made : the new groups.
     name, data : group and streams that the lot belonged to.
     lot : the streams to move.
-    taken : names of the other groups.
     fixed : the groups must not change.
     """
     problem = _problem(data, lot)
@@ -171,28 +156,21 @@ def _move(
         made.notes.append(
             f"{problem}: left out; live readings are scored by group {name!r}, where they may alarm"
         )
-        return
-    own = f"{name}_{part.streams[0].asset_id}"
-    while own in made.groups or own in taken:
-        own += "_2"
-    # the rule of a group without a model set is dropped, unless the champion has one for it
-    made.rules += [Rule(own, escape(s.asset_id), escape(s.sensor_id or "")) for s in part.streams]
-    if part.rows < MIN_ROWS:
+    elif part.rows < MIN_ROWS:
+        # the rule of a group without a model set is dropped, unless the champion has one for it
+        own = made.claim(name, part)
         made.notes.append(
             f"{problem}: left out, since {part.rows} readings are too few for a group. Unless the"
             f" champion has a group {own!r}, live readings are scored by group {name!r}, where"
             " they will alarm"
         )
-        return
-    made.groups[own] = part
-    made.notes.append(
-        f"{problem}: a group of its own, {own!r} (--group-by and --groups name others)"
-    )
+    else:
+        made.move(name, part, problem)
 
 
 def _problem(data: TrainingData, lot: Lot) -> str:
     """Describe a lot: its assets, and both levels of each feature."""
-    assets = list(dict.fromkeys(data.streams[one.stream].asset_id for one in lot))
+    assets = assets_of([data.streams[one.stream] for one in lot])
     levels: dict[int, list[float]] = {}
     for one in lot:
         levels.setdefault(one.feature, []).append(one.level)
@@ -201,7 +179,7 @@ def _problem(data: TrainingData, lot: Lot) -> str:
         f"{data.feature_names[j]} lies at {_range(found)}, that of the others at {usual[j]:.4g}"
         for j, found in levels.items()
     ]
-    return f"{listed(assets, _MAX_NAMED)}: {listed(texts, _MAX_NAMED)} (another unit?)"
+    return f"{assets}: {listed(texts, MAX_NAMED)} (another unit?)"
 
 
 def _range(levels: Sequence[float]) -> str:

@@ -9,15 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.scoring.garbage import learn_garbage
-from training.data.checks import (
-    HIGH,
-    LOW,
-    MEDIUM,
-    Finding,
-    of_sensor,
-    of_times,
-    worst,
-)
+from training.data.checks import HIGH, LOW, MEDIUM, Finding, of_sensor, of_times, worst
 from training.data.other_units import other_units
 from training.data.sources import TrainingData
 

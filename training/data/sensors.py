@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from glob import escape
 
 import numpy as np
 
 from datasets import Stream
-from models.bundles.bundle import DEFAULT
-from models.bundles.rules import Rule
 from training.cli.common import listed
 from training.data.groups import Grouping, pick
+from training.data.own_groups import MAX_NAMED, OwnGroups, assets_of
 from training.data.preparation import MAX_MISSING, MIN_ROWS
 from training.data.sources import TrainingData
 
@@ -55,40 +53,29 @@ def split_by_sensors(grouping: Grouping, *, fixed: bool = False) -> Grouping:
     fixed : bool
         The groups must not change (a retraining): such streams are left out instead.
     """
-    groups: dict[str, TrainingData] = {}
-    rules: list[Rule] = []
-    notes = list(grouping.notes)
+    made = OwnGroups(grouping)
     for name, data in grouping.groups.items():
         many = [i for i in range(len(data.streams)) if data.feature_of(i) is None]
         lots = alike([data.streams[i] for i in many])
         one = len(lots) < 2 and not _beyond(data, many, lots[0][0]) if lots else True
         if one or len(many) < len(data.streams):
-            groups[name] = data
+            made.groups[name] = data
             continue
         first, members = lots[0]
-        groups[name] = _only(data, members, first)
-        notes += _beyond(data, members, first)
+        made.groups[name] = _only(data, members, first)
+        made.notes += _beyond(data, members, first)
         for sensors, others in lots[1:]:
             part = _only(data, others, sensors)
-            assets = _assets(part.streams)
+            assets = assets_of(part.streams)
             problem = f"{assets}: lacks {_features(data, first - sensors)}, which others have"
             if not sensors:
-                notes.append(f"{assets}: hardly anything measured: left out")
+                made.notes.append(f"{assets}: hardly anything measured: left out")
             elif fixed or part.rows < MIN_ROWS:
                 why = "" if fixed else f" ({part.rows} readings are too few for a group)"
-                notes.append(f"{problem}: left out{why}; --features names what all have")
+                made.notes.append(f"{problem}: left out{why}; --features names what all have")
             else:
-                own = f"{name}_{data.streams[others[0]].asset_id}"
-                groups[own] = part
-                notes.append(
-                    f"{problem}: a group of its own, {own!r} (--group-by and --groups name others)"
-                )
-                rules += [
-                    Rule(own, escape(s.asset_id), escape(s.sensor_id or "")) for s in part.streams
-                ]
-    if rules:
-        rules += grouping.rules or [Rule(DEFAULT)]
-    return Grouping(groups, rules or list(grouping.rules), notes)
+                made.move(name, part, problem)
+    return made.done()
 
 
 def _only(data: TrainingData, members: Sequence[int], sensors: Sensors) -> TrainingData:
@@ -101,12 +88,8 @@ def _beyond(data: TrainingData, members: Sequence[int], sensors: Sensors) -> lis
     if not more:
         return []
     having = [data.streams[i] for i in members if sensors_of(data.streams[i]) & more]
-    return [f"{_assets(having)}: {_features(data, more)} not used, since others lack it"]
-
-
-def _assets(streams: Sequence[Stream]) -> str:
-    return listed(list(dict.fromkeys(stream.asset_id for stream in streams)), 5)
+    return [f"{assets_of(having)}: {_features(data, more)} not used, since others lack it"]
 
 
 def _features(data: TrainingData, indexes: Sensors) -> str:
-    return listed([data.feature_names[j] for j in sorted(indexes)], 5)
+    return listed([data.feature_names[j] for j in sorted(indexes)], MAX_NAMED)

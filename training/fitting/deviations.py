@@ -9,7 +9,7 @@ import numpy as np
 
 from datasets import Stream
 from models.arrays import Floats
-from models.detectors.covariance import winsorised_std
+from models.detectors.covariance import median_deviation, winsorised_std
 from models.fitting.condition_fit import restate
 from models.fitting.reading_times import epoch_seconds
 from models.scoring.counters import Counters
@@ -69,7 +69,7 @@ def normal_std(stream: Stream, names: Sequence[str], pre: Preprocessing | None =
         here = column[np.isfinite(column)]
         if not len(here):
             continue
-        out[j] = 1.4826 * float(np.median(np.abs(here - np.median(here))))
+        out[j] = median_deviation(here)
         if out[j] == 0.0:
             out[j] = float(winsorised_std(here[:, None])[0])
     return out

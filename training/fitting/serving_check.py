@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from models.detectors.covariance import median_deviation
 from models.scoring.model_set import ModelSet
 from training.evaluation.measures import Scored
 from training.fitting.deviations import stream_deviation
@@ -118,10 +119,11 @@ def _cause(held: HeldOut, j: int) -> tuple[float, str]:
         if new.all() or not new.any():
             continue
         middle = float(np.median(x[~new]))
-        far = np.abs(x - middle) > WATCH[1] * 1.4826 * np.median(np.abs(x[~new] - middle))
+        far = np.abs(x - middle) > WATCH[1] * median_deviation(x[~new])
         share = float(far[new].mean())
-        if share - float(far[~new].mean()) > worst:
-            worst = share - float(far[~new].mean())
+        more = share - float(far[~new].mean())
+        if more > worst:
+            worst = more
             text = (
                 f"{held.names[j]}: {share:.0%} of the newest readings of {stream.asset_id} lie"
                 f" around {np.median(x[new & far]):.4g}, those before at {middle:.4g}: another"

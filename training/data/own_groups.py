@@ -1,0 +1,73 @@
+"""Move streams that do not fit their group to groups of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from glob import escape
+from typing import Final
+
+from datasets import Stream
+from models.bundles.bundle import DEFAULT
+from models.bundles.rules import Rule
+from training.cli.common import listed
+from training.data.groups import Grouping
+from training.data.sources import TrainingData
+
+#: Names that a note lists, at most.
+MAX_NAMED: Final = 5
+
+
+class OwnGroups:
+    """A grouping while some of its streams are moved.
+
+    Parameters
+    ----------
+    before : Grouping
+        Its notes are kept, and its rules follow the new ones.
+    """
+
+    def __init__(self, before: Grouping) -> None:
+        self._before = before
+        self._taken = {*before.groups, *(rule.group for rule in before.rules)}
+        self._rules: list[Rule] = []
+        self.groups: dict[str, TrainingData] = {}
+        self.notes = list(before.notes)
+
+    def claim(self, group: str, part: TrainingData) -> str:
+        """Name a group for streams that leave ``group``, and make rules for them."""
+        own = f"{group}_{part.streams[0].asset_id}"
+        while own in self.groups or own in self._taken:
+            own += "_2"
+        self._rules += [
+            Rule(own, escape(s.asset_id), escape(s.sensor_id or "")) for s in part.streams
+        ]
+        return own
+
+    def move(self, group: str, part: TrainingData, problem: str) -> None:
+        """Move streams out of ``group``; a note says so.
+
+        Parameters
+        ----------
+        group : str
+            Where they belonged to.
+        part : TrainingData
+            The streams.
+        problem : str
+            Why they do not fit.
+        """
+        own = self.claim(group, part)
+        self.groups[own] = part
+        self.notes.append(
+            f"{problem}: a group of its own, {own!r} (--group-by and --groups name others)"
+        )
+
+    def done(self) -> Grouping:
+        """Return the new grouping."""
+        others = list(self._before.rules)
+        rules = [*self._rules, *(others or [Rule(DEFAULT)])] if self._rules else others
+        return Grouping(self.groups, rules, self.notes)
+
+
+def assets_of(streams: Sequence[Stream]) -> str:
+    """Return the names of the streams' assets for a note."""
+    return listed(list(dict.fromkeys(stream.asset_id for stream in streams)), MAX_NAMED)
