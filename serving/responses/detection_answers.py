@@ -106,6 +106,8 @@ class StoredResult(Result, kw_only=True):
     """A stored result, with the further columns of the contract's table."""
 
     id: UUID
+    # the table's column may be empty: others write into it, too
+    threshold: Annotated[float | None, Meta(examples=[0.5])]  # type: ignore[assignment]
 
 
 class Page(Struct):

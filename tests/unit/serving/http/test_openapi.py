@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from config import Settings
+from db.tables import AnomalyDetection
 from serving.http.body_reader import BodyReader
 from serving.http.callers import Callers
 from serving.http.feedback_handlers import FeedbackHandlers
@@ -84,3 +85,14 @@ def test_the_shown_item_is_one_that_detect_takes(shown: dict[str, Any]) -> None:
     detect = shown["paths"]["/api/v1/anomalies/detect"]["post"]["requestBody"]
     body = orjson.dumps(detect["content"]["application/json"]["example"])
     assert isinstance(parse_item(body, LIMITS), Item)
+
+
+def test_a_stored_result_may_lack_what_its_table_may(shown: dict[str, Any]) -> None:
+    fields = shown["components"]["schemas"]["StoredResult"]["properties"]
+    optional = {
+        column.name
+        for column in AnomalyDetection.__table__.columns  # type: ignore[attr-defined]
+        if column.nullable
+    }
+    for name in optional & fields.keys():
+        assert b"null" in orjson.dumps(fields[name]), name
