@@ -116,7 +116,7 @@ def test_streams_and_trainings_of_every_kind(service: Service) -> None:
 
 
 def test_states_of_every_kind(service: Service, bundle: Any) -> None:
-    """A state that somebody damaged is refused or begun anew, never a 500."""
+    """A state that somebody damaged is refused or begun again, never a 500."""
     names = list(bundle.model_set("default").feature_names)
     rows = [["2026-01-01T00:00:00Z", *[1.0] * len(names)]]
     stream = {"asset_id": "A", "readings": {"names": names, "rows": rows}}

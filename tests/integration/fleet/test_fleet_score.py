@@ -303,7 +303,7 @@ def test_a_bad_stream_is_named_and_stops_nobody_and_days_are_replaced(fleet, ans
     assert [row["error_code"] for row in found["NOBODY"]] == ["no_group"] * 10
     assert (found[good][7]["error_code"], found[good][7]["final_score"]) == ("bad_value", None)
     assert found[good][8]["error"] is None
-    # the next day stays as it is when the first is scored anew, without the readings at fault
+    # the next day stays as it is when the first is scored again, without the readings at fault
     later = [{**row, "timestamp": row["timestamp"] + timedelta(days=1)} for row in table[260:520]]
     run(pa.Table.from_pylist(later, fleet.table(1).schema))
     run(fleet.table(2))

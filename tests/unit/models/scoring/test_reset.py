@@ -1,4 +1,4 @@
-"""A reset after an overhaul: the stream begins anew once, whatever the cut and the repetition."""
+"""A reset after an overhaul: the stream begins again once, whatever the cut and the repetition."""
 
 from __future__ import annotations
 

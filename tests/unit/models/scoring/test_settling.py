@@ -263,7 +263,7 @@ def test_another_bundle_goes_on_with_the_event_as_with_any(
     assert event(after[0])["id"] == lasts
     assert "persistent" not in event(after[0])
     assert event(after[0])["incident"]["at"] == named(results[-1])[lasts]["incident"]["at"]
-    assert lasts_in(after[-1]) == [lasts], "and settles anew"
+    assert lasts_in(after[-1]) == [lasts], "and settles again"
 
 
 def test_a_reset_ends_it(pump: ModelSet, fresh: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 ``tests/fixtures/stored_scores`` holds a bundle of three groups whose tails follow differently, and
 what the code made of three streams before the adaptive tail was cut into three objects; the pump's
-were stored anew when the swift average began to start at the median. The detectors' magnitudes are
+were stored again when the swift average began to start at the median. The detectors' magnitudes are
 stored with it, since they alone may round otherwise on another machine.
 """
 
