@@ -360,15 +360,6 @@ class Settings(BaseSettings):
             raise ValueError("must be an address like http://host:8084")
         return value
 
-    @field_validator("database_url")
-    @classmethod
-    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
-        # an empty one names none: whoever opens the database says so, others do without
-        url = "" if value is None else value.get_secret_value()
-        if url and not re.match(r"postgres(ql)?(\+\w+)?://", url):
-            raise ValueError("must be an address like postgresql://user:password@host:5432/name")
-        return value
-
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _brokers(cls, value: str) -> str:

@@ -21,6 +21,7 @@ import bentoml
 from _bentoml_sdk import Service
 
 from config import load_settings
+from db.session import configured_url
 from errors import AnomalyError, SettingsError
 from runtime import configure_service_logging, die_with_parent
 from serving.auth import Keys, is_public
@@ -48,6 +49,7 @@ def go_back() -> None:
 go_back()
 try:
     settings = load_settings()
+    configured_url(settings)  # refuses an address that no retry could open
     keys = Keys.parse(settings.api_keys.get_secret_value())
     callers = Callers.parse(settings.proxy_user_header, settings.trusted_proxies)
     runner_urls = parse_urls(settings.runner_urls)

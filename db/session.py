@@ -10,6 +10,7 @@ Every failure of SQLAlchemy or psycopg2 leaves :func:`transaction` as one of
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -54,6 +55,9 @@ _NO_CHANGES = {
     "53100": ("storage_full", "has no space left on its disk"),
     "25006": ("storage_read_only", "is read-only"),
 }
+#: The kind of database in an address, and what one looks like.
+_KIND = re.compile(r"([a-z]\w*)(?:\+\w+)?://", re.IGNORECASE)
+_ADDRESS = "postgresql://user:password@host:port/name"
 _NO_SCHEMA = ("42P01", "42703", "42883", "3F000")
 
 
@@ -70,20 +74,13 @@ def database_url(settings: Settings) -> URL:
     Raises
     ------
     SettingsError
-        DATABASE_URL cannot be parsed, or embedding is not installed.
+        DATABASE_URL names no PostgreSQL database, or embedding is not installed.
     """
-    if settings.database_url is None and not settings.database_host:
+    url = configured_url(settings)
+    if url is None:
         url = embedded_url(settings.var_dir / "postgres", settings.database_name)
         _announce(f"embedded PostgreSQL under {settings.var_dir / 'postgres'}")
         return url
-    try:
-        url = configured_url(settings)
-    except (ArgumentError, ValueError):
-        # The original message contains the URL with its password.
-        raise SettingsError(
-            "DATABASE_URL: cannot be parsed as postgresql://user:password@host:port/name",
-            field="DATABASE_URL",
-        ) from None
     url = url.set(drivername="postgresql+psycopg2")
     _announce(describe(url))
     return url
@@ -95,17 +92,22 @@ def _announce(store: str) -> None:
     log.info("store: %s", store)
 
 
-def configured_url(settings: Settings) -> URL:
-    """Return DATABASE_URL as given, else the URL built from DATABASE_HOST and related settings.
+def configured_url(settings: Settings) -> URL | None:
+    """Return DATABASE_URL, else the URL built from DATABASE_HOST; None if neither is set.
+
+    Only what opens a database asks, so commands that need none run whatever is set.
 
     Raises
     ------
-    ArgumentError, ValueError
-        DATABASE_URL cannot be parsed.
+    SettingsError
+        DATABASE_URL cannot be parsed, or names another kind of database; the message shows the
+        kind, but nothing else of the address, since a password may stand anywhere in it.
     """
     if settings.database_url is not None:
-        return make_url(settings.database_url.get_secret_value())
-    host, port, password = settings.database_host or "", settings.database_port, None
+        return _parsed(settings.database_url.get_secret_value())
+    if not settings.database_host:
+        return None
+    host, port, password = settings.database_host, settings.database_port, None
     if settings.database_password is not None:
         password = settings.database_password.get_secret_value()
     url = URL.create(
@@ -114,6 +116,20 @@ def configured_url(settings: Settings) -> URL:
     if host.startswith("/"):  # host is the folder of a unix socket
         return url.set(query={"host": host, "port": str(port)})
     return url.set(host=host, port=port)
+
+
+def _parsed(address: str) -> URL:
+    kind = _KIND.match(address)
+    if kind is None or kind[1] not in ("postgres", "postgresql"):
+        it = "is empty" if not address else f"names {kind[1]!r}" if kind else "has no kind"
+        problem = f"must be an address like {_ADDRESS}, but {it}"
+    else:
+        try:
+            return make_url(address)
+        except (ArgumentError, ValueError):
+            problem = f"cannot be parsed as {_ADDRESS}"
+    # outside of the handler: the original message contains the address with its password
+    raise SettingsError(f"DATABASE_URL: {problem}", field="DATABASE_URL")
 
 
 def parameters(settings: Settings) -> dict[str, object]:
