@@ -36,6 +36,8 @@ from datasets.workbook import is_workbook, may_be_packed, read_sheet
 from errors import DatasetError, InputError
 
 _CHUNK_ROWS: Final = 20_000
+#: Options of the format that only texts in columns have.
+_OF_TEXTS: Final = ("delimiter", "header")
 
 
 class _Source(Protocol):
@@ -200,23 +202,30 @@ def open_file(
 
 def _source(path: Path, form: FileFormat) -> _Source:
     """Open a file by its content or suffix: names of workbooks, texts and JSON often mislead."""
+    source, kind, without_meaning = _opened(path, form)
+    source.notes += form.ignored(kind, *without_meaning)
+    return source
+
+
+def _opened(path: Path, form: FileFormat) -> tuple[_Source, str, Sequence[str]]:
+    """Return a file, what kind it is, and the fields of ``form`` without meaning for this kind."""
     kind = kind_of(path)
     if kind == "parquet":
-        return ParquetSource(path, form)
+        return ParquetSource(path, form), "a Parquet file", ("sheet", *_OF_TEXTS, "encoding")
     if is_workbook(path):
         sheet, notes = read_sheet(path, form.sheet)
         source = TextSource(sheet, replace(form, delimiter="\t", encoding="utf-8-sig"))
         source.notes[:0] = notes
-        return source
+        return source, "a workbook", ("delimiter", "encoding")
     start, _ = sample(path)
     if may_be_packed(start):
         raise DatasetError("holds a workbook or an archive: unpack it first")
     if kind == "json" or is_json(start):
-        return JsonSource(path, form)
+        return JsonSource(path, form), "a JSON file", ("sheet", *_OF_TEXTS)
     if is_line_protocol(start):
-        return LineProtocolSource(path, form)
+        return LineProtocolSource(path, form), "InfluxDB's line protocol", ("sheet", *_OF_TEXTS)
     if kind != "workbook":
-        return TextSource(path, form)
+        return TextSource(path, form), "a text file", ("sheet",)
     wrong = "is no workbook, despite its name"
     try:
         source = TextSource(path, form)
@@ -224,7 +233,7 @@ def _source(path: Path, form: FileFormat) -> _Source:
         reason = error.message.removeprefix(f"{path.name}: ")
         raise DatasetError(f"{wrong}: {reason}", field=error.field) from None
     source.notes.insert(0, f"{wrong}: read as text")
-    return source
+    return source, "a text file", ("sheet",)
 
 
 def _streams_of(chunks: Sequence[Chunk]) -> Any:

@@ -31,6 +31,8 @@ _AS_GIVEN = (
     "asset_id", "label", "pivot", "time_format", "time_zone", "time_unit", "decimal", "encoding",
     "sheet", "one_file_per",
 )  # fmt: skip
+#: Options that are not called as their fields.
+_OPTIONS: Final = {"header": "--no-header"}
 #: A field of a time format, as strptime knows them.
 _TIME_FIELD: Final = re.compile(r"%[aAbBdfGHIjmMpSuUVwWyYzZ%]")
 #: Characters of the names in a message, at most.
@@ -137,6 +139,25 @@ class FileFormat:
         """Return the fields that differ from their defaults, ready for JSON."""
         default = asdict(FileFormat())
         return {key: value for key, value in asdict(self).items() if value != default[key]}
+
+    def options(self) -> dict[str, str]:
+        """Return the options that set fields, by the field's name."""
+        given = {key for key, value in self.to_dict().items() if value or key == "header"}
+        return {key: _OPTIONS.get(key, f"--{key.replace('_', '-')}") for key in sorted(given)}
+
+    def ignored(self, kind: str, *fields: str) -> list[str]:
+        """Return a note if options are given that mean nothing for a kind of file.
+
+        Parameters
+        ----------
+        kind
+            What the file is, with its article.
+        *fields
+            The fields without meaning.
+        """
+        given = [option for key, option in self.options().items() if key in fields]
+        verb = "mean" if len(given) > 1 else "means"
+        return [f"{', '.join(given)} {verb} nothing for {kind}: ignored"] if given else []
 
 
 def add_format_arguments(parser: argparse.ArgumentParser) -> None:

@@ -67,6 +67,7 @@ def find_roles(
     for name in filter(None, columns.names):
         check_name(name, "column")
     excluded = names_in(form.exclude, columns.names, "exclude") if form.exclude else []
+    _check_excluded(columns, form, excluded, group)
     roles = Roles(excluded={i for i, name in enumerate(columns.names) if name in excluded})
     if own := own_columns(columns.names):
         roles.excluded.update(own)
@@ -220,6 +221,24 @@ def _wished(columns: Columns, wanted: str | Sequence[str], excluded: Sequence[st
                 field=name,
             )
     return [columns.names.index(name) for name in found]
+
+
+def _check_excluded(
+    columns: Columns, form: FileFormat, excluded: Sequence[str], group: str | None
+) -> None:
+    """Reject a column that is to be left out and to have a role."""
+    chosen: dict[str, str | None] = {}
+    chosen |= {f"--columns {role}": name for role, name in form.columns.items()}
+    chosen |= {"--label": form.label, "--pivot": form.pivot, "--group-by": group}
+    for option, name in chosen.items():
+        parts = [] if name is None else [name] if name in columns.names else name.split("+")
+        for part in parts:
+            if part.strip() in excluded:
+                raise DatasetError(
+                    f"column {part.strip()!r} is in {option} and in --exclude: name it in one of"
+                    " them",
+                    field=part.strip(),
+                )
 
 
 def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) -> None:

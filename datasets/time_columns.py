@@ -69,7 +69,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         return
     free = [p for p in range(len(columns.names)) if p not in (roles.asset, roles.sensor)]
     free = [p for p in free if p not in roles.excluded]
-    if "timestamp" in columns.names:
+    if "timestamp" in columns.names and columns.names.index("timestamp") not in roles.excluded:
         roles.times = (columns.index("timestamp"),)
         _join_time_of_day(columns, roles, free)
         return
@@ -107,6 +107,12 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
             if not whole and (whole := year_and_day(columns, free)):
                 roles.time_kinds = [YEAR_AND_DAY]
         if not whole:
+            if "timestamp" in columns.names and not chosen:
+                raise DatasetError(
+                    "--exclude leaves out column 'timestamp', and no other holds times: --time-unit"
+                    " row counts the readings instead",
+                    field="exclude",
+                )
             _no_time(columns, chosen)
         _read_as_one(columns, roles, *whole)
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,7 @@ def from_files(
     if not paths:
         raise DatasetError(f"no file matches {spec!r}; expected simulated, postgresql or a file")
     if len(paths) == 1 and paths[0].suffix.lower() == ".npz":
+        _check_ignored(form, "a matrix")
         data = from_matrix(paths[0])
         return data if features is None else select(data, features)
     folder = Path(spec)
@@ -162,6 +163,24 @@ def from_files(
         found.feature_names, found.streams, shown, column=found.groups,
         notes=(*notes, *found.notes),
     )  # fmt: skip
+
+
+def _check_ignored(form: FileFormat | None, source: str, used: Collection[str] = ()) -> None:
+    """Reject options on a file's format for what is no such file.
+
+    Parameters
+    ----------
+    form
+        The options.
+    source
+        What is read instead, for the message.
+    used
+        Fields of the format that are of use all the same.
+    """
+    given = {} if form is None else form.options()
+    for key, option in given.items():
+        if key not in used:
+            raise DatasetError(f"{option} means nothing for {source}: leave it out", field=key)
 
 
 def from_matrix(path: Path) -> TrainingData:
@@ -264,6 +283,8 @@ def load_data(
     DatasetError
         The data cannot be read; the message says why.
     """
+    if spec in (SIMULATED, POSTGRESQL):
+        _check_ignored(form, f"--data {spec}", {"time_zone"})  # it is also the clock of seasons
     if spec == SIMULATED:
         data = from_simulation(seed=seed, quick=quick)
     elif spec == POSTGRESQL:

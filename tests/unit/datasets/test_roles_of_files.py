@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -187,3 +188,44 @@ def test_labels_row_by_row_are_those_of_the_whole_file(tmp_path: Path, normal: i
     assert whole is not None
     assert (whole.sum(), whole[-1]) == (1000, 1)
     assert [row.label for row in datasets.readings(path, form=form)] == whole.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"columns": {"timestamp": "day+hour"}, "exclude": "hour"}, "--columns timestamp"),
+        ({"columns": {"asset_id": "unit"}, "exclude": "unit"}, "--columns asset_id"),
+        ({"label": "f", "exclude": "f"}, "--label"),
+        ({"pivot": "unit", "exclude": "unit"}, "--pivot"),
+    ],
+)
+def test_a_column_left_out_has_no_role(load: Load, options: dict[str, Any], option: str) -> None:
+    text = "unit,day,hour,f,g\nA,2026-01-01,1,1,2\nA,2026-01-01,2,3,4\n"
+    with pytest.raises(DatasetError, match=f"is in {option} and in --exclude: name it in one"):
+        load(text, **options)
+
+
+def test_times_that_are_left_out_are_not_used(load: Load) -> None:
+    text = "asset_id,timestamp,time,f\n" + "".join(
+        f"A,2026-01-0{i},2020-01-0{i} 12:00,{i}\n" for i in range(1, 6)
+    )
+    data = load(text, exclude="timestamp")
+    assert data.streams[0].timestamps[0] == np.datetime64("2020-01-01T12:00")
+    alone = text.replace(",time,", ",day,").replace(" 12:00", "").replace("2020-01-0", "")
+    with pytest.raises(DatasetError, match="--exclude leaves out column 'timestamp', and no other"):
+        load(alone, exclude="timestamp")
+    assert len(load(alone, exclude="timestamp", time_unit="row").streams[0].timestamps) == 5
+
+
+def test_options_without_meaning_for_a_kind_of_file_are_named(load: Load, tmp_path: Path) -> None:
+    notes = load(table(readings()), sheet="May").notes
+    assert "--sheet means nothing for a text file: ignored" in notes
+    pa.parquet.write_table(
+        pa.table({"asset_id": ["A"] * 2, "timestamp": [START, START + timedelta(1)], "f": [1, 2]}),
+        tmp_path / "x.parquet",
+    )
+    form = FileFormat(delimiter=";", sheet="May", header=False)
+    parquet = datasets.load(tmp_path / "x.parquet", None, form)
+    assert parquet.notes == [
+        "--delimiter, --no-header, --sheet mean nothing for a Parquet file: ignored"
+    ]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from datasets import Stream
+from datasets import FileFormat, Stream
 from errors import DatasetError, TrainingError
 from models.fitting.options import FitOptions
 from training.data.sources import TrainingData, load_data, with_clock, with_known_features
@@ -243,3 +243,18 @@ def test_what_a_folder_holds_besides_is_said(tmp_path: Path) -> None:
     (tmp_path / "m.npz").write_bytes(archive(values=V, names=AB))
     notes = load_data(str(tmp_path)).notes
     assert any("left out: m.npz: a matrix is read alone" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("form", "option"),
+    [(FileFormat(exclude="rms"), "--exclude"), (FileFormat(header=False), "--no-header")],
+)
+def test_options_for_files_are_refused_where_no_file_is_read(
+    tmp_path: Path, form: FileFormat, option: str
+) -> None:
+    np.savez(tmp_path / "m.npz", values=np.ones((3, 1)), names=["rms"])
+    for spec in ("simulated", "postgresql", str(tmp_path / "m.npz")):
+        with pytest.raises(DatasetError, match=f"^{option} means nothing for .*: leave it out"):
+            load_data(spec, form=form)
+    zone = FileFormat(time_zone="Europe/Berlin", null=[])
+    assert load_data("simulated", quick=True, form=zone).rows > 0  # the clock of seasons
