@@ -21,10 +21,10 @@ import bentoml
 from _bentoml_sdk import Service
 
 from config import load_settings
-from db.session import configured_url
 from errors import AnomalyError, SettingsError
 from runtime import configure_service_logging, die_with_parent
 from serving.auth import Keys, is_public
+from serving.database import check_address
 from serving.detection.runner_urls import MODEL_NAMES, parse_urls
 from serving.http.callers import Callers
 from serving.http.front import Front
@@ -49,7 +49,7 @@ def go_back() -> None:
 go_back()
 try:
     settings = load_settings()
-    configured_url(settings)  # refuses an address that no retry could open
+    check_address(settings)
     keys = Keys.parse(settings.api_keys.get_secret_value())
     callers = Callers.parse(settings.proxy_user_header, settings.trusted_proxies)
     runner_urls = parse_urls(settings.runner_urls)

@@ -16,7 +16,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from db.session import probe, transaction
+from config import Settings
+from db.session import configured_url, probe, transaction
 from errors import AnomalyError, SettingsError, StorageUnavailable
 from serving.background import end_tasks
 
@@ -28,6 +29,16 @@ R = TypeVar("R")
 ANSWERING = ("storage_timeout", "storage_full", "storage_read_only")
 #: Interval of probes of a failed database.
 PROBE_S = 1.0
+
+
+def check_address(settings: Settings) -> None:
+    """Refuse an address of the database that no retry could open.
+
+    Raises
+    ------
+    SettingsError
+    """
+    configured_url(settings)
 
 
 class OutcomeUnknownError(StorageUnavailable):
