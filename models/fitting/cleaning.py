@@ -3,8 +3,9 @@
 :mod:`models.scoring.garbage` defines garbage. A reading with garbage is left out of all fits, as it
 is left out of a live stream's window. A feature that is garbage in most readings is not used. A
 code that is frequent in one feature means "not measured" in every feature that never measures such
-a value. It is a missing value there, in training and live, and is imputed if few values of the
-reading are missing. Any other garbage in a live reading is a sensor fault.
+a value, and so does scattered garbage (:mod:`models.fitting.scatter`) in its feature. It is a
+missing value there, in training and live, and is imputed if few values of the reading are missing.
+Any other garbage in a live reading is a sensor fault.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Bools, Floats, Times
 from models.fitting.imputation import impute
+from models.fitting.scatter import Scatter, find_scatter
 from models.scoring.garbage import Garbage, describe, learn_garbage
 
 #: A feature with a larger share of garbage is not used.
@@ -41,6 +43,7 @@ class Cleaned:
     unusable : features that were left out.
     garbage : garbage rules of the usable features for live readings.
     nulls : feature -> codes that mean "not measured".
+    beyond : feature -> bounds (low, high) beyond which values mean "not measured".
     notes : what was left out, with value, column and rows.
     """
 
@@ -50,6 +53,7 @@ class Cleaned:
     unusable: list[str]
     garbage: Garbage
     nulls: dict[str, tuple[float, ...]]
+    beyond: dict[str, tuple[float, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -79,6 +83,9 @@ def clean(
     """
     pooled = np.concatenate(streams)
     garbage = learn_garbage(pooled)
+    scattered = find_scatter(streams, garbage)
+    for one in scattered:  # as if it had not been sent
+        pooled[one.mask(pooled[:, one.feature]), one.feature] = np.nan
     mask = garbage.mask(pooled)
     usable = np.flatnonzero(mask.mean(axis=0) <= MAX_GARBAGE).tolist()
     if not usable:
@@ -90,14 +97,17 @@ def clean(
     parts, filled = impute(np.split(values, edges), imputed(len(usable)))
     bad = (mask[:, usable] & ~lacking).any(axis=1) | np.isnan(np.concatenate(parts)).any(axis=1)
     keep = np.split(~bad, edges)
-    notes = _notes(pooled, mask, names, int((bad & ~np.isnan(pooled).any(axis=1)).sum()), filled)
+    notes = _scattered(streams, scattered, names)
+    sent = ~np.isnan(np.concatenate(streams)).any(axis=1)
+    notes += _notes(pooled, mask, names, int((bad & sent).sum()), filled)
     unusable = [name for j, name in enumerate(names) if j not in usable]
     notes += [f"{name}: not used, most of its values are no measurements" for name in unusable]
     left = [(i, part[k]) for i, (part, k) in enumerate(zip(parts, keep, strict=True)) if k.any()]
     times = None if timestamps is None else [timestamps[i][keep[i]] for i, _ in left]
     return Cleaned(
         [part for _, part in left], times, [names[j] for j in usable], unusable,
-        _wider(garbage, usable), nulls, notes,
+        _wider(garbage, usable), nulls,
+        {names[one.feature]: (one.low, one.high) for one in scattered}, notes,
     )  # fmt: skip
 
 
@@ -110,9 +120,23 @@ def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> Bools:
     return out
 
 
+def _scattered(
+    streams: Sequence[Floats], found: Sequence[Scatter], names: Sequence[str]
+) -> list[str]:
+    """Describe each feature's scattered garbage: its number, its range, and its consequence."""
+    out = []
+    for one in found:
+        parts = [stream[:, one.feature] for stream in streams]
+        far = np.concatenate([part[one.mask(part)] for part in parts])
+        out.append(
+            f"{names[one.feature]}: {len(far):,} values from {far.min():.4g} to {far.max():.4g} are"
+            " no measurements: they come without relation to anything, and never alike. Values"
+            f" below {one.low:.4g} or above {one.high:.4g} count as missing, live as well"
+        )
+    return out
+
+
 def _notes(pooled: Floats, mask: Bools, names: Sequence[str], gone: int, filled: int) -> list[str]:
-    if not mask.any():
-        return []
     notes = describe(pooled, mask, names)
     if filled:
         notes.append(

@@ -210,6 +210,7 @@ def among(cleaned: Cleaned, rated: Rated) -> Cleaned:
         cleaned,
         garbage=replace(cleaned.garbage, low=low, high=high, codes=tuple(codes)),
         nulls={**others, **{name: rated.nulls[name] for name in counters if name in rated.nulls}},
+        beyond={name: one for name, one in cleaned.beyond.items() if name not in counters},
         unusable=[*rated.unusable, *cleaned.unusable],
         notes=[*rated.notes, *cleaned.notes],
     )

@@ -354,4 +354,5 @@ class FitPlan:
             self.conditions.of(self.scales.kept) if self.conditions else None,
             seasonality=self.seasonality.of(self.scales.kept) if self.seasonality else None,
             step=regular_interval(self.data.timestamps), repeats=self.repeats,
+            beyond=self.data.beyond,
         )  # fmt: skip

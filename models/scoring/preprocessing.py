@@ -71,6 +71,7 @@ class Preprocessing(Stored):
     standing : rates at which the ``ignored`` features moved; None: their movements do not count.
     garbage : values of ``names`` that no sensor measured; None: all values are measurements.
     nulls : feature -> codes that meant "not measured" in training; treated as missing.
+    beyond : feature -> (low, high); values beyond mean "not measured" and are treated as missing.
     conditions : operating conditions of ``names``; None: there is only one. The other attributes
         describe readings restated for the usual condition.
     counters : features that only rise, replaced by their rates; None: there are none. The other
@@ -92,7 +93,7 @@ class Preprocessing(Stored):
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
         "counters", "seasonality", "step", "neighbours",
-        "mean", "repeats",
+        "mean", "repeats", "beyond",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -117,6 +118,7 @@ class Preprocessing(Stored):
     neighbours: Neighbours | None = None
     mean: Floats | None = None
     repeats: Repeats | None = None
+    beyond: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(init=False, repr=False, compare=False)
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)
@@ -275,9 +277,16 @@ class Preprocessing(Stored):
             return fast + rarity
         return max(fast, rarity)
 
+    @property
+    def unmeasured(self) -> bool:
+        """Return whether some values mean "not measured"."""
+        return bool(self.nulls or self.beyond)
+
     def measured(self, features: Mapping[str, float]) -> Mapping[str, float]:
-        """Return the features, without values that are codes for "not measured"."""
-        nulls = self.nulls
-        if not nulls or not any(features.get(name) in codes for name, codes in nulls.items()):
-            return features
-        return {k: v for k, v in features.items() if v not in nulls.get(k, ())}
+        """Return the features, without values that mean "not measured"."""
+        nulls, absent = self.nulls, set()
+        for name, (low, high) in self.beyond.items():
+            if name in features and not low <= features[name] <= high:
+                absent.add(name)
+        absent |= {name for name, codes in nulls.items() if features.get(name) in codes}
+        return {k: v for k, v in features.items() if k not in absent} if absent else features

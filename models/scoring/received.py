@@ -29,7 +29,7 @@ def past_rows(
     if pre.counters is None:
         try:
             all_of = map(_FEATURES, window)
-            whole = pre.picks(map(pre.measured, all_of) if pre.nulls else all_of)
+            whole = pre.picks(map(pre.measured, all_of) if pre.unmeasured else all_of)
             return whole, [()] * len(whole)
         except KeyError:
             pass
@@ -61,7 +61,7 @@ def values_of(
         Receives what the values tell.
     """
     features = reading.received.features
-    if pre.nulls:
+    if pre.unmeasured:
         features = pre.measured(features)
     if len(features) > len(pre.names) and not state.unknown_features_reported:
         reading.unknown = sorted(features.keys() - pre.known)

@@ -1,0 +1,131 @@
+"""Scattered garbage is found and counts as missing; what has a cause is spared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from models.bundles.serialization import load_model_set, save_model_set
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.scatter import find_scatter
+from models.scoring.garbage import learn_garbage
+from tests.fixtures.training import TINIEST
+
+Rng = np.random.Generator
+Floats = np.ndarray
+
+
+def plant(rng: Rng, n: int = 2000, assets: int = 3) -> list[Floats]:
+    """Assets with three sensors that follow one load; the first sensor is about 100."""
+    out = []
+    for _ in range(assets):
+        load = np.convolve(rng.normal(size=n + 19), np.ones(20) / np.sqrt(20), "valid")
+        out.append(np.array([100.0, 8.0, 60.0]) + load[:, None] * np.array([5.0, 0.3, 2.0])
+                   + rng.normal(size=(n, 3)) * np.array([2.0, 0.1, 1.0]))  # fmt: skip
+    return out
+
+
+def found(streams: list[Floats]) -> list[int]:
+    return [one.feature for one in find_scatter(streams, learn_garbage(np.concatenate(streams)))]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.4])
+@pytest.mark.parametrize("assets", [1, 3])
+@pytest.mark.parametrize("begins", [0, 1000])
+def test_random_values_at_random_moments_are_found(share: float, assets: int, begins: int) -> None:
+    rng = np.random.default_rng(7)
+    streams = plant(rng, assets=assets)
+    assert found(streams) == []
+    here = rng.random(2000) < share
+    here[:begins] = False
+    streams[0][here, 0] = rng.uniform(-1e6, 1e6, here.sum())
+    assert found(streams) == [0]
+    one = find_scatter(streams, learn_garbage(np.concatenate(streams)))[0]
+    assert not one.mask(streams[0][~here, 0]).any()
+    assert one.mask(streams[0][here, 0]).mean() > 0.98
+
+
+def bursts(rng: Rng, x: Floats) -> None:
+    """Vibration: both ways, but a burst lasts."""
+    for at in rng.integers(0, len(x) - 10, 60):
+        x[at : at + 5, 0] += rng.uniform(-1e6, 1e6, 5)
+
+
+def strokes(rng: Rng, x: Floats) -> None:
+    """Single pulses of any size, one way."""
+    here = rng.random(len(x)) < 0.15
+    x[here, 0] += 10 ** rng.normal(5, 1, here.sum())
+
+
+def modes(rng: Rng, x: Floats) -> None:
+    """A direction: backwards, off, forwards."""
+    x[:, 0] += rng.choice([-1e6, 0.0, 1e6], len(x), p=[0.1, 0.8, 0.1])
+
+
+def moves(rng: Rng, x: Floats) -> None:
+    """Changes of a position that another feature shows."""
+    here = rng.random(len(x)) < 0.15
+    steps = np.where(here, rng.uniform(-1e6, 1e6, len(x)), 0.0)
+    x[:, 0] += steps
+    x[:, 1] += 1e-6 * np.cumsum(steps)
+
+
+def shocks(rng: Rng, x: Floats) -> None:
+    """Shocks both ways in which a neighbour trembles."""
+    here = rng.random(len(x)) < 0.15
+    x[here, 0] += rng.uniform(-1e6, 1e6, here.sum())
+    x[here, 1] += 0.3 * rng.normal(size=here.sum())
+
+
+def echoes(rng: Rng, x: Floats) -> None:
+    """Shocks both ways after which the sensor itself is elsewhere."""
+    level = 0.0
+    for t in range(len(x)):
+        x[t, 0] += level
+        if rng.random() < 0.15:
+            x[t, 0] += rng.uniform(-1e6, 1e6)
+            level = rng.normal(0, 40)
+
+
+def unit(rng: Rng, x: Floats) -> None:
+    """Another unit from half time on."""
+    x[len(x) // 2 :, 0] *= 1000
+
+
+def tails(rng: Rng, x: Floats) -> None:
+    """Tails as heavy as they come."""
+    x[:, 0] += rng.standard_cauchy(len(x)) * np.exp(3 * rng.normal(size=len(x)))
+
+
+@pytest.mark.parametrize(
+    "cause", [bursts, strokes, modes, moves, shocks, echoes, unit, tails]
+)
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_what_has_a_cause_is_spared(cause: Callable[[Rng, Floats], None], everywhere: bool) -> None:
+    rng = np.random.default_rng(3)
+    streams = plant(rng)
+    for stream in streams if everywhere else streams[:1]:
+        cause(rng, stream)
+    assert found(streams) == []
+
+
+def test_it_counts_as_missing_in_training_and_live(tmp_path) -> None:
+    rng = np.random.default_rng(5)
+    streams = [np.column_stack([x, rng.normal(size=(2000, 3))]) for x in plant(rng)]
+    here = rng.random(2000) < 0.1
+    streams[1][here, 0] = rng.uniform(-1e6, 1e6, here.sum())
+    names = list("abcdef")
+    model_set, report = fit_model_set(streams, None, names, TINIEST)
+    save_model_set(model_set, tmp_path / "set")
+    pre = load_model_set(tmp_path / "set").preprocessing
+    assert pre.spread[0] < 20
+    low, high = pre.beyond["a"]
+    assert -1e5 < low < 80 < 120 < high < 1e5
+    reading = dict(zip(names, streams[0][0].tolist(), strict=True))
+    assert pre.measured(reading) == reading
+    assert pre.measured({**reading, "a": -5e5}) == {k: reading[k] for k in "bcdef"}
+    note = next(note for note in report.notes if note.startswith("a: "))
+    assert "are no measurements" in note
+    assert "count as missing, live as well" in note
