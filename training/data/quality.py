@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from models.scoring.garbage import learn_garbage
-from training.data.checks import HIGH, LOW, MEDIUM, Finding, of_sensor, of_times, worst
+from models.arrays import Floats
+from models.fitting.scatter import find_scatter
+from models.scoring.garbage import learn_garbage, row_ranges
+from training.data.checks import HIGH, LOW, MEDIUM, Finding, Rows, of_sensor, of_times, worst
 from training.data.other_units import other_units
 from training.data.sources import TrainingData
 
@@ -103,6 +105,9 @@ class Quality:
 def assess(data: TrainingData) -> Quality:
     """Grade data without changing them."""
     garbage = learn_garbage(np.concatenate([s.values for s in data.streams]))
+    scattered = {
+        one.feature: one for one in find_scatter([s.values for s in data.streams], garbage)
+    }
     streams = []
     for i, stream in enumerate(data.streams):
         rows = stream.rows if stream.rows is not None else np.arange(1, len(stream.timestamps) + 1)
@@ -113,11 +118,26 @@ def assess(data: TrainingData) -> Quality:
         mask = garbage.mask(stream.values)
         only = data.feature_of(i)
         for j, name in enumerate(data.feature_names):
-            if only in (None, name):
-                made.features[name] = of_sensor(stream.values[:, j], mask[:, j], rows)
+            if only not in (None, name):
+                continue
+            values = stream.values[:, j]
+            far = scattered[j].mask(values) if j in scattered else np.zeros(len(values), bool)
+            found = of_sensor(values[~far], mask[~far, j], rows[~far])
+            made.features[name] = [*_scattered(values[far], rows[far]), *found]
         streams.append(made)
     _find_other_units(data, streams)
     return Quality(data.source, streams, [*data.notes, *_rates(streams)])
+
+
+def _scattered(values: Floats, rows: Rows) -> list[Finding]:
+    """Return a finding on scattered garbage (n,), if there is any, and its rows."""
+    if not len(values):
+        return []
+    text = (
+        f"{len(values):,} values from {values.min():.4g} to {values.max():.4g} come without"
+        " relation to anything: no measurements, they count as missing"
+    )
+    return [Finding(MEDIUM, "scattered", text, row_ranges(rows))]
 
 
 def _find_other_units(data: TrainingData, streams: list[StreamQuality]) -> None:

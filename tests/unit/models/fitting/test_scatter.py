@@ -99,9 +99,7 @@ def tails(rng: Rng, x: Floats) -> None:
     x[:, 0] += rng.standard_cauchy(len(x)) * np.exp(3 * rng.normal(size=len(x)))
 
 
-@pytest.mark.parametrize(
-    "cause", [bursts, strokes, modes, moves, shocks, echoes, unit, tails]
-)
+@pytest.mark.parametrize("cause", [bursts, strokes, modes, moves, shocks, echoes, unit, tails])
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_what_has_a_cause_is_spared(cause: Callable[[Rng, Floats], None], everywhere: bool) -> None:
     rng = np.random.default_rng(3)

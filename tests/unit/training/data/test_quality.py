@@ -92,6 +92,18 @@ def test_each_kind_of_trouble_is_found_named_and_placed(
     assert only(assess(data(x))) == (grade, kind, rows)
 
 
+def test_values_scattered_at_random_are_named_where_they_are() -> None:
+    rng = np.random.default_rng(4)
+    made = [data(daily(seed=i), asset=f"P{i}").streams[0] for i in range(3)]
+    here = rng.random(N) < 0.1
+    made[1].values[here, 0] = rng.uniform(-1e6, 1e6, here.sum())
+    (found,) = assess(TrainingData(["f0"], made, "made")).findings()
+    stream, _, finding = found
+    assert (stream.name, finding.kind, finding.grade) == ("P1", "scattered", "Medium")
+    assert finding.text.startswith(f"{here.sum()} values from -")
+    assert finding.rows.startswith(str(np.flatnonzero(here)[0] + 1))
+
+
 @pytest.mark.parametrize(("streams", "found"), [(3, ["P1"]), (2, [])])
 def test_a_stream_in_another_unit_than_the_others_is_named(streams: int, found: list[str]) -> None:
     made = [data(daily(seed=i), asset=f"P{i}").streams[0] for i in range(streams)]
