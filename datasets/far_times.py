@@ -4,7 +4,8 @@ Times more than five years apart belong to different clusters. A time outside of
 far, unless it belongs to a stream that lies there as a whole, as that of a machine taken down long
 ago. Far times are left out like rows that cannot be read: in at most one row of a hundred. If there
 are more, the file is rejected if they are implausible (before 1971, or more than a year ahead of
-today); else they stay, with a note.
+today): the unit or the calendar of the times may be misjudged. Else they stay, with a note. The
+caller, who knows better, may have them left out in either case.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from errors import DatasetError
 
 #: The first and the last of some times.
 Range = tuple[np.datetime64, np.datetime64]
+#: Rows that a note names, at most.
+_SHOWN: Final = 3
 _YEAR: Final = np.timedelta64(365 * 86_400, "s")
 _GAP: Final = 5 * _YEAR
 #: Before, a clock counted from zero; no sensor has been read since before 1900 or will be for long.
@@ -84,6 +87,38 @@ def problem(row: int, time: np.datetime64, inside: Range) -> DatasetError:
         f"row {row}: timestamp {shown} lies {years:,} years {side} the other readings",
         field="timestamp",
     )
+
+
+def too_many(first: DatasetError, count: int, total: int) -> DatasetError:
+    """Return the error for a file with too many far times.
+
+    Parameters
+    ----------
+    first : the problem of the first such row.
+    count, total : the number of such rows, and of the rows read.
+    """
+    return DatasetError(
+        f"{first.message}, as one of {count:,} of {total:,} rows: a clock that was not set?"
+        " --drop-far-times leaves them out; --time-unit, --time-format or --columns timestamp"
+        " reads them otherwise",
+        field="timestamp",
+    )
+
+
+def dropped(rows: npt.NDArray[np.int64], times: Times, inside: Range) -> list[str]:
+    """Return a note with the first rows that were left out on request, if there are any.
+
+    Parameters
+    ----------
+    rows, times : (n,)
+        The rows' numbers in the file, and their times.
+    inside
+        First and last time of the others.
+    """
+    some = list(zip(rows[:_SHOWN], times[:_SHOWN], strict=True))
+    shown = "; ".join(problem(int(row), time, inside).message for row, time in some)
+    more = f"; and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
+    return [f"rows left out by --drop-far-times ({len(rows):,}): {shown}{more}"] if some else []
 
 
 def _sentinels(times: Times) -> bool:

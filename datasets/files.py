@@ -14,7 +14,15 @@ import pyarrow as pa
 
 from datasets.calendar_columns import DATE_PARTS
 from datasets.columns import Chunk, ChunkReader, Rows, times_of
-from datasets.far_times import Range, far_times, implausible, main_range, problem
+from datasets.far_times import (
+    Range,
+    dropped,
+    far_times,
+    implausible,
+    main_range,
+    problem,
+    too_many,
+)
 from datasets.format import ROW, FileFormat
 from datasets.json_documents import is_json
 from datasets.json_source import JsonSource
@@ -31,7 +39,7 @@ from datasets.time_columns import dates_shared, offset_in_name
 from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey
-from datasets.unreadable import Unreadable
+from datasets.unreadable import ONE_OF, Unreadable
 from datasets.workbook import is_workbook, may_be_packed, read_sheet
 from errors import DatasetError, InputError
 
@@ -81,6 +89,7 @@ class OpenFile:
     _lines: Unreadable
     _notes: list[str] = field(default_factory=list)
     labels: Mapping[str, int] = field(default_factory=dict)
+    _far: int = 0
 
     def without_far(self) -> Iterator[Chunk]:
         """Yield the chunks without implausible times that are years from the rows before."""
@@ -96,21 +105,32 @@ class OpenFile:
             if len(chunk.times):
                 inside = min(inside[0], chunk.times.min()), max(inside[1], chunk.times.max())
 
-    def without_far_of(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """Return all of the file's chunks without times that are years from all others."""
+    def without_far_of(self, chunks: Sequence[Chunk], drop: bool = False) -> list[Chunk]:
+        """Return all of the file's chunks without times that are years from all others.
+
+        ``drop`` leaves them out however many they are.
+        """
         times = np.concatenate([chunk.times for chunk in chunks])
         if self._made_up or not len(times):
             return list(chunks)
-        inside = main_range(times)
+        # on request the plausible ones stay, even if they are fewer
+        sure = times[~implausible(times)] if drop else times
+        inside = main_range(sure if len(sure) else times)
         far = far_times(times, inside, _streams_of(chunks))
-        if far.any() and 100 * far.sum() > len(times) and not implausible(times[far]).any():
+        if drop:
+            rows = np.concatenate([chunk.rows for chunk in chunks])
+            self._notes += dropped(rows[far], times[far], inside)
+        elif 100 * far.sum() > len(times) and not implausible(times[far]).any():
             first = np.concatenate([chunk.rows for chunk in chunks])[far][0]
             error = problem(int(first), times[far][0], inside)
-            self._notes.append(f"{far.sum():,} readings are years from the others: {error.message}")
+            self._notes.append(
+                f"{far.sum():,} readings are years from the others: {error.message}"
+                " (--drop-far-times leaves them out)"
+            )
             far[:] = False
         ends = np.cumsum([len(chunk.times) for chunk in chunks])[:-1]
         kept = [
-            self._leave_out(chunk, mask, inside, len(times))
+            chunk.take(~mask) if drop else self._leave_out(chunk, mask, inside, len(times))
             for chunk, mask in zip(chunks, np.split(far, ends), strict=True)
         ]
         left = np.concatenate([chunk.times for chunk in kept])
@@ -129,11 +149,15 @@ class OpenFile:
     def _leave_out(self, chunk: Chunk, far: Flags, inside: Range, total: int) -> Chunk:
         if not far.any():
             return chunk
+        odd = self._reader.found.rows
+        self._far += int(far.sum())
         with _named(self.path):
             for at in np.flatnonzero(far):
                 row = int(chunk.rows[at])
-                self._reader.found.rows.add(row, problem(row, chunk.times[at], inside))
-            self._reader.found.rows.check(total + len(self._reader.found.rows.rows))
+                odd.add(row, problem(row, chunk.times[at], inside))
+            if ONE_OF * self._far > total + self._far:
+                raise too_many(odd.rows[int(chunk.rows[far][0])], self._far, total)
+            odd.check(total + len(odd.rows))
         return chunk.take(~far)
 
     @property

@@ -29,7 +29,7 @@ BLANKS = " "
 #: Options whose values become fields unchanged.
 _AS_GIVEN = (
     "asset_id", "label", "pivot", "time_format", "time_zone", "time_unit", "decimal", "encoding",
-    "sheet", "one_file_per",
+    "sheet", "one_file_per", "drop_far_times",
 )  # fmt: skip
 #: Options that are not called as their fields.
 _OPTIONS: Final = {"header": "--no-header"}
@@ -57,6 +57,7 @@ class FileFormat:
     decimal, delimiter, encoding : of text files.
     sheet : the sheet of a workbook; None: the first that has a table.
     one_file_per : asset; or feature: each file is a sensor, and all are joined by time.
+    drop_far_times : whether times that are years from all others are left out, however many.
     null : values that mean "not measured", as text.
     header : whether the first line of a text file names the columns.
 
@@ -79,6 +80,7 @@ class FileFormat:
     encoding: str | None = None
     sheet: str | None = None
     one_file_per: str = ASSET
+    drop_far_times: bool = False
     null: Sequence[str] = ()
     header: bool = True
 
@@ -190,6 +192,10 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--time-unit", choices=(*TIME_UNITS, ROW),
         help="times are numbers: since 1970 in this unit, or a count of readings (row)",
+    )  # fmt: skip
+    group.add_argument(
+        "--drop-far-times", action="store_true",
+        help="leave out readings dated years from all others, such as 1970, however many",
     )  # fmt: skip
     group.add_argument("--decimal", metavar="SIGN", help="decimal sign: . or ,")
     group.add_argument("--delimiter", metavar="SIGN", help="field separator, also: tab, space")

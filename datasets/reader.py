@@ -55,7 +55,7 @@ def load(
     chunks = list(file.chunks)
     if not any(len(chunk.rows) for chunk in chunks):
         raise DatasetError(f"{file.path.name}: holds no rows")
-    chunks = file.without_far_of(chunks)
+    chunks = file.without_far_of(chunks, form is not None and form.drop_far_times)
     labels, by_value = _labels(chunks, form)
     parts: dict[StreamKey, list[tuple[int, Rows]]] = {}
     for number, chunk in enumerate(chunks):
@@ -87,7 +87,9 @@ def readings(
     *,
     report: Callable[[str], None] | None = None,
 ) -> Iterator[Reading]:
-    """Stream a file's rows in file order; memory does not grow with the file, except to pivot it.
+    """Stream a file's rows in file order.
+
+    Memory does not grow with the file, unless all of it decides: to pivot it, or to drop far times.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ def readings(
     DatasetError
         At the first ``next``, or at an unreadable row, whose number is named.
     """
-    if form is not None and form.pivot is not None:
+    if form is not None and (form.pivot is not None or form.drop_far_times):
         yield from readings_of(load(path, feature_names, form), report)
         return
     file = open_file(Path(path), form, feature_names)

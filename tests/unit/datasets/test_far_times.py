@@ -62,11 +62,28 @@ def test_far_times_among_epochs_are_left_out(write: Write) -> None:
 
 
 @pytest.mark.parametrize("n", [20, 1000])
-def test_many_implausible_times_are_refused(write: Write, n: int) -> None:
+def test_many_implausible_times_are_refused_until_they_are_to_be_dropped(
+    write: Write, n: int
+) -> None:
     frame = plant(n)
     frame.loc[frame.index % 20 == 4, "timestamp"] = FAR[2]
-    with pytest.raises(DatasetError, match=r"plant.csv: row 5: timestamp 1970-01-01 00:00:00 lies"):
-        datasets.load(write(frame))
+    path = write(frame)
+    says = (
+        r"^plant.csv: row 5: timestamp 1970-01-01 00:00:00 lies 54 years before the other readings,"
+        rf" as one of {n // 20} of {n:,} rows: .* --drop-far-times leaves them out"
+    )
+    with pytest.raises(DatasetError, match=says):
+        datasets.load(path)
+    with pytest.raises(DatasetError, match=says):
+        list(datasets.readings(path))
+    form = FileFormat(drop_far_times=True)
+    data = datasets.load(path, form=form)
+    assert len(data.streams[0].timestamps) == n - n // 20
+    note = rf"rows left out by --drop-far-times \({n // 20}\): row 5: timestamp 1970-01-01 00:00:00"
+    assert [bool(re.match(note, text)) for text in data.notes] == [True]
+    assert len(list(datasets.readings(path, form=form))) == n - n // 20
+    frame.loc[frame.index % 3 > 0, "timestamp"] = FAR[2]
+    assert len(datasets.load(write(frame), form=form).streams[0].timestamps) < n // 3
 
 
 def test_many_plausible_times_apart_and_streams_of_their_own_stay(write: Write) -> None:
@@ -74,6 +91,8 @@ def test_many_plausible_times_apart_and_streams_of_their_own_stay(write: Write) 
     data = datasets.load(write(parts))
     assert len(data.streams[0].timestamps) == 1300
     assert any("300 readings are years from the others: row 1001" in note for note in data.notes)
+    kept = datasets.load(write(parts), form=FileFormat(drop_far_times=True))
+    assert len(kept.streams[0].timestamps) == 1000
     old = pd.concat([plant(5000), plant(30, "2010-01-01", "B")])
     assert [len(stream.timestamps) for stream in datasets.load(write(old)).streams] == [5000, 30]
 
