@@ -23,6 +23,7 @@ from training.cli.common import policy_of, registry_of
 from training.cli.progress import ProgressDisplay
 from training.data.groups import Grouping, by_rules, for_group, group_streams
 from training.data.other_units import split_by_units
+from training.data.own_groups import named_by_somebody
 from training.data.preparation import prepare
 from training.data.schedule_file import without_suppressed
 from training.data.sensors import split_by_sensors
@@ -224,13 +225,12 @@ def _grouping(
         return _split(for_group(request.data, champion, only), fixed=True), champion
     if request.as_champion and champion is not None and champion.rules:
         return _split(by_rules(request.data, champion.rules)), None
-    by, file = request.group_by, request.groups_file
-    named = by is not None or file is not None
-    return _split(group_streams(request.data, by, file), named=named), None
+    return _split(group_streams(request.data, request.group_by, request.groups_file)), None
 
 
-def _split(grouping: Grouping, *, fixed: bool = False, named: bool = False) -> Grouping:
+def _split(grouping: Grouping, *, fixed: bool = False) -> Grouping:
     """Move streams that do not fit their group to groups of their own."""
+    named = named_by_somebody(grouping.rules)
     return split_by_units(split_by_sensors(grouping, fixed=fixed), fixed=fixed, named=named)
 
 

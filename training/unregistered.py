@@ -8,6 +8,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,8 @@ from models.scoring.policy import ScoringPolicy
 log = logging.getLogger(__name__)
 
 _ABOUT = "registration.json"
+#: How names of folders among the temporary files begin.
+_PREFIX = "bundle-"
 #: MLflow and its storage libraries: their errors are outages, so no traceback is logged.
 _STORES = ("mlflow", "botocore", "boto3", "google", "azure", "sqlalchemy", "requests", "urllib3")
 
@@ -62,12 +65,15 @@ def keep_somewhere(
     """
     problem: OSError | None = None
     for place in (var_dir, None):
+        where = place
         try:
             # a folder of its own: others may write to the one for all temporary files
-            where = Path(tempfile.mkdtemp(prefix="bundle-")) if place is None else place
+            where = where or Path(tempfile.mkdtemp(prefix=_PREFIX))
             home = keep(folder, name, tags, example, where)
         except OSError as error:
             problem = problem or error
+            if place is None and where is not None:
+                shutil.rmtree(where, ignore_errors=True)
             continue
         again = f"python -m training.promote --register {shlex.quote(str(home))}"
         return f"the bundle is kept: {again}"
@@ -131,4 +137,14 @@ def register_kept(folder: Path, registry: Registry, policy: ScoringPolicy) -> tu
     first = registry.alias(CHAMPION) is None
     (promote if first else challenge)(registry, version, "registered after its training")
     shutil.rmtree(folder)
+    remove_emptied(folder)
     return version, CHAMPION if first else CHALLENGER
+
+
+def remove_emptied(folder: Path) -> None:
+    """Remove the folders that :func:`keep_somewhere` made among the temporary files."""
+    home = folder.absolute().parent.parent
+    if home.parent == Path(tempfile.gettempdir()) and home.name.startswith(_PREFIX):
+        with suppress(OSError):  # another bundle may be kept there
+            folder.absolute().parent.rmdir()
+            home.rmdir()

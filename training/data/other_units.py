@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats
-from models.bundles.bundle import DEFAULT
 from models.detectors.covariance import median_deviation
 from models.fitting.counter_rates import counts_up
 from models.scoring.garbage import FAR, learn_garbage
@@ -89,7 +88,7 @@ def split_by_units(grouping: Grouping, *, fixed: bool = False, named: bool = Fal
     made = OwnGroups(grouping)
     for name, data in grouping.groups.items():
         lots = _lots(data)
-        if named or (name != DEFAULT and not name.startswith(f"{DEFAULT}_")):
+        if named:
             made.groups[name] = data
             made.notes += [
                 f"{_problem(data, lot)}: in one group they hide smaller faults of each other"

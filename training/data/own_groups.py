@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from glob import escape
 from typing import Final
@@ -13,6 +14,8 @@ from training.cli.common import listed
 from training.data.groups import Grouping
 from training.data.sources import TrainingData
 
+#: A pattern that matches one id only, as :func:`glob.escape` makes it.
+_ONE_ID: Final = re.compile(r"(?:[^*?\[]|\[[*?\[]\])*")
 #: Names that a note lists, at most.
 MAX_NAMED: Final = 5
 
@@ -66,6 +69,21 @@ class OwnGroups:
         others = list(self._before.rules)
         rules = [*self._rules, *(others or [Rule(DEFAULT)])] if self._rules else others
         return Grouping(self.groups, rules, self.notes)
+
+
+def named_by_somebody(rules: Sequence[Rule]) -> bool:
+    """Return whether somebody chose the groups of these rules.
+
+    Else there is the default group, and groups that :class:`OwnGroups` moved out of it, each with a
+    rule per stream. Names alone do not tell: people may call a group ``default_pumps``, too.
+    """
+    *own, rest = rules or [Rule(DEFAULT)]
+    return rest != Rule(DEFAULT) or not all(map(_is_own, own))
+
+
+def _is_own(rule: Rule) -> bool:
+    one_stream = all(map(_ONE_ID.fullmatch, (rule.asset_id, rule.sensor_id)))
+    return rule.group.startswith(f"{DEFAULT}_") and one_stream and rule.feature is None
 
 
 def assets_of(streams: Sequence[Stream]) -> str:

@@ -83,7 +83,7 @@ def test_many_implausible_times_are_refused_until_they_are_to_be_dropped(
     assert [bool(re.match(note, text)) for text in data.notes] == [True]
     assert len(list(datasets.readings(path, form=form))) == n - n // 20
     frame.loc[frame.index % 3 > 0, "timestamp"] = FAR[2]
-    assert len(datasets.load(write(frame), form=form).streams[0].timestamps) < n // 3
+    assert len(datasets.load(write(frame), form=form).streams[0].timestamps) <= n // 3 + 1
 
 
 def test_many_plausible_times_apart_and_streams_of_their_own_stay(write: Write) -> None:

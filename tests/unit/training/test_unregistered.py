@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from errors import TrainingError
-from training.unregistered import keep_somewhere, sentence_of
+from training.unregistered import keep_somewhere, remove_emptied, sentence_of
 
 
 @pytest.fixture
@@ -52,6 +52,30 @@ def test_without_room_anywhere_that_is_said(
     assert kept(bundle, no_folder).startswith(
         "the bundle is lost, since it could not be kept either: [Errno 20] Not a directory"
     )
+
+
+def test_nothing_is_left_behind_of_a_bundle_that_could_not_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert kept(tmp_path / "no bundle", tmp_path / "var").startswith("the bundle is lost")
+    assert list(tmp_path.glob("bundle-*")) == []
+
+
+def test_a_temporary_folder_goes_with_the_last_bundle_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    home = tmp_path / "bundle-x" / "unregistered"
+    (home / "v2").mkdir(parents=True)
+    remove_emptied(home / "v1")
+    assert (home / "v2").is_dir()
+    (home / "v2").rmdir()
+    remove_emptied(home / "v2")
+    assert not (tmp_path / "bundle-x").exists()
+    (tmp_path / "var" / "unregistered").mkdir(parents=True)
+    remove_emptied(tmp_path / "var" / "unregistered" / "v1")
+    assert (tmp_path / "var" / "unregistered").is_dir()
 
 
 @pytest.mark.parametrize(

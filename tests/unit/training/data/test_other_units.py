@@ -75,10 +75,10 @@ def test_in_a_retraining_of_one_group_the_groups_are_given() -> None:
     assert found.notes[0].endswith("by group 'default', where they may alarm")
 
 
-@pytest.mark.parametrize(("name", "named"), [("default", True), ("pumps", False)])
-def test_groups_that_somebody_named_stay_and_a_note_warns(name: str, named: bool) -> None:
+@pytest.mark.parametrize("name", ["default", "pumps"])
+def test_groups_that_somebody_named_stay_and_a_note_warns(name: str) -> None:
     before = grouping(*PLANT, name=name, rules=(Rule(name),))
-    found = split_by_units(before, named=named)
+    found = split_by_units(before, named=True)
     assert (found.groups, found.rules) == (before.groups, before.rules)
     assert "P2: press lies at" in found.notes[0]
     assert found.notes[0].endswith("they hide smaller faults of each other")
