@@ -17,7 +17,7 @@ from errors import TrainingError
 from models.arrays import Floats, Times
 from models.fitting.cleaning import Cleaned
 from models.fitting.reading_times import median_interval
-from models.scoring.counters import Counters, rate_per_hour
+from models.scoring.counters import Counters, rate_per_hour, settled, slack_of
 from models.scoring.garbage import learn_garbage
 from models.scoring.policy import ScoringPolicy
 
@@ -130,6 +130,7 @@ def with_rates(
     found = [] if asked == "none" else _counters(made, kept)
     interval = None if timestamps is None else median_interval(timestamps)
     used: dict[str, Floats] = {}
+    slack: dict[str, float] = {}
     unfit: dict[str, str] = {}
     if timestamps is not None:
         at = [made.names.index(name) for name in found]
@@ -142,21 +143,45 @@ def with_rates(
         if all((np.diff(stream[:, column]) == 1.0).all() for stream in made.streams):
             unfit[name] = "counts the rows"
             continue
-        for stream, times in zip(made.streams, timestamps, strict=True):
-            pause = np.diff(times, prepend=times[:1]) > ScoringPolicy.gap_factor * _span(interval)
-            rates = rate_per_hour(stream[:, column], times)
-            stream[:, column] = np.where(pause, np.nan, rates)
-        used[name] = np.concatenate([stream[:, column] for stream in made.streams])
+        counted = [stream[:, column].copy() for stream in made.streams]
+        rates, slack[name] = _rates(counted, timestamps, interval)
+        for stream, found_rates in zip(made.streams, rates, strict=True):
+            stream[:, column] = found_rates
+        used[name] = np.concatenate(rates)
         if np.isnan(used[name]).mean() > _UNKNOWN:
             unfit[name] = "has no known rate at most readings"
             del used[name]
     if used:
-        made.counters = Counters.of(list(used), list(used.values()))
+        made.counters = Counters.of(list(used), list(used.values()), [slack[n] for n in used])
         made.notes.append(
             f"{', '.join(used)}: only rises, as a counter does: its rate per hour is used instead"
             " of its value (--counters none: the value)"
         )
     return _without(made, unfit)
+
+
+def _rates(
+    counted: Sequence[Floats], timestamps: Sequence[Times], interval: float
+) -> tuple[list[Floats], float]:
+    """Return a counter's rates in each stream, NaN after a pause, and its slack.
+
+    Parameters
+    ----------
+    counted, timestamps : list of (n_i,)
+        The counter's values, and the readings' times.
+    interval : float
+        Usual seconds between readings.
+    """
+    out = []
+    for values, times in zip(counted, timestamps, strict=True):
+        pause = np.diff(times, prepend=times[:1]) > ScoringPolicy.gap_factor * _span(interval)
+        out.append(np.where(pause, np.nan, rate_per_hour(values, times)))
+    slack = slack_of(counted, timestamps, out)
+    if slack:
+        (usual,) = Counters.of([""], [np.concatenate(out)]).usual
+        each = zip(out, timestamps, counted, strict=True)
+        out = [settled(rates, usual, times, slack, values) for rates, times, values in each]
+    return out, slack
 
 
 def _span(seconds: float) -> np.timedelta64:

@@ -27,6 +27,10 @@ _LARGE: Final = 0.99
 _HOUR_S: Final = 3600.0
 #: Differences below this share of the usual rate are rounding.
 _ROUNDING: Final = 1e-6
+#: Least share of training readings with the usual rate for it to be constant.
+_STEADY: Final = 0.95
+#: Units in the last place that a difference of two values may be off: each is rounded twice.
+_ULPS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +41,35 @@ class Counters(Stored):
     ----------
     names : k of a reading's features.
     usual, largest : (k,) median and largest training rate of each, per hour.
+    slack : (k,) rise by which a reading may miss the usual rate and still has it; 0, or empty: any
+        other rate is another. By :func:`slack_of`.
     """
 
-    KEYS: ClassVar = ("names", "usual", "largest")
+    KEYS: ClassVar = ("names", "usual", "largest", "slack")
 
     names: tuple[str, ...]
     usual: tuple[float, ...]
     largest: tuple[float, ...]
+    slack: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, names: Sequence[str], rates: Sequence[Floats]) -> Counters:
-        """Create the counters from their names and their training rates, (n,) each."""
+    def of(
+        cls, names: Sequence[str], rates: Sequence[Floats], slack: Sequence[float] = ()
+    ) -> Counters:
+        """Create the counters.
+
+        Parameters
+        ----------
+        names : k features.
+        rates : k training rates, (n,) each.
+        slack : (k,), see the class.
+        """
         run = [x[x > 0.0] for x in rates]
         return cls(
             tuple(names),
             tuple(float(np.median(x)) if len(x) else 0.0 for x in run),
             tuple(float(np.quantile(x, _LARGE)) if len(x) else 0.0 for x in run),
+            tuple(slack),
         )
 
     def read(
@@ -66,10 +83,13 @@ class Counters(Stored):
         passed_s : seconds between them.
         """
         out = {name: value for name, value in now.items() if name not in self.names}
-        for name, usual, largest in zip(self.names, self.usual, self.largest, strict=True):
+        for at, name in enumerate(self.names):
+            usual, largest = self.usual[at], self.largest[at]
             if name in now and name in before:
                 rate = _per_hour(now[name], before[name], passed_s)
                 if rate == rate:  # known
+                    if self.slack and self.slack[at]:
+                        rate = _settled(rate, usual, passed_s, self.slack[at], now[name])
                     out[name] = _bounded(rate, usual, largest)
         return out
 
@@ -86,9 +106,14 @@ class Counters(Stored):
             Feature names.
         """
         out = np.array(values, np.float64)
-        for name, usual, largest in zip(self.names, self.usual, self.largest, strict=True):
+        for at, name in enumerate(self.names):
+            usual, largest = self.usual[at], self.largest[at]
             column = names.index(name)
             found = rate_per_hour(out[:, column], times).tolist()
+            if self.slack and self.slack[at]:
+                found = settled(
+                    np.array(found), usual, times, self.slack[at], out[:, column]
+                ).tolist()
             out[:, column] = [_bounded(rate, usual, largest) for rate in found]
         return out
 
@@ -118,6 +143,69 @@ def rate_per_hour(values: Floats, times: Times) -> Floats:
     """Return one counter's rise per hour before each reading, (n,); NaN where unknown."""
     x, passed = values.tolist(), _seconds(times).tolist()
     return np.array([np.nan, *map(_per_hour, x[1:], x, passed[1:])][: len(x)])
+
+
+def slack_of(values: Sequence[Floats], times: Sequence[Times], rates: Sequence[Floats]) -> float:
+    """Return the rise that says nothing about the rate of a counter whose rate is constant.
+
+    A constant rate has no scatter that would show how exactly it is known. Its counter has: a rise
+    is known to one step of the counter, and the time in which it happened to one step of the clock.
+
+    Parameters
+    ----------
+    values, times, rates : one (n_i,) per stream
+        The counter's values, the readings' times, and the rates.
+
+    Returns
+    -------
+    float
+        0 if the rate is not constant, so that its scatter shows.
+    """
+    pooled = np.concatenate(rates)
+    known = pooled[~np.isnan(pooled)]
+    usual = float(np.median(known[known > 0.0])) if (known > 0.0).any() else 0.0
+    same = np.abs(known - usual) <= _ROUNDING * usual
+    if not usual or same.mean() < _STEADY:
+        return 0.0
+    return max(map(_value_step, values)) + usual * max(map(_clock_step, times)) / _HOUR_S
+
+
+def settled(rates: Floats, usual: float, times: Times, slack: float, values: Floats) -> Floats:
+    """Return the rates (n,) of a stream; one that misses the usual rate by little has it.
+
+    Parameters
+    ----------
+    rates, times, values : (n,)
+        The rates, the readings' times, and the counter's values.
+    usual, slack : float
+        As of :class:`Counters`.
+    """
+    passed = _seconds(times).tolist()
+    found = zip(rates.tolist(), passed, values.tolist(), strict=True)
+    return np.array([_settled(rate, usual, s, slack, value) for rate, s, value in found])
+
+
+def _settled(rate: float, usual: float, passed_s: float, slack: float, value: float) -> float:
+    """Return one rate; standing still and rising twice as fast are never the usual rate."""
+    hours = passed_s / _HOUR_S
+    near = min(slack + _ULPS * math.ulp(value), usual * hours / 2.0)
+    return usual if abs(rate - usual) * hours <= near else rate  # NaN stays: unknown
+
+
+def _clock_step(times: Times) -> float:
+    """Return to what part of a second times (n,) are written."""
+    ticks = times.astype("datetime64[us]").astype(np.int64)
+    return next((us / 1e6 for us in (10**6, 10**3) if not (ticks % us).any()), 1e-6)
+
+
+def _value_step(values: Floats) -> float:
+    """Return to which power of ten values (n,) are written; 0 if to more than nine digits."""
+    x = values[~np.isnan(values)]
+    for digits in range(10):
+        scaled = x * 10.0**digits
+        if (np.abs(scaled - np.round(scaled)) <= _ULPS * np.spacing(np.abs(scaled))).all():
+            return float(10.0**-digits)
+    return 0.0
 
 
 def _seconds(times: Times) -> Floats:

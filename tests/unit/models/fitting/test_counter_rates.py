@@ -10,6 +10,7 @@ import pytest
 from errors import TrainingError
 from models.fitting.counter_rates import Rated, counters_among, counts_up, with_rates, without_holes
 from models.fitting.options import FitOptions
+from models.scoring.counters import Counters
 
 N = 600
 MINUTE = np.timedelta64(60, "s")
@@ -120,3 +121,33 @@ def test_holes_of_a_counter_lie_between_its_readings() -> None:
     (filled,) = without_holes([np.column_stack([noise, hours])], [TIMES])
     assert filled[:, 1] == pytest.approx(HOURS)
     assert np.isnan(filled[5, 0])
+
+
+def test_a_constant_rate_is_known_to_a_step_of_the_clock_and_of_the_counter() -> None:
+    counters = rated(1000.0 + 0.5 * np.arange(N)).counters
+    assert counters is not None
+    assert counters.slack[0] == pytest.approx(0.1 + 0.5 / 60)
+    assert Counters.from_dict(counters.to_dict()) == counters
+
+    def rate(risen: float, passed_s: float, start: float = 1e3) -> float:
+        return counters.read({"a": start + risen}, {"a": start}, passed_s)["a"]
+
+    usual = rate(0.5, 60.0)
+    assert usual == pytest.approx(30.0)
+    assert rate(0.5, 60.005) == rate(0.5, 59.2) == rate(0.6, 60.0) == usual
+    assert rate(0.6, 60.0, 1e15) == usual  # a difference of large numbers is rounded
+    assert (rate(0.0, 60.0), rate(1.0, 60.0), rate(0.8, 60.0)) == pytest.approx((0, 60, 48))
+    # less than a step of the clock, but neither stuck nor twice as fast
+    assert (rate(0.0, 1.0), rate(0.5, 30.0)) == pytest.approx((0, 60))
+
+
+def test_a_late_reading_now_and_then_does_not_move_a_constant_rate() -> None:
+    late = TIMES + np.where(np.arange(N) % 100 == 99, 1, 0).astype("timedelta64[s]")
+    found = rated(HOURS, times=late).streams[0][1:, 1]
+    np.testing.assert_allclose(found, 1.0, rtol=1e-6)
+
+
+def test_a_rate_that_scatters_shows_by_itself_what_is_far_from_it() -> None:
+    counters = rated(np.round(HOURS, 2)).counters
+    assert counters is not None
+    assert counters.slack == (0.0,)
