@@ -20,7 +20,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import orjson
 import psycopg2
 from psycopg2.errors import CheckViolation
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from config import Settings
@@ -50,10 +59,11 @@ _REFUSED = {
     "28000": ("pg_hba.conf", "refused the login (DATABASE_USER, or its pg_hba.conf)"),
     "3D000": ("does not exist", "has no such database (DATABASE_NAME)"),
 }  # fmt: skip
+_READ_ONLY = "25006"
 #: SQLSTATE -> code and sentence of a database that answers queries but refuses changes.
 _NO_CHANGES = {
     "53100": ("storage_full", "has no space left on its disk"),
-    "25006": ("storage_read_only", "is read-only"),
+    _READ_ONLY: ("storage_read_only", "is read-only"),
 }
 #: The kind of database in an address, and what one looks like.
 _KIND = re.compile(r"([a-z]\w*)(?:\+\w+)?://", re.IGNORECASE)
@@ -169,7 +179,7 @@ def make_engine(url: URL | str, **options: Any) -> Engine:
 
     ``options`` go to :func:`sqlalchemy.create_engine`.
     """
-    return create_engine(
+    engine = create_engine(
         url,
         pool_pre_ping=options.pop("pool_pre_ping", True),
         json_serializer=dump_json,
@@ -178,6 +188,18 @@ def make_engine(url: URL | str, **options: Any) -> Engine:
         hide_parameters=True,
         **options,
     )
+    event.listen(engine, "handle_error", _leave_a_standby)
+    return engine
+
+
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """Close a connection that refuses changes, which a pool would keep for as long as it answers.
+
+    After a failover the address may lead to the new primary, but only for new connections.
+    """
+    if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False  # others find out by themselves, if they do
 
 
 def open_engine(settings: Settings, kept: int = 0) -> Engine:

@@ -34,7 +34,8 @@ _OVERVIEW = text("""
 """)
 #: Makes the server write about a megabyte beside its tables, and delete it again.
 _SPILL = text("SELECT count(*) FROM generate_series(1, 30000)")
-_LITTLE_MEMORY = text("SET LOCAL work_mem = '64kB'")
+#: On the disk of the tables, since temporary files may have been given one of their own.
+_BESIDE_THE_TABLES = text("SET LOCAL temp_tablespaces = ''; SET LOCAL work_mem = '64kB'")
 _TEMP_FILE_LIMIT = "53400"
 _ADD_KEY = text("INSERT INTO page_keys (id, key) VALUES (1, :key) ON CONFLICT (id) DO NOTHING")
 _KEY = text("SELECT key FROM page_keys")
@@ -77,7 +78,7 @@ def try_disk(connection: Connection) -> None:
     ------
     OperationalError
     """
-    connection.execute(_LITTLE_MEMORY)
+    connection.execute(_BESIDE_THE_TABLES)
     try:
         connection.execute(_SPILL)
     except OperationalError as error:

@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from models.detectors.covariance import median_deviation
+from models.detectors.covariance import median_deviation, winsorised_std
 from models.scoring.model_set import ModelSet
+from models.scoring.standing import ROUNDING
 from training.evaluation.measures import Scored
 from training.fitting.deviations import stream_deviation
 from training.fitting.power import (
@@ -57,7 +58,7 @@ def lost_features(
     serving
         The model set fitted on all readings.
     """
-    causes = [_cause(twin, j) for j in range(len(twin.names))]
+    causes = [likely_cause(twin, j) for j in range(len(twin.names))]
     watched = [twin.names.index(f) for f in power.shares if f not in power.not_watched]
     watched.sort(key=lambda j: causes[j][0], reverse=True)
     shares = _shares(twin, calm_points(twin, scored, points), serving, watched[:_FEATURES])
@@ -107,7 +108,7 @@ def _shares(
     return out
 
 
-def _cause(held: HeldOut, j: int) -> tuple[float, str]:
+def likely_cause(held: HeldOut, j: int) -> tuple[float, str]:
     """Name the stream with most newest readings far from those before, and both levels.
 
     Also return their share, beyond that of earlier readings; 0 and no text if there are few.
@@ -119,7 +120,9 @@ def _cause(held: HeldOut, j: int) -> tuple[float, str]:
         if new.all() or not new.any():
             continue
         middle = float(np.median(x[~new]))
-        far = np.abs(x - middle) > WATCH[1] * median_deviation(x[~new])
+        # a feature that mostly rests has no median deviation, but its movements are no news
+        spread = median_deviation(x[~new]) or float(winsorised_std(x[~new, None])[0])
+        far = np.abs(x - middle) > np.maximum(WATCH[1] * spread, ROUNDING * abs(middle))
         share = float(far[new].mean())
         more = share - float(far[~new].mean())
         if more > worst:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -48,10 +49,18 @@ def tried(connection: Connection, read_only: str) -> None:
 
 
 def test_a_full_disk_is_noticed_without_changing_a_table(small_disk: Path) -> None:
+    elsewhere = tempfile.mkdtemp(prefix="tablespace-")
     server = OwnPostgres(small_disk)
+    owner = (small_disk / "data").stat()
+    os.chown(elsewhere, owner.st_uid, owner.st_gid)
     engine = make_engine(server.url.replace("postgresql://", "postgresql+psycopg2://", 1))
     try:
         in_transaction(engine, try_disk)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            # temporary files may have a disk of their own, which says nothing about the tables'
+            connection.execute(text(f"CREATE TABLESPACE other LOCATION '{elsewhere}'"))
+            connection.execute(text("ALTER SYSTEM SET temp_tablespaces = other"))
+            connection.execute(text("SELECT pg_reload_conf()"))
         fill(small_disk / "filling")
         with transaction(engine) as connection:
             assert connection.execute(text("SELECT 1")).scalar() == 1
@@ -68,3 +77,4 @@ def test_a_full_disk_is_noticed_without_changing_a_table(small_disk: Path) -> No
         (small_disk / "filling").unlink(missing_ok=True)
         engine.dispose()
         server.close()
+        shutil.rmtree(elsewhere)

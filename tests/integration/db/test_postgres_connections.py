@@ -10,11 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Connection, Engine, make_url, text
 
 from config import Settings, load_settings
 from db.queries import offsets, outbox
-from db.session import make_engine, open_engine, transaction
+from db.session import in_transaction, make_engine, open_engine, transaction
 from errors import SettingsError, StorageUnavailable
 from tests.fixtures.postgres import run_admin
 from tests.integration.tls import TlsFront, certificates
@@ -219,3 +219,22 @@ def test_a_database_without_schema_names_the_command(empty_database_url: str) ->
     engine.dispose()
     assert caught.value.code == "storage_schema"
     assert "python -m db.migrate" in caught.value.message
+
+
+def test_a_connection_to_a_standby_is_left_so_that_the_next_finds_the_primary(
+    database_url: str,
+) -> None:
+    engine = make_engine(database_url, pool_size=1, max_overflow=0)
+    try:
+        with transaction(engine) as connection:
+            connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+        with pytest.raises(StorageUnavailable, match="is read-only") as caught:
+            in_transaction(engine, change)
+        assert caught.value.code == "storage_read_only"
+        in_transaction(engine, change)
+    finally:
+        engine.dispose()
+
+
+def change(connection: Connection) -> None:
+    connection.execute(text("CREATE TABLE changed (id int)"))

@@ -12,7 +12,7 @@ from tests.fixtures.training import TINIEST
 from training.data.preparation import Prepared
 from training.fitting.parallel_fit import Result, Task, perform
 from training.fitting.power import WATCH, measure_power, score_with_points
-from training.fitting.serving_check import lost_features
+from training.fitting.serving_check import likely_cause, lost_features
 from training.fitting.stream_scores import HeldOut
 
 pytestmark = pytest.mark.slow  # fits models
@@ -69,3 +69,18 @@ def test_a_feature_that_the_one_that_serves_does_not_use_is_lost() -> None:
     found = lost_features(held, scored, points, power, serving)
     assert found == {"press": "they do not lie elsewhere; --no-refit keeps the fit without them"}
     assert lost_features(held, scored, points, power, twin) == {}
+
+
+@pytest.mark.parametrize(("running", "level"), [(0.4, 5.0), (0.0, 1e-9)])
+def test_a_feature_that_mostly_rested_does_not_lie_elsewhere_if_it_only_runs(
+    running: float, level: float
+) -> None:
+    rng = np.random.default_rng(0)
+    streams = plant(N)
+    for stream in streams:
+        runs = rng.random(N) < np.where(np.arange(N) < CUT, running, 0.9)
+        stream.values[:, 0] = np.where(runs, level, 0.0) + 30.0
+    held = HeldOut([], NAMES, streams, [CUT] * 3, ScoringPolicy())
+    assert likely_cause(held, 0) == (0.0, "")
+    streams[1].values[CUT:, 0] = 800.0
+    assert likely_cause(held, 0)[1].startswith("press: 100% of the newest readings of P2 lie")
