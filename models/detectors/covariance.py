@@ -134,7 +134,8 @@ class RobustCovariance:
 
 def median_deviation(values: Floats) -> float:
     """Return the standard deviation of values (n,) by their median absolute deviation."""
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    with np.errstate(over="ignore"):  # garbage may lie farther apart than a number can say
+        return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def winsorised_std(values: Floats) -> Floats:

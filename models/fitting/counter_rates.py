@@ -191,7 +191,8 @@ def _span(seconds: float) -> np.timedelta64:
 def _counters(made: Rated, kept: Sequence[str]) -> list[str]:
     """Find the counters except those kept; garbage in them, which looks like falls, becomes NaN."""
     pooled = np.concatenate(made.streams)
-    few = [j for j in range(len(made.names)) if (np.diff(pooled[:, j]) < 0).mean() <= _PERHAPS]
+    falls = pooled[1:] < pooled[:-1]  # their difference may be too large for a number
+    few = [j for j in range(len(made.names)) if falls[:, j].mean() <= _PERHAPS]
     if not few:
         return []
     garbage = learn_garbage(pooled[:, few])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from errors import TrainingError
+from models.detectors.covariance import median_deviation
 from models.fitting.counter_rates import Rated, counters_among, counts_up, with_rates, without_holes
 from models.fitting.options import FitOptions
 from models.scoring.counters import Counters
@@ -151,3 +152,10 @@ def test_a_rate_that_scatters_shows_by_itself_what_is_far_from_it() -> None:
     counters = rated(np.round(HOURS, 2)).counters
     assert counters is not None
     assert counters.slack == (0.0,)
+
+
+def test_values_farther_apart_than_a_number_can_say_are_no_counters() -> None:
+    huge = np.where(np.arange(N) % 2, 1e308, -1e308)
+    with np.errstate(over="raise"):
+        assert rated(huge).counters is None
+        assert median_deviation(huge) > 1e308
