@@ -191,8 +191,9 @@ class LSTMAutoencoder(Detector):
         self._weights_ahead: Floats | None = None
         if not self.lags:
             return
-        self._weights_ahead = fit_forecast(streams, self.lags, self.clip, self.penalty)
-        errors = rows[ends] - forecast(rows, ends, self._weights_ahead)
+        fitted = fit_forecast(streams, self.lags, self.clip, self.penalty)
+        self._weights_ahead = fitted.weights
+        errors = fitted.errors(rows, ends)
         self._forecast_errors = ErrorSize.of(errors, np.zeros(rows.shape[1]))
 
     def code_of(self, features: int) -> int:

@@ -117,10 +117,10 @@ def _fitted(streams: list[Floats], shrinkage: float, lags: int) -> list[_Penalis
     rows = [scale(s) for s in streams if len(s) > lags]
     out = []
     for penalty in PENALTIES:
-        weights = fit_forecast(rows, lags, _CLIP, penalty)
-        errors = np.concatenate([_errors(r, weights) for r in rows])
+        fitted = fit_forecast(rows, lags, _CLIP, penalty)
+        errors = np.concatenate([fitted.errors(r, np.arange(lags, len(r))) for r in rows])
         normal = RobustCovariance.of(errors, tail_variance(errors), centred=True)
-        out.append(_Penalised(scale, weights, normal))
+        out.append(_Penalised(scale, fitted.weights, normal))
     return out
 
 

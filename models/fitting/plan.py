@@ -11,7 +11,7 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
-from models.detectors.covariance import winsorised_std
+from models.detectors.covariance import scarce, winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
 from models.fitting.following import Following, judge_following, narrow_limits
@@ -42,7 +42,9 @@ from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing, fit_standing
 from models.scoring.stream_state import MAX_BASELINE_FEATURES
 
-_MANY_ROWS: Final = 3_000  # from here on the detectors of three folds hardly differ
+#: From so many rows on the detectors of a few folds hardly differ, unless these are scarce.
+_MANY_ROWS: Final = 3_000
+_FEW_FOLDS: Final = 3
 #: Past readings that a forecast uses.
 LAGS: Final = 5
 
@@ -257,7 +259,10 @@ class FitPlan:
     def folds(self) -> list[list[Part]]:
         """Choose the parts that each calibration fold holds out.
 
-        Large data need fewer folds: their detectors hardly differ. The window detector is dropped,
+        Large data need fewer folds: their detectors hardly differ. Where readings are
+        :func:`models.detectors.covariance.scarce` they do: fitted on two thirds of them, detectors
+        find the others farther off than those that serve do, and the threshold would lie beyond
+        most faults. The window detector is dropped,
         with a note, if the stretches outside a fold are too short for it.
 
         Raises
@@ -266,8 +271,8 @@ class FitPlan:
             The window detector would be dropped but is the only one.
         """
         count = self.options.folds
-        if sum(self.lengths) > _MANY_ROWS:
-            count = min(count, 3)
+        if sum(self.lengths) > _MANY_ROWS and not scarce(np.concatenate(self.varied)):
+            count = min(count, _FEW_FOLDS)
         folds = make_folds(self.lengths, count, self.short_runs)
         if LSTM_AUTOENCODER in self.options.models:
             left = min(

@@ -30,13 +30,24 @@ def pulse(n: int, seed: int) -> Floats:
 def test_weights_do_not_depend_on_the_unit() -> None:
     rows = np.random.default_rng(0).normal(size=(500, 2)).cumsum(axis=0)
     rows -= rows.mean(axis=0)
-    small = fit_forecast([0.01 * rows], LAGS, 10.0 * 0.01 * np.abs(rows).max())
-    np.testing.assert_allclose(small, fit_forecast([rows], LAGS, 10.0 * np.abs(rows).max()))
+    small = fit_forecast([0.01 * rows], LAGS, 10.0 * 0.01 * np.abs(rows).max()).weights
+    np.testing.assert_allclose(small, fit_forecast([rows], LAGS, 10.0 * np.abs(rows).max()).weights)
+
+
+def test_errors_are_those_of_later_readings_though_weights_are_many() -> None:
+    rows = np.random.default_rng(0).normal(size=(1500, 60))
+    fitted = fit_forecast([rows[:750]], LAGS, 10.0)
+    own = fitted.errors(rows, np.arange(LAGS, 750))
+    later = np.arange(750, 1500)
+    size = (rows[later] - forecast(rows, later, fitted.weights)).std()
+    assert own.std() == pytest.approx(size, rel=0.05)
+    learned = rows[LAGS:750] - forecast(rows, np.arange(LAGS, 750), fitted.weights)
+    assert learned.std() < 0.7 * size
 
 
 def test_a_feature_that_does_not_vary_has_no_weights() -> None:
     rows = np.column_stack([np.random.default_rng(0).normal(size=300), np.zeros(300)])
-    weights = fit_forecast([rows], LAGS, 10.0)
+    weights = fit_forecast([rows], LAGS, 10.0).weights
     assert np.isfinite(weights).all()
     assert not weights[:, 1].any()
 
@@ -58,7 +69,9 @@ def test_a_small_penalty_forecasts_a_cycle_better() -> None:
     rows = pulse(3000, 0) - 100.0
     ends = np.arange(2000, 3000)
     sizes = [
-        np.abs(rows[ends] - forecast(rows, ends, fit_forecast([rows[:2000]], LAGS, 1e3, p))).mean()
+        np.abs(
+            rows[ends] - forecast(rows, ends, fit_forecast([rows[:2000]], LAGS, 1e3, p).weights)
+        ).mean()
         for p in PENALTIES
     ]
     assert sizes[2] < 0.5 * sizes[0]
