@@ -40,7 +40,7 @@ from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey
 from datasets.unreadable import ONE_OF, Unreadable
-from datasets.workbook import is_workbook, may_be_packed, read_sheet
+from datasets.workbook import SheetText, is_workbook, may_be_packed, read_sheet, source_of
 from errors import DatasetError, InputError
 
 _CHUNK_ROWS: Final = 20_000
@@ -80,7 +80,7 @@ class OpenFile:
     ``labels`` counts the labels of some rows, spread over the file.
     """
 
-    path: Path
+    path: Path | SheetText
     names: list[str]
     chunks: Iterator[Chunk]
     zone: str | None
@@ -170,7 +170,7 @@ class OpenFile:
 
 
 def open_file(
-    path: Path,
+    path: Path | SheetText,
     form: FileFormat | None = None,
     wanted: str | Sequence[str] | None = None,
     group: str | None = None,
@@ -180,7 +180,8 @@ def open_file(
 
     Parameters
     ----------
-    path : Path
+    path : Path or SheetText
+        The file, or a sheet of a workbook.
     form : FileFormat, optional
         Format options given by the caller.
     wanted, group, asset
@@ -224,23 +225,22 @@ def open_file(
     )  # fmt: skip
 
 
-def _source(path: Path, form: FileFormat) -> _Source:
+def _source(path: Path | SheetText, form: FileFormat) -> _Source:
     """Open a file by its content or suffix: names of workbooks, texts and JSON often mislead."""
     source, kind, without_meaning = _opened(path, form)
     source.notes += form.ignored(kind, *without_meaning)
     return source
 
 
-def _opened(path: Path, form: FileFormat) -> tuple[_Source, str, Sequence[str]]:
+def _opened(path: Path | SheetText, form: FileFormat) -> tuple[_Source, str, Sequence[str]]:
     """Return a file, what kind it is, and the fields of ``form`` without meaning for this kind."""
+    if isinstance(path, SheetText):
+        return source_of(path, form), "a workbook", ("delimiter", "encoding")
     kind = kind_of(path)
     if kind == "parquet":
         return ParquetSource(path, form), "a Parquet file", ("sheet", *_OF_TEXTS, "encoding")
     if is_workbook(path):
-        sheet, notes = read_sheet(path, form.sheet)
-        source = TextSource(sheet, replace(form, delimiter="\t", encoding="utf-8-sig"))
-        source.notes[:0] = notes
-        return source, "a workbook", ("delimiter", "encoding")
+        return _opened(read_sheet(path, form), form)
     start, _ = sample(path)
     if may_be_packed(start):
         raise DatasetError("holds a workbook or an archive: unpack it first")
@@ -292,7 +292,7 @@ def _settle_times(source: _Source, roles: Roles) -> None:
             raise dates_shared(source.columns, roles)
 
 
-def _chunks(path: Path, source: _Source, reader: ChunkReader) -> Iterator[Chunk]:
+def _chunks(path: Path | SheetText, source: _Source, reader: ChunkReader) -> Iterator[Chunk]:
     """Yield chunks; parse numbers directly until a cell is not a number, then convert text."""
     roles = reader.roles
     numbers = frozenset(index for index in roles.features if source.plain(index))
@@ -334,7 +334,7 @@ def _numbers(done: int, n: int, odd: Unreadable) -> Rows:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: Path | SheetText) -> Iterator[None]:
     """Prefix errors with the file's name."""
     try:
         yield

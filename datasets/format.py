@@ -55,7 +55,8 @@ class FileFormat:
     time_zone : IANA zone of times without an offset; None: UTC.
     time_unit : s, ms, us, ns: times count from 1970; row: they count readings.
     decimal, delimiter, encoding : of text files.
-    sheet : the sheet of a workbook; None: the first that has a table.
+    sheet : the sheet of a workbook, several as typed (``Jan,Feb``), or ``all``; None: the first
+        that has a table, and those with the same columns.
     one_file_per : asset; or feature: each file is a sensor, and all are joined by time.
     drop_far_times : whether times that are years from all others are left out, however many.
     null : values that mean "not measured", as text.
@@ -200,7 +201,10 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--decimal", metavar="SIGN", help="decimal sign: . or ,")
     group.add_argument("--delimiter", metavar="SIGN", help="field separator, also: tab, space")
     group.add_argument("--encoding", metavar="NAME", help="text encoding, such as cp1252 (utf-8)")
-    group.add_argument("--sheet", metavar="NAME", help="the workbook's sheet (first with a table)")
+    group.add_argument(
+        "--sheet", metavar="NAME,...",
+        help="the workbook's sheets, or all (the first with a table, and those with its columns)",
+    )  # fmt: skip
     group.add_argument(
         "--null", action="append", default=[], metavar="VALUE,...",
         help="values that mean 'not measured' (--null=-200,-999)",

@@ -18,6 +18,7 @@ from datasets.local_clock import LocalTime, clocks_went_back, half_day_clock
 from datasets.pivot import pivoted
 from datasets.times import MADE_UP_START, MADE_UP_STEP
 from datasets.types import Dataset, Flags, Floats, Reading, Stream, StreamKey, Times, datetimes
+from datasets.workbook import SheetText
 from errors import DatasetError
 
 Rows = npt.NDArray[np.intp]
@@ -25,7 +26,7 @@ _HOUR: Final = np.timedelta64(3600, "s")
 
 
 def load(
-    path: Path | str,
+    path: Path | SheetText | str,
     feature_names: str | Sequence[str] | None = None,
     form: FileFormat | None = None,
     *,
@@ -36,7 +37,8 @@ def load(
 
     Parameters
     ----------
-    path : Path or str
+    path : Path, SheetText or str
+        The file, or a sheet of a workbook.
     feature_names : sequence of str, or str as typed (``a,b``), optional
         Columns to use; None: all that can be features.
     form : FileFormat, optional
@@ -51,7 +53,8 @@ def load(
     DatasetError
         The file cannot be read, or names a missing or invalid column.
     """
-    file = open_file(Path(path), form, feature_names, group, asset)
+    opened = Path(path) if isinstance(path, str) else path
+    file = open_file(opened, form, feature_names, group, asset)
     chunks = list(file.chunks)
     if not any(len(chunk.rows) for chunk in chunks):
         raise DatasetError(f"{file.path.name}: holds no rows")

@@ -28,6 +28,8 @@ from datasets.unreadable import ONE_OF
 from errors import DatasetError
 from schemas import check_name
 
+#: Note on an asset that neither the file nor the caller names.
+NAMED_BY_FILE: Final = "no column names the asset, so the file's name is the asset"
 _ASSET: Final = frozenset(("assetid", "asset"))
 _SENSOR: Final = frozenset(("sensorid",))
 #: Names that people and libraries give to row numbers.
@@ -261,7 +263,7 @@ def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) 
             field="asset_id",
         )
     if form.asset_id is None:
-        roles.notes.append("no column names the asset, so the file's name is the asset")
+        roles.notes.append(NAMED_BY_FILE)
 
 
 def _named(

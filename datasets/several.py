@@ -1,4 +1,4 @@
-"""Read several files, given by a folder or a glob pattern, as one set of streams."""
+"""Read several files, or sheets of a workbook, as one set of streams."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from datasets import reader
 from datasets.format import FEATURE, FileFormat, names_in
 from datasets.joined_sensors import hint, joined_by_time
-from datasets.reader import load, without_repetitions
+from datasets.parts import Part, Parts, holds_sheets, parts_of
+from datasets.reader import without_repetitions
+from datasets.roles import NAMED_BY_FILE
 from datasets.suffixes import bare_name, is_data
 from datasets.types import Dataset, Reading, Stream, StreamKey
 from errors import DatasetError
+
+#: Note on an asset that has its folder's name.
+_NAMED_BY_FOLDER: Final = NAMED_BY_FILE.replace("file's", "folder's")
 
 
 def files_of(spec: str) -> list[Path]:
@@ -49,7 +55,8 @@ def load_files(
 
     A stream that continues in another file is joined in order of time; readings that occur in two
     files count once. A feature that a file lacks is missing there. If a file has no column of
-    assets, its name is the asset id. If each file is a sensor (``one_file_per``), see
+    assets, its name is the asset id. The sheets of a workbook are like files
+    (:mod:`datasets.parts`). If each file is a sensor (``one_file_per``), see
     :mod:`datasets.joined_sensors`.
 
     Parameters
@@ -67,22 +74,29 @@ def load_files(
     if form is not None and form.one_file_per == FEATURE:
         return _of_sensors(paths, feature_names, form, group)
     if len(paths) == 1:
-        return load(paths[0], feature_names, form, group=group)
-    found, notes = _loaded({path: bare_name(path) for path in paths}, feature_names, form, group)
-    parts = list(found.values())
+        whole = parts_of(paths[0], feature_names, form, group=group, asset=None)
+        if len(whole.found) == 1 and not whole.problems:
+            (part,) = whole.found
+            return replace(part.data, notes=[*whole.notes, *part.data.notes])
+        found, notes = whole.found, _notes(paths[0], whole)
+    else:
+        assets = {path: bare_name(path) for path in paths}
+        found, notes = _loaded(assets, feature_names, form, group)
+    parts = [part.data for part in found]
+    what = "file" if len(paths) > 1 else "sheet"
     if advice := hint(parts):
-        notes.append(advice)
+        notes.append(advice.replace("file holds", f"{what} holds"))
     names = list(dict.fromkeys(name for part in parts for name in part.feature_names))
     partial = [n for n in names if not all(n in part.feature_names for part in parts)]
     if partial:
         notes.append(
-            f"{', '.join(partial)[:200]}: not in each of the files; where one is absent, its values"
-            " are missing"
+            f"{', '.join(partial)[:200]}: not in each of the {what}s; where one is absent, its"
+            " values are missing"
         )
     streams, repeated = _joined(parts, names)
     if repeated:
         notes.append(
-            f"{repeated:,} readings occur in more than one file (time and values): counted once"
+            f"{repeated:,} readings occur in more than one {what} (time and values): counted once"
         )
     return Dataset(names, streams, _gathered(notes), _groups(parts, group))
 
@@ -96,10 +110,12 @@ def readings(
 ) -> Iterator[Reading]:
     """Stream a file's readings, or those of a folder with one file per sensor.
 
+    Of several sheets of a workbook, and of files of sensors, all readings are held in memory.
+
     Parameters
     ----------
     path
-        The file; with ``one_file_per`` feature a folder or a glob pattern, which is held in memory.
+        The file; with ``one_file_per`` feature a folder or a glob pattern.
     feature_names, form, report
         Those of :func:`datasets.reader.readings`.
 
@@ -108,7 +124,8 @@ def readings(
     DatasetError
         At the first ``next``, or at an unreadable row, whose number is named.
     """
-    if form is None or form.one_file_per != FEATURE:
+    sensors = form is not None and form.one_file_per == FEATURE
+    if not sensors and not holds_sheets(Path(path), form):
         yield from reader.readings(path, feature_names, form, report=report)
         return
     paths = files_of(str(path))
@@ -122,7 +139,7 @@ def _loaded(
     feature_names: str | Sequence[str] | None,
     form: FileFormat | None,
     group: str | None,
-) -> tuple[dict[Path, Dataset], list[str]]:
+) -> tuple[list[Part], list[str]]:
     """Return what the files hold that can be read, and notes on all of them.
 
     Parameters
@@ -132,21 +149,30 @@ def _loaded(
     feature_names, form, group
         Those of :func:`datasets.reader.load`.
     """
-    parts: dict[Path, Dataset] = {}
+    parts: list[Part] = []
     notes: list[str] = []
     problems: list[DatasetError] = []
     for path, asset in assets.items():
         try:
-            part = load(path, feature_names, form, group=group, asset=asset)
+            found = parts_of(path, feature_names, form, group=group, asset=asset)
         except DatasetError as error:
             problems.append(error)
             notes.append(f"left out: {error.message}")
             continue
-        parts[path] = part
-        notes += [f"{path.name}: {note}" for note in part.notes]
+        parts += found.found
+        notes += _notes(path, found)
     if not parts:
         raise problems[0]
     return parts, notes
+
+
+def _notes(path: Path, parts: Parts) -> list[str]:
+    """Return the notes on the parts of a file, each with the name of what it is about."""
+    return [
+        *(f"{path.name}: {note}" for note in parts.notes),
+        *(f"left out: {error.message}" for error in parts.problems),
+        *(f"{part.shown}: {note}" for part in parts.found for note in part.data.notes),
+    ]
 
 
 def _of_sensors(
@@ -166,8 +192,8 @@ def _of_sensors(
     """
     folders = {path: path.resolve().parent.name for path in paths}
     parts, notes = _loaded(folders, None, form, group)
-    data = joined_by_time([bare_name(path) for path in parts], list(parts.values()))
-    found = [note.replace("the file's name", "the folder's name") for note in _gathered(notes)]
+    data = joined_by_time([part.name for part in parts], [part.data for part in parts])
+    found = [note.replace(NAMED_BY_FILE, _NAMED_BY_FOLDER) for note in _gathered(notes)]
     data = replace(data, notes=[*found, *data.notes])
     if feature_names is None:
         return data

@@ -100,9 +100,26 @@ def as_text(name: str, sheet: Any, found: Contents, notes: list[str]) -> MemoryF
         notes.append(f"{count} cells of the workbook are errors ({shown}): read as not measured")
     if shape.long:
         notes.append("durations of a day and more, and others in their column, are read as hours")
+    return _written(name, islice(_rows(sheet), shape.height), shape)
+
+
+def first_rows(name: str, sheet: Any, count: int) -> MemoryFile:
+    """Write the first rows of a sheet as CSV, to see its columns' names.
+
+    Parameters
+    ----------
+    name, sheet
+        The workbook's name, and its sheet.
+    count
+        How many rows.
+    """
+    return _written(name, islice(_rows(sheet), count), _Shape(width=sheet.total_width))
+
+
+def _written(name: str, rows: Iterable[_Cells], shape: _Shape) -> MemoryFile:
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-    for row in islice(_rows(sheet), shape.height):
+    for row in rows:
         cells = enumerate(row[: shape.width])
         writer.writerow([_text(cell, i in shape.commas, i in shape.long) for i, cell in cells])
     return MemoryFile(name, out.getvalue().encode("utf-8-sig", "replace"))

@@ -1,4 +1,4 @@
-"""Read a sheet of a workbook (.xlsx, .xlsm) as the text of a CSV file.
+"""Read sheets of a workbook (.xlsx, .xlsm) as the texts of CSV files.
 
 Everything that is recognised in CSV files (titles above the names, lines of units, times, decimal
 commas in texts) is so recognised in sheets too.
@@ -6,14 +6,19 @@ commas in texts) is so recognised in sheets too.
 
 from __future__ import annotations
 
-import re
 import struct
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from datasets.sheet_text import as_text
+from datasets.format import FileFormat
+from datasets.layout import read_layout
+from datasets.sheet_choice import Choice, choose
+from datasets.sheet_text import as_text, first_rows
 from datasets.text import DAMAGED, MemoryFile
+from datasets.text_source import TextSource
 from datasets.workbook_checks import contents
 from errors import DatasetError
 
@@ -24,12 +29,10 @@ _FIRST_NAMES: Final = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", 
 _OLD: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: The stream of an encrypted .xlsx, as its name stands in the file.
 _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
-#: Rows that are looked at to tell a table from a sheet of remarks.
-_LOOKED_AT: Final = 2000
+#: Rows that surely hold the names of the columns.
+_HEAD: Final = 100
 #: Further errors of Python's zipfile, if the directory of the archive is damaged.
 _ODD_ZIP: Final = (NotImplementedError, RuntimeError, ValueError, struct.error)
-#: What separates the fields of a CSV file.
-_SEPARATED: Final = re.compile(r"[;,\t|].*[;,\t|]|;|\t")
 
 
 def is_workbook(path: Path) -> bool:
@@ -46,27 +49,125 @@ def may_be_packed(start: bytes) -> bool:
     return start.startswith((_OLD, _ZIP))
 
 
-def read_sheet(path: Path, wanted: str | None) -> tuple[MemoryFile, list[str]]:
-    """Read the sheet ``wanted``, or the first that has a table, as CSV text; return notes too.
+@dataclass(frozen=True, slots=True)
+class SheetText(MemoryFile):
+    """A sheet as the text of a CSV file, which :func:`datasets.load` reads like a file.
 
-    The text is UTF-8 with a byte order mark, separated by tabs.
+    Parameters
+    ----------
+    notes : findings for the user.
+    """
+
+    notes: list[str] = field(default_factory=list)
+
+
+class Workbook:
+    """An open workbook; close it by ``with``.
+
+    Parameters
+    ----------
+    path : the file.
 
     Raises
     ------
     DatasetError
-        The workbook is damaged, encrypted, too large or never calculated, or lacks the sheet.
+        It is damaged, encrypted or too large.
     """
-    import python_calamine as calamine  # imported late, since few files are workbooks
 
-    _refuse_old(path)
+    def __init__(self, path: Path) -> None:
+        import python_calamine as calamine  # imported late, since few files are workbooks
+
+        self.path = path
+        with _in_a_sentence(path):
+            _refuse_old(path)
+            self._found = contents(path)
+            self._book: Any = calamine.load_workbook(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._book.close()
+
+    def choose(self, form: FileFormat) -> Choice:
+        """Choose the sheets to read; see :func:`datasets.sheet_choice.choose`."""
+
+        def columns(sheet: Any) -> frozenset[str]:
+            head = first_rows(self.path.name, sheet, _HEAD)
+            try:
+                return frozenset(filter(None, read_layout(head, _of_sheet(form)).names))
+            except DatasetError:
+                return frozenset()
+
+        with _in_a_sentence(self.path):
+            return choose(self.path.name, self._book, form.sheet, columns)
+
+    def text(self, sheet: str, name: str, notes: Sequence[str] = ()) -> SheetText:
+        """Return a sheet as CSV text: UTF-8 with a byte order mark, separated by tabs.
+
+        Parameters
+        ----------
+        sheet : the sheet's name.
+        name : what messages call it.
+        notes : findings so far.
+
+        Raises
+        ------
+        DatasetError
+            The workbook was never calculated.
+        """
+        with _in_a_sentence(self.path):
+            found = [*notes]
+            text = as_text(name, self._book.get_sheet_by_name(sheet), self._found, found)
+            return SheetText(text.name, text.content, found)
+
+
+def read_sheet(path: Path, form: FileFormat) -> SheetText:
+    """Read the first of the sheets to read.
+
+    Raises
+    ------
+    DatasetError
+        The workbook cannot be read, or ``form`` names several sheets.
+    """
+    with Workbook(path) as book:
+        choice = book.choose(form)
+        first, *others = choice.names
+        if others and form.sheet is not None:
+            raise DatasetError(
+                f"{path.name}: --sheet: {form.sheet!r} are several sheets, where only one can be"
+                " read",
+                field="sheet",
+            )
+        if others:
+            shown = ", ".join(others)[:300]
+            return book.text(first, path.name, [
+                f"read from the sheet {first!r}; --sheet chooses another: {shown}"
+            ])  # fmt: skip
+        return book.text(first, path.name, choice.notes)
+
+
+def source_of(sheet: SheetText, form: FileFormat) -> TextSource:
+    """Open a sheet as a text file."""
+    source = TextSource(sheet, _of_sheet(form))
+    source.notes[:0] = sheet.notes
+    return source
+
+
+def _of_sheet(form: FileFormat) -> FileFormat:
+    return replace(form, delimiter="\t", encoding="utf-8-sig")
+
+
+@contextmanager
+def _in_a_sentence(path: Path) -> Iterator[None]:
+    """Say what is wrong with a workbook that cannot be read."""
+    import python_calamine as calamine
+
     try:
-        found = contents(path)
-        with calamine.load_workbook(path) as book:
-            sheet, notes = _chosen(path, book, wanted)
-            return as_text(path.name, sheet, found, notes), notes
+        yield
     except calamine.PasswordError:
         raise _secret(path) from None
-    except (calamine.CalamineError, *DAMAGED, *_ODD_ZIP) as error:
+    except (calamine.CalamineError, *DAMAGED, *_ODD_ZIP, OSError) as error:
         raise _damaged(path, error) from None
     except BaseException as error:
         if type(error).__name__ == "PanicException":  # the library's, which is no Exception
@@ -91,63 +192,3 @@ def _secret(path: Path) -> DatasetError:
 def _damaged(path: Path, error: BaseException) -> DatasetError:
     why = " ".join(str(error).split())[:200]
     return DatasetError(f"{path.name}: cannot be read as a workbook: {why}")
-
-
-def _chosen(path: Path, book: Any, wanted: str | None) -> tuple[Any, list[str]]:
-    """Return the sheet to read, and a note on it if there are others with tables."""
-    from python_calamine import SheetTypeEnum, SheetVisibleEnum
-
-    sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
-    names = [sheet.name for sheet in sheets]
-    if wanted is not None:
-        same = [name for name in names if name.strip().casefold() == wanted.strip().casefold()]
-        if not same:
-            raise DatasetError(
-                f"{path.name}: --sheet: it has no sheet {wanted!r}, but {', '.join(names)[:300]}",
-                field="sheet",
-            )
-        return book.get_sheet_by_name(wanted if wanted in same else same[0]), []
-    visible = [sheet.name for sheet in sheets if sheet.visible == SheetVisibleEnum.Visible]
-    hidden = [name for name in names if name not in visible]
-    tables: list[str] = []
-    first: Any = None
-    for name in [*visible, *hidden]:
-        if tables and name in hidden:
-            break
-        sheet = book.get_sheet_by_name(name)
-        if _has_table(sheet):
-            tables.append(name)
-            first = first or sheet
-    if first is None:
-        shown = ", ".join(names)[:300]
-        hint = _unsplit(book.get_sheet_by_name(names[0])) if names else ""
-        raise DatasetError(
-            f"{path.name}: holds no table of times and numbers (sheets: {shown}){hint}"
-        )
-    hint = " (hidden)" if tables[0] in hidden else ""
-    notes = [f"read from the sheet {tables[0]!r}{hint}"] if hint or len(names) > 1 else []
-    if len(tables) > 1:
-        notes = [f"{notes[0]}; --sheet chooses another: {', '.join(tables[1:])[:300]}"]
-    return first, notes
-
-
-def _has_table(sheet: Any) -> bool:
-    """Return whether a sheet has two rows with a number or time beside another cell."""
-    rows = (
-        row for row in islice(sheet.iter_rows(), _LOOKED_AT)
-        if sum(cell != "" for cell in row) > 1 and any(map(_is_measured, row))
-    )  # fmt: skip
-    return len(list(islice(rows, 2))) == 2
-
-
-def _unsplit(sheet: Any) -> str:
-    """Return a hint if the rows of a sheet are lines of a CSV file that were not split."""
-    rows = [[cell for cell in row if cell != ""] for row in islice(sheet.iter_rows(), 2)]
-    if not all(len(row) == 1 and _SEPARATED.search(str(row[0])) for row in rows) or not rows:
-        return ""
-    return f": its rows are lines such as {rows[-1][0]!r:.60}: split them into columns, or save CSV"
-
-
-def _is_measured(cell: Any) -> bool:
-    """Return whether a cell is a number or a time, which some programs save as text."""
-    return type(cell) is not str or any(map(str.isdigit, cell))
