@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from config import Settings
-from datasets import FileFormat, add_format_arguments, format_of
+from datasets import add_format_arguments, format_of
 from errors import NotFound, TrainingError, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
@@ -22,9 +22,10 @@ from runtime import command_parser, run_command
 from training.cli.common import consoles, entry, new_table, policy_of, registry_of
 from training.cli.fit_arguments import share
 from training.cli.progress import ProgressDisplay
+from training.data.former import load_recipe
 from training.data.groups import by_rules, group_streams
 from training.data.schedule_file import read_schedules
-from training.data.sources import POSTGRESQL, TrainingData, load_data
+from training.data.sources import TrainingData
 from training.pipeline import Request, tasks_of
 from training.publishing.comparison import Column, Comparison, compare, unseen
 from training.publishing.publish import held_out
@@ -167,22 +168,7 @@ def _recent(
 
     With ``whole`` no reading is past; otherwise all but the newest share are.
     """
-
-    def stored() -> TrainingData:
-        from training.data.postgres import stored_data
-
-        # readings of alarms must not be left out: the comparison is about alarms
-        return stored_data(settings, keep_events=True)
-
-    data = load_data(
-        recipe["data"],
-        seed=recipe.get("seed", 0),
-        quick=recipe.get("quick", False),
-        features=recipe.get("features"),
-        group_column=recipe.get("group_column"),
-        stored=stored if recipe["data"] == POSTGRESQL else None,
-        form=FileFormat(**recipe.get("format", {})),
-    )
+    data = load_recipe(recipe, settings)
     rules = challenger.rules
     grouping = by_rules(data, rules, only="") if rules and data.timed else group_streams(data)
     path = Path(recipe["schedules"]) if recipe.get("schedules") else None

@@ -11,6 +11,10 @@ Four figures are compared, at criticality medium:
 * injected faults detected: 6-sd steps in each feature (:mod:`training.fitting.power`). Without this
   figure a bundle that never alarms would win;
 * features watched: the challenger must watch every feature that the champion watches.
+
+Where the champion takes most of the readings for anomalies, the two disagree on what is normal. A
+plant that changed, a fault that lasts and readings of something else all look like this, so only a
+person can tell who is right.
 """
 
 from __future__ import annotations
@@ -35,11 +39,13 @@ from training.evaluation.measures import (
     labelled_events,
 )
 from training.fitting.power import HALF, LOST, WATCH, Power, measure_power, score_with_points
-from training.fitting.stream_scores import HeldOut
+from training.fitting.stream_scores import HeldOut, score_streams
 
 #: Largest acceptable alarm rate: this multiple of the budget or this multiple of the champion's.
 BUDGET_SLACK = 2.0
 RATE_SLACK = 1.25
+#: If the champion takes a larger share of normal readings for anomalies, it does not know them.
+MOST = 0.5
 #: Largest acceptable loss in the share of detected faults.
 DETECTION_SLACK = 0.1
 _MAX_NAMED = 6
@@ -193,7 +199,53 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
             f"it no longer watches {listed(gone, _MAX_NAMED)}, where the champion detects a step of"
             " 6 sd"
         )
+    if old > MOST:
+        return False, (
+            f"the champion takes {old:.0%} of these readings for anomalies: the plant has changed,"
+            " a fault lasts, or they are no readings of this plant, which a person must decide"
+        )
     return True, "its false-alarm rate and the faults it finds are not worse than the champion's"
+
+
+def foreign(
+    champion: Bundle,
+    challenger: Bundle,
+    data: TrainingData,
+    policy: ScoringPolicy,
+    group: str,
+) -> str:
+    """Return why a challenger does not know the readings that the champion was tested on.
+
+    Empty if it does: its alarm rate may be by the same factors larger as in :func:`verdict`, or
+    not clearly.
+
+    Parameters
+    ----------
+    champion, challenger : Bundle
+        Hold-out twins.
+    data : TrainingData
+        These readings (:func:`training.data.former.tested_on`).
+    policy : ScoringPolicy
+    group : str
+        Group of all streams, in both bundles.
+    """
+    columns = []
+    for bundle in (champion, challenger):
+        model_set = bundle.model_set(group)
+        missing = sorted(set(model_set.feature_names) - set(data.feature_names))
+        if missing:
+            return f"the readings that the champion was tested on lack {missing[0]}"
+        sets = [model_set] * len(data.streams)
+        held = HeldOut(sets, data.feature_names, data.streams, [0] * len(sets), policy)
+        columns.append(alarm_rate(score_streams(held)[0]))
+    old, new = columns
+    budget = policy.budgets["medium"]
+    if new["low"] > BUDGET_SLACK * budget and new["rate"] > RATE_SLACK * old["rate"]:
+        return (
+            f"it takes {new['rate']:.1%} of the readings that the champion was tested on for"
+            f" anomalies, the champion {old['rate']:.1%}"
+        )
+    return ""
 
 
 def lost(champion: Column, challenger: Column) -> list[str]:

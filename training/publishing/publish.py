@@ -22,10 +22,11 @@ from models.registry.pyfunc import BundleModel
 from models.scoring.policy import ScoringPolicy
 from training.cli.common import policy_of
 from training.cli.progress import ProgressDisplay
+from training.data.former import tested_on
 from training.data.sources import TrainingData
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Task
-from training.publishing.comparison import Comparison, compare, unseen
+from training.publishing.comparison import Comparison, compare, foreign, unseen
 from training.publishing.mlflow_tracking import Trained, log_training
 from training.unregistered import describe_failure, keep_somewhere, sentence_of
 
@@ -196,7 +197,7 @@ class Publication:
             return CHALLENGER, why, f"stays challenger: {why}; {HOW}", None
         found, why = None, "the champion cannot be loaded"
         if champion.bundle is not None:
-            found, why = self._compared(champion.bundle)
+            found, why = self._compared(champion.bundle, before)
         if found is not None and found.better:
             return CHAMPION, found.reason, f"promoted, replacing {now}: {found.reason}", found
         if found is not None and found.comparable:
@@ -204,7 +205,7 @@ class Publication:
         message = f"stays challenger, not comparable with the champion, {now}: {why}; {HOW}"
         return CHALLENGER, f"not comparable: {why}", message, found
 
-    def _compared(self, champion: Bundle) -> tuple[Comparison | None, str]:
+    def _compared(self, champion: Bundle, version: str) -> tuple[Comparison | None, str]:
         trained = self.trained
         data, skip = held_out(trained.tasks, trained.data)
         if not data.streams:
@@ -219,6 +220,40 @@ class Publication:
             found = compare(*twins, data, skip, self.policy, self.display.part(""), group)
         except AnomalyError as error:
             return None, error.message
+        if found.better and group is not None:
+            return self._on_former_readings(found, champion, version, group)
+        return found, found.reason
+
+    def _on_former_readings(
+        self, found: Comparison, champion: Bundle, version: str, group: str
+    ) -> tuple[Comparison | None, str]:
+        """Compare also on what the champion was tested on, since the new readings have no times.
+
+        Nothing shows that they are newer, or those of the plant. If the challenger takes what is
+        known to be normal for anomalies, the two were fitted on different things.
+
+        Parameters
+        ----------
+        found : Comparison
+            That on the new readings.
+        champion, version : Bundle, str
+            The champion.
+        group : str
+            The group that was trained.
+        """
+        known = {one["version"]: one["tags"] for one in self.registry.versions()}
+        try:
+            recipe = json.loads(known.get(version, {}).get("recipe", "{}"))
+            data = tested_on(recipe, champion, group, self.settings)
+            twins = champion.twin(), self.trained.bundle.twin()
+            why = foreign(*twins, data, self.policy, group)
+        except AnomalyError as error:
+            return None, (
+                "its readings have no times that show them to be newer, and those that the champion"
+                f" was tested on cannot be read again ({error.message})"
+            )
+        if why:
+            found.better, found.reason = False, why
         return found, found.reason
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from config import Settings
@@ -15,7 +16,7 @@ from models.registry.base import CHALLENGER, CHAMPION
 from tests.fixtures.training import TINIEST, run, settings_for, small_plant
 from training import drift, promote
 from training.cli.common import registry_of
-from training.data.sources import TrainingData
+from training.data.sources import TrainingData, from_matrix
 from training.fitting.power import WATCH
 from training.pipeline import Outcome, Request
 from training.publishing.comparison import Column, verdict
@@ -110,6 +111,39 @@ def test_a_feature_that_is_no_longer_watched_keeps_a_challenger_back(
     assert second.alias == CHALLENGER
     assert f"no longer watches {feature}" in second.message
     assert "--force" in second.message
+
+
+def matrix(path: Path, values: np.ndarray, names: list[str]) -> Request:
+    """A training on a bare matrix, as ``POST /train`` requests it."""
+    np.savez(path, values=values, names=np.array(names))
+    return Request(from_matrix(path), TINIEST, as_champion=True, recipe={"data": str(path)})
+
+
+def test_a_matrix_that_is_not_of_this_plant_stays_challenger(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Its readings have no times, so the former readings are compared on, too."""
+    rng = np.random.default_rng(0)
+    level = np.cumsum(rng.normal(size=(1400, 1)), axis=0)
+    level = (level - np.convolve(level[:, 0], np.ones(40) / 40, "same")[:, None]) / 3
+    values = np.array([60.0, 8.0, 5.0]) + level + 0.2 * rng.normal(size=(1400, 3))
+    names, former = ["a", "b", "c"], tmp_path / "former.npz"
+    run(matrix(former, values[:800], names), settings)
+    newer = run(matrix(tmp_path / "newer.npz", values[800:], names), settings).published
+    assert (newer.version, newer.alias) == ("2", CHAMPION)
+    (tmp_path / "newer.npz").replace(former)
+    noise = rng.normal(values.mean(axis=0), 0.3 * values.std(axis=0), (600, 3))
+    registry_of(settings).set_alias(CHAMPION, "1")
+    for other in (noise, 3 * values[800:], values[800:] + 20.0):
+        third = run(matrix(tmp_path / "third.npz", other, names), settings).published
+        assert third.alias == CHALLENGER, third.message
+    assert "that the champion was tested on for anomalies, the champion" in third.message or (
+        "a person must decide" in third.message
+    )
+    former.unlink()
+    last = run(matrix(tmp_path / "last.npz", values[800:], names), settings).published
+    assert last.alias == CHALLENGER
+    assert "cannot be read again" in last.message
 
 
 def test_promote_compares_on_newer_readings_only(

@@ -50,6 +50,14 @@ def test_a_champion_that_alarms_too_often_itself_does_not_bind_the_challenger():
     assert verdict(column(rate=9e-3), column(rate=1e-2), BUDGET)[0]
 
 
+def test_readings_that_the_champion_mostly_takes_for_anomalies_do_not_make_a_champion():
+    for rate in (0.51, 1.0):
+        better, reason = verdict(column(rate=rate, injected=(0, 20)), column(), BUDGET)
+        assert not better
+        assert "which a person must decide" in reason
+    assert verdict(column(rate=0.3), column(), BUDGET)[0]
+
+
 def test_features_lost_name_their_group_where_there_are_several():
     before = Column("1", seen={("a", "x"): 0.9, ("b", "x"): 0.9, ("b", "y"): 0.55})
     after = Column("2", seen={("a", "x"): 0.8, ("b", "y"): 0.45})
