@@ -19,8 +19,8 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Bools, Floats, Times
 from models.fitting.imputation import impute
-from models.fitting.scatter import Scatter, find_scatter
-from models.scoring.garbage import Garbage, describe, learn_garbage
+from models.fitting.scatter import Scatter, learn_with_scatter
+from models.scoring.garbage import Garbage, describe
 
 #: A feature with a larger share of garbage is not used.
 MAX_GARBAGE: Final = 0.5
@@ -82,8 +82,7 @@ def clean(
         Every feature is garbage in most readings.
     """
     pooled = np.concatenate(streams)
-    garbage = learn_garbage(pooled)
-    scattered = find_scatter(streams, garbage)
+    garbage, scattered = learn_with_scatter(streams)
     for one in scattered:  # as if it had not been sent
         pooled[one.mask(pooled[:, one.feature]), one.feature] = np.nan
     mask = garbage.mask(pooled)

@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
-from models.scoring.garbage import FAR, RARE, Garbage
+from models.scoring.garbage import FAR, RARE, Garbage, learn_garbage
 
 #: More than half of a feature's readings are its normal operation, whatever they are.
 _MOST: Final = 0.5
@@ -31,6 +31,8 @@ _MOST: Final = 0.5
 _SIDE: Final = 0.1
 #: Fewest values that show whether they came by chance.
 _FEWEST: Final = 20
+#: Fewest equal values of a code; numbers at random never meet so often.
+_CODE: Final = 5
 #: Deviations from chance that count as a relation: with some hundred comparisons per feature, one
 #: feature in a hundred exceeds this by chance, and is then left as it is.
 _CLEAR: Final = 4.0
@@ -56,6 +58,24 @@ class Scatter:
         return found
 
 
+def learn_with_scatter(streams: Sequence[Floats]) -> tuple[Garbage, list[Scatter]]:
+    """Learn the garbage of each feature, and which features have scattered garbage besides.
+
+    Codes hide among scattered values, so their rules are applied again without these.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+        Readings in order of time, in own units; NaN where nothing was measured.
+    """
+    pooled = np.concatenate(streams)
+    garbage = learn_garbage(pooled)
+    scattered = find_scatter(streams, garbage)
+    for one in scattered:
+        pooled[one.mask(pooled[:, one.feature]), one.feature] = np.nan
+    return (learn_garbage(pooled) if scattered else garbage), scattered
+
+
 def find_scatter(streams: Sequence[Floats], garbage: Garbage) -> list[Scatter]:
     """Find the features with scattered garbage.
 
@@ -68,10 +88,25 @@ def find_scatter(streams: Sequence[Floats], garbage: Garbage) -> list[Scatter]:
     """
     clean = [np.where(garbage.mask(stream), np.nan, stream) for stream in streams]
     pooled = np.concatenate(clean)
-    columns = ((j, pooled[:, j][~np.isnan(pooled[:, j])]) for j in range(pooled.shape[1]))
-    apart = [(one, column) for j, column in columns if (one := _apart(j, column)) is not None]
-    found = [one for one, column in apart if _both_sides(column[one.mask(column)], one)]
+    found = []
+    for j in range(pooled.shape[1]):
+        column = pooled[:, j][~np.isnan(pooled[:, j])]
+        one = _apart(j, column)
+        if one is None:
+            continue
+        far = column[one.mask(column)]
+        codes = _repeated(far)
+        if _both_sides(far[~np.isin(far, codes)], one):
+            found.append(one)
+            for stream in clean:
+                stream[np.isin(stream[:, j], codes) & one.mask(stream[:, j]), j] = np.nan
     return [one for one in found if _by_chance(clean, one, found)]
+
+
+def _repeated(far: Floats) -> Floats:
+    """Return values that come back exactly: codes, which the other rules miss among scatter."""
+    values, counts = np.unique(far, return_counts=True)
+    return values[counts >= _CODE]
 
 
 def _apart(feature: int, column: Floats) -> Scatter | None:

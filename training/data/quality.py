@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from models.arrays import Floats
-from models.fitting.scatter import find_scatter
-from models.scoring.garbage import learn_garbage, row_ranges
+from models.fitting.scatter import learn_with_scatter
+from models.scoring.garbage import row_ranges
 from training.data.checks import HIGH, LOW, MEDIUM, Finding, Rows, of_sensor, of_times, worst
 from training.data.other_units import other_units
 from training.data.sources import TrainingData
@@ -104,10 +104,8 @@ class Quality:
 
 def assess(data: TrainingData) -> Quality:
     """Grade data without changing them."""
-    garbage = learn_garbage(np.concatenate([s.values for s in data.streams]))
-    scattered = {
-        one.feature: one for one in find_scatter([s.values for s in data.streams], garbage)
-    }
+    garbage, found = learn_with_scatter([s.values for s in data.streams])
+    scattered = {one.feature: one for one in found}
     streams = []
     for i, stream in enumerate(data.streams):
         rows = stream.rows if stream.rows is not None else np.arange(1, len(stream.timestamps) + 1)
@@ -122,8 +120,8 @@ def assess(data: TrainingData) -> Quality:
                 continue
             values = stream.values[:, j]
             far = scattered[j].mask(values) if j in scattered else np.zeros(len(values), bool)
-            found = of_sensor(values[~far], mask[~far, j], rows[~far])
-            made.features[name] = [*_scattered(values[far], rows[far]), *found]
+            others = of_sensor(values[~far], mask[~far, j], rows[~far])
+            made.features[name] = [*_scattered(values[far], rows[far]), *others]
         streams.append(made)
     _find_other_units(data, streams)
     return Quality(data.source, streams, [*data.notes, *_rates(streams)])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.bundles.serialization import load_model_set, save_model_set
+from models.fitting.cleaning import clean
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.scatter import find_scatter
 from models.scoring.garbage import learn_garbage
@@ -45,6 +46,19 @@ def test_random_values_at_random_moments_are_found(share: float, assets: int, be
     one = find_scatter(streams, learn_garbage(np.concatenate(streams)))[0]
     assert not one.mask(streams[0][~here, 0]).any()
     assert one.mask(streams[0][here, 0]).mean() > 0.98
+
+
+@pytest.mark.parametrize("code", [65535.0, -999.0])
+def test_codes_in_bulk_do_not_hide_it_and_are_found_beside_it(code: float) -> None:
+    rng = np.random.default_rng(2)
+    streams = plant(rng)
+    here = rng.random(2000) < 0.1
+    streams[0][here, 0] = rng.uniform(-1e6, 1e6, here.sum())
+    streams[0][500:700] = code
+    assert found(streams) == [0]
+    cleaned = clean(streams, None, list("abc"), lambda width: 1)
+    assert np.abs(np.concatenate(cleaned.streams)).max() < 1000
+    assert sum(map(len, cleaned.streams)) == 3 * 2000 - 200
 
 
 def bursts(rng: Rng, x: Floats) -> None:
