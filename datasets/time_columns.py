@@ -25,6 +25,7 @@ from datasets.time_formats import (
     epoch_unit,
     is_compact,
     is_date,
+    is_midnight,
     is_month,
     is_time,
     lost_hours,
@@ -310,6 +311,13 @@ def _dates_only(columns: Columns, day: int, hours: Sequence[int]) -> DatasetErro
     """Return the error for a column of dates beside columns that may hold the time of day."""
     name = columns.names[day]
     near = [columns.names[p] for p in hours][:3]
+    if not near and len(same := set(columns.filled(day))) == 1 and is_midnight(cell := same.pop()):
+        return DatasetError(
+            f"column {name!r} holds the same time, {cell}, in row after row, so it tells neither"
+            " order nor intervals: --time-unit row counts the readings instead, --columns"
+            f" timestamp={name}+COLUMN joins a time of day",
+            field="timestamp",
+        )
     where = "many readings of a stream share one"
     if near:
         where = f"the time of day may be in {' or '.join(map(repr, near))}"

@@ -188,6 +188,11 @@ def dates_only(cells: Sequence[str]) -> bool:
     return bool(days) and not any(":" in day for day in days) and is_date(days)
 
 
+def is_midnight(cell: str) -> bool:
+    """Return whether a text ends with a time of day, midnight."""
+    return re.search(AT_MIDNIGHT, cell) is not None
+
+
 @lru_cache(maxsize=4096)
 def reads(form: str, text: str) -> bool:
     """Return whether a strptime format reads a text; 0010 is no %H%M%S."""

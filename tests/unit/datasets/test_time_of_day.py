@@ -124,6 +124,18 @@ def test_dates_that_many_readings_share_are_refused_with_what_helps(load: Load) 
     assert any("readings of a day have the same time" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("time", ["2026-01-01T00:00:00Z", "2026-01-01 00:00"])
+def test_one_time_in_all_readings_is_no_date(load: Load, time: str) -> None:
+    with pytest.raises(DatasetError) as error:
+        load(plant().assign(timestamp=time))
+    assert f"column 'timestamp' holds the same time, {time}, in row" in error.value.message
+    assert "--time-unit row counts" in error.value.message
+    data = load(plant().assign(timestamp=time), time_unit="row")
+    assert len(data.streams[0].timestamps) == len(plant())
+    with pytest.raises(DatasetError, match="holds dates only"):
+        load(plant().assign(timestamp="2026-01-01"))
+
+
 def test_dates_that_only_later_rows_share_are_refused(load: Load) -> None:
     frame = plant(200, "1h")
     two = apart(frame, "Hour", frame.timestamp.dt.hour)
