@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.decimals import Decimals
-from datasets.numbers import EXACT, Nulls, States, to_floats
+from datasets.numbers import EXACT, Nulls, States, is_number, to_floats
 from datasets.quality_columns import bad_rows
 from datasets.sampled_columns import Roles
 from datasets.time_of_day import joined
@@ -135,7 +135,7 @@ class ChunkReader:
             Names the row and the invalid value.
         """
         total = int(rows[-1]) if len(rows) else 0
-        names = self._names_again(batch)
+        names = self._names_again(batch, rows)
         if names is not None:
             self.found.names += int(names.sum())
             batch, rows = batch.filter(pa.array(~names)), rows[~names]
@@ -185,14 +185,42 @@ class ChunkReader:
         kept = whole[0] if whole else batch.slice(0, 0)
         return kept, np.concatenate([numbers for _, numbers in parts])
 
-    def _names_again(self, batch: Any) -> Flags | None:
-        """Return which rows (n,) are the line of names again, as in exports put on end."""
-        column = batch.column(f"c{self.roles.features[0]}") if self.roles.features else None
-        if column is None or not pa.types.is_string(column.type):
-            return None
-        again = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), self.roles.names[0]), False)
-        rows: Flags = again.to_numpy(zero_copy_only=False)
-        return rows if rows.any() else None
+    def _names_again(self, batch: Any, rows: Rows) -> Flags | None:
+        """Return which rows (n,) are the line of names again, as in exports put on end.
+
+        Raises
+        ------
+        DatasetError
+            Such a line names other columns, so the rows below it are another table's.
+        """
+        first = [*zip(self.roles.features[:1], self.roles.names[:1], strict=True)]
+        again = np.zeros(batch.num_rows, bool)
+        for index, name in [
+            *first, *zip(self.roles.times[:1], self.roles.time_names[:1], strict=False),
+        ]:  # fmt: skip
+            column = batch.column(f"c{index}")
+            # a file without names has the numbers of its columns, which are values too
+            if name and not is_number(name) and pa.types.is_string(column.type):
+                same = pc.equal(pc.utf8_trim_whitespace(column), name)
+                again |= pc.fill_null(same, False).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(again):
+            self._check_names(batch.slice(int(row), 1), int(rows[row]))
+        return again if again.any() else None
+
+    def _check_names(self, line: Any, row: int) -> None:
+        """Refuse a line of names, one row, if it begins a table of other columns."""
+        cells = [line.column(f"c{index}")[0].as_py() for index in self.roles.features]
+        for cell, name in zip(cells, self.roles.names, strict=True):
+            # a name may consist of two lines, or lack the blanks and breaks of the cell
+            text = " ".join(cell.split()) if isinstance(cell, str) else ""
+            other = not set(text.casefold().split()) <= set(name.casefold().split())
+            if other and not is_number(text):
+                raise DatasetError(
+                    f"row {row} names other columns ({', '.join(map(str, cells))[:200]}), such as"
+                    f" {text!r:.80} where {name!r} was: a second table begins there: save it as a"
+                    " file of its own",
+                    field=name,
+                )
 
     def _blank(self, batch: Any) -> npt.NDArray[np.bool_] | None:
         """Return which rows (n,) are empty, as spreadsheets leave them at the end of a table."""

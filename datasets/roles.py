@@ -103,6 +103,7 @@ def find_roles(
     check_dates(columns, form, roles)
     count_rows(columns, form, roles)
     find_qualities(columns, roles)
+    roles.time_names = [columns.names[index] for index in roles.times]
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")

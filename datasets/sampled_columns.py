@@ -28,7 +28,7 @@ class Roles:
     assets. ``units`` holds the units of features whose cells include them. ``time_kinds`` is what
     numbers in the second of two ``times`` may mean, the most likely first; empty for texts.
     ``dates_only`` is set if the times are dates that the caller did not name. ``qualities`` has the
-    features that a column of qualities judges.
+    features that a column of qualities judges. ``time_names`` are the names of ``times``.
     """
 
     asset: int | None = None
@@ -45,6 +45,7 @@ class Roles:
     time_kinds: list[str] = field(default_factory=list)
     dates_only: bool = False
     qualities: dict[int, list[int]] = field(default_factory=dict)
+    time_names: list[str] = field(default_factory=list)
 
     @property
     def time_kind(self) -> str:

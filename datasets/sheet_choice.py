@@ -65,8 +65,11 @@ def choose(
         if tables and name in hidden:
             break
         sheet = book.get_sheet_by_name(name)
-        if _has_table(sheet):
-            tables[name] = columns(sheet)
+        count = _measured_rows(sheet)
+        found = columns(sheet) if count else frozenset()
+        # one reading alone might be anything, unless it has the columns of a table
+        if count > 1 or (found and found in tables.values()):
+            tables[name] = found
     if not tables:
         hint = _unsplit(book.get_sheet_by_name(names[0])) if names else ""
         raise DatasetError(
@@ -138,13 +141,13 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]} ..."
 
 
-def _has_table(sheet: Any) -> bool:
-    """Return whether a sheet has two rows with a number or time beside another cell."""
+def _measured_rows(sheet: Any) -> int:
+    """Return how many rows have a number or time beside another cell; 2 if more."""
     rows = (
         row for row in islice(sheet.iter_rows(), _LOOKED_AT)
         if sum(cell != "" for cell in row) > 1 and any(map(_is_measured, row))
     )  # fmt: skip
-    return len(list(islice(rows, 2))) == 2
+    return len(list(islice(rows, 2)))
 
 
 def _unsplit(sheet: Any) -> str:

@@ -113,7 +113,9 @@ def first_rows(name: str, sheet: Any, count: int) -> MemoryFile:
     count
         How many rows.
     """
-    return _written(name, islice(_rows(sheet), count), _Shape(width=sheet.total_width))
+    rows = list(islice(_rows(sheet), count))
+    ends = (column for row in rows for column, cell in enumerate(row, start=1) if cell != "")
+    return _written(name, rows, _Shape(width=max(ends, default=0)))
 
 
 def _written(name: str, rows: Iterable[_Cells], shape: _Shape) -> MemoryFile:

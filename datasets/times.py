@@ -375,11 +375,12 @@ def _in_micros(column: Any, first: int) -> Any:
 def _whole(found: Any, first: int) -> Times:
     _refuse_empty(found.is_null().to_numpy(zero_copy_only=False), first)
     times: Times = found.cast(pa.int64()).to_numpy(zero_copy_only=False).view("datetime64[us]")
-    beyond = (times < _FIRST) | (times > _LAST)
+    beyond = ~((times >= _FIRST) & (times <= _LAST))  # so is NaT, the least of all integers
     if beyond.any():
         row = int(np.flatnonzero(beyond)[0])
+        when = "" if np.isnat(times[row]) else f"{times[row]} "
         raise DatasetError(
-            f"row {first + row}: timestamp {times[row]} is not between the years 1 and 9999",
+            f"row {first + row}: timestamp {when}is not between the years 1 and 9999",
             field="timestamp",
         )
     return times

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import datasets
 from errors import DatasetError
 from tests.unit.datasets.plant_files import Load, readings, same, table
 
@@ -214,3 +217,17 @@ def test_switches_in_other_languages(load: Load, on: str, off: str) -> None:
     rows = "".join(f"P1,2026-01-{i + 1:02d},{on if i % 3 else off}\n" for i in range(31))
     data = load(f"asset_id,timestamp,motor\n{rows}")
     assert data.streams[0].values[:4, 0].tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("head", ["asset_id,timestamp,a,vib", "asset_id,timestamp,vib,a"])
+def test_a_second_table_below_the_first_is_refused(tmp_path: Path, head: str) -> None:
+    rows = [f"P1,2026-01-01T{i // 60:02d}:{i % 60:02d}Z,{i}.5,{i % 7}.25" for i in range(400)]
+    path = tmp_path / "plant.csv"
+    top = "asset_id,timestamp,vib,temp"
+    path.write_text("\n".join([top, *rows[:200], "", head, *rows[200:]]))
+    with pytest.raises(DatasetError) as error:
+        datasets.load(path)
+    assert error.value.message.startswith("plant.csv: row 201 names other columns (")
+    assert "a second table begins there" in error.value.message
+    path.write_text("\n".join([top, *rows[:200], "", top, *rows[200:]]))
+    assert "1 lines repeat the names and are left out" in datasets.load(path).notes

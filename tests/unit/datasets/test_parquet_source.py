@@ -108,3 +108,14 @@ def test_parquet_columns_are_read_as_the_same_csv_would_be(tmp_path: Path) -> No
     assert one.feature_names == other.feature_names == ["running", "spare", "energy", "text"]
     np.testing.assert_array_equal(one.streams[0].values, other.streams[0].values)
     assert any("beyond 2^53" in note for note in one.notes)
+
+
+def test_the_least_of_all_times_is_no_time(tmp_path: Path) -> None:
+    micros = [1_767_225_600_000_000 + i * 60_000_000 for i in range(400)]
+    micros[3] = -(2**63)
+    times = pa.array(micros, pa.timestamp("us"))
+    table = pa.table({"asset_id": ["P1"] * 400, "timestamp": times, "a": [1.5] * 400})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    data = datasets.load(tmp_path / "x.parquet")
+    assert not np.isnat(data.streams[0].timestamps).any()
+    assert any("row 4: timestamp is not between the years" in note for note in data.notes)

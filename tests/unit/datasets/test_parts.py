@@ -185,3 +185,18 @@ def test_a_damaged_workbook_among_good_files_is_left_out(tmp_path):
     bad.write_bytes(good.read_bytes()[:900])
     data = load(bad, good)
     assert any(note.startswith("left out: bad.xlsx: cannot be read") for note in data.notes)
+
+
+def test_titles_above_the_names_and_a_single_reading_do_not_keep_a_sheet_out(tmp_path):
+    sheets = {
+        "Jan": [["Plant"], [], HEAD, *rows(1)],
+        "Feb": [["Plant, February"], ["by", "Anna"], [], HEAD, *rows(2)],
+        "Mar": [HEAD, *rows(3, n=1)],
+    }
+    data = load(workbook(tmp_path / "plant.xlsx", sheets), asset_id="P1")
+    assert sizes(data) == {"P1": 2 * N + 1}
+
+
+def test_only_the_last_column_differs(tmp_path):
+    sheets = {"Jan": [HEAD, *rows(1)], "Feb": [[*HEAD[:2], "Level"], *rows(2)]}
+    assert sizes(load(workbook(tmp_path / "plant.xlsx", sheets), asset_id="P1")) == {"P1": N}
