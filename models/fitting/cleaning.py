@@ -5,12 +5,13 @@ is left out of a live stream's window. A feature that is garbage in most reading
 code that is frequent in one feature means "not measured" in every feature that never measures such
 a value, and so does scattered garbage (:mod:`models.fitting.scatter`) in its feature. It is a
 missing value there, in training and live, and is imputed if few values of the reading are missing.
-Any other garbage in a live reading is a sensor fault.
+Any other garbage in a live reading is a sensor fault, and so is scattered garbage where nothing is
+imputed: the reading would be rejected for a value that it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -96,7 +97,13 @@ def clean(
     parts, filled = impute(np.split(values, edges), imputed(len(usable)))
     bad = (mask[:, usable] & ~lacking).any(axis=1) | np.isnan(np.concatenate(parts)).any(axis=1)
     keep = np.split(~bad, edges)
-    notes = _scattered(streams, scattered, names)
+    live = _wider(garbage, usable)
+    beyond: dict[str, tuple[float, ...]] = {
+        names[one.feature]: (one.low, one.high) for one in scattered
+    }
+    if not imputed(len(usable)):
+        live, beyond = _bounded(live, [names[j] for j in usable], beyond), {}
+    notes = _scattered(streams, scattered, names, missing=bool(beyond))
     sent = ~np.isnan(np.concatenate(streams)).any(axis=1)
     notes += _notes(pooled, mask, names, int((bad & sent).sum()), filled)
     unusable = [name for j, name in enumerate(names) if j not in usable]
@@ -105,8 +112,7 @@ def clean(
     times = None if timestamps is None else [timestamps[i][keep[i]] for i, _ in left]
     return Cleaned(
         [part for _, part in left], times, [names[j] for j in usable], unusable,
-        _wider(garbage, usable), nulls,
-        {names[one.feature]: (one.low, one.high) for one in scattered}, notes,
+        live, nulls, beyond, notes,
     )  # fmt: skip
 
 
@@ -120,9 +126,15 @@ def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> Bools:
 
 
 def _scattered(
-    streams: Sequence[Floats], found: Sequence[Scatter], names: Sequence[str]
+    streams: Sequence[Floats], found: Sequence[Scatter], names: Sequence[str], *, missing: bool
 ) -> list[str]:
-    """Describe each feature's scattered garbage: its number, its range, and its consequence."""
+    """Describe each feature's scattered garbage: its number, its range, and its consequence.
+
+    ``missing``: it is imputed.
+    """
+    meaning = (
+        "count as missing, live as well" if missing else "are left out, and a sensor fault live"
+    )
     out = []
     for one in found:
         parts = [stream[:, one.feature] for stream in streams]
@@ -130,7 +142,7 @@ def _scattered(
         out.append(
             f"{names[one.feature]}: {len(far):,} values from {far.min():.4g} to {far.max():.4g} are"
             " no measurements: they come without relation to anything, and never alike. Values"
-            f" below {one.low:.4g} or above {one.high:.4g} count as missing, live as well"
+            f" below {one.low:.4g} or above {one.high:.4g} {meaning}"
         )
     return out
 
@@ -168,6 +180,17 @@ def _nulls(
         if found:
             out[names[j]] = found
     return out
+
+
+def _bounded(
+    garbage: Garbage, names: Sequence[str], beyond: Mapping[str, tuple[float, ...]]
+) -> Garbage:
+    """Return the garbage rules of features with bounds (low, high) for some of them."""
+    low, high = garbage.low.copy(), garbage.high.copy()
+    for name, bounds in beyond.items():
+        if name in names:
+            low[names.index(name)], high[names.index(name)] = bounds
+    return replace(garbage, low=low, high=high)
 
 
 def _wider(garbage: Garbage, usable: list[int]) -> Garbage:

@@ -7,7 +7,8 @@ mode, a burst or a fault differs from them in at least one respect, since it has
 
 * it comes back to similar values, or goes one way; scattered garbage goes far to both sides, at no
   particular level;
-* it lasts, or comes in bursts; scattered garbage comes and goes by chance, as does its sign;
+* it lasts, or comes in bursts, or regularly; scattered garbage comes and goes by chance, as does
+  its sign;
 * something else tells when it is there: other features, or the feature's own values before and
   after.
 
@@ -25,7 +26,8 @@ import numpy as np
 from models.arrays import Bools, Floats
 from models.scoring.garbage import FAR, RARE, Garbage, learn_garbage
 
-#: More than half of a feature's readings are its normal operation, whatever they are.
+#: More than half of a feature's readings are its normal operation, whatever they are: of all, and
+#: of each stream while it has far values (a stream may be wider than others, or in another unit).
 _MOST: Final = 0.5
 #: Smallest share on either side: by chance both have half, and what has a direction has no side.
 _SIDE: Final = 0.1
@@ -36,6 +38,7 @@ _CODE: Final = 5
 #: Deviations from chance that count as a relation: with some hundred comparisons per feature, one
 #: feature in a hundred exceeds this by chance, and is then left as it is.
 _CLEAR: Final = 4.0
+_TINY: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +168,12 @@ def _by_chance(streams: Sequence[Floats], one: Scatter, others: Sequence[Scatter
         # a defect begins and ends: only the time between counts
         first, last = np.flatnonzero(far)[[0, -1]]
         rows, here = measured[first : last + 1].copy(), far[first : last + 1]
+        if here.mean() > _MOST:
+            return False
         for other in others:
             rows[other.mask(rows[:, other.feature]), other.feature] = np.nan
         upper = measured[far, one.feature] > one.high
-        relations = [_turns(here), _turns(upper)]
+        relations = [_turns(here), _turns(upper), _regularity(here)]
         relations += [_tells(series, here) for series in _witnesses(rows, one.feature)]
         if max(map(abs, relations)) > _CLEAR:
             return False
@@ -187,6 +192,30 @@ def _turns(series: Bools) -> float:
     runs = 1.0 + float((series[1:] != series[:-1]).sum())
     expected = 1.0 + product / n
     return (runs - expected) / float(np.sqrt(product * (product - n) / (n * n * (n - 1.0))))
+
+
+def _regularity(series: Bools) -> float:
+    """Return by how many deviations a series (n,) is true more evenly than by chance.
+
+    The distances from one to the next then have a geometric distribution, by whose logarithms
+    Moran's test judges them.
+    """
+    at = np.flatnonzero(series)
+    gaps = np.diff(at)
+    if len(gaps) < _FEWEST / 2:
+        return 0.0
+    mean = float(gaps.mean())
+    k = np.arange(1.0, 1.0 + np.ceil(40.0 * mean))
+    share = np.exp((k - 1.0) * np.log1p(-1.0 / mean)) / mean if mean > 1.0 else 1.0 * (k == 1.0)
+    logs = np.log(k)
+    expected = float((share * logs).sum())
+    variance = mean * (mean - 1.0)
+    together = float((share * (logs - expected) * (k - mean)).sum())
+    # the mean distance is estimated from the same distances
+    rest = float((share * (logs - expected) ** 2).sum()) - together**2 / max(variance, _TINY)
+    if rest <= _TINY:
+        return 0.0
+    return float((np.log(gaps).mean() - expected) * np.sqrt(len(gaps) / rest))
 
 
 def _witnesses(rows: Floats, own: int) -> Iterator[Floats]:

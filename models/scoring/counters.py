@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import ClassVar, Final
 
 import numpy as np
@@ -167,7 +168,10 @@ def slack_of(values: Sequence[Floats], times: Sequence[Times], rates: Sequence[F
     same = np.abs(known - usual) <= _ROUNDING * usual
     if not usual or same.mean() < _STEADY:
         return 0.0
-    return max(map(_value_step, values)) + usual * max(map(_clock_step, times)) / _HOUR_S
+    # a counter that stands still, or is not there, does not tell how it is written
+    ran = [bool((found > 0.0).any()) for found in rates]
+    step = max(map(_value_step, compress(values, ran)))
+    return step + usual * max(map(_clock_step, compress(times, ran))) / _HOUR_S
 
 
 def settled(rates: Floats, usual: float, times: Times, slack: float, values: Floats) -> Floats:

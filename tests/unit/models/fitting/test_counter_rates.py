@@ -11,7 +11,7 @@ from errors import TrainingError
 from models.detectors.covariance import median_deviation
 from models.fitting.counter_rates import Rated, counters_among, counts_up, with_rates, without_holes
 from models.fitting.options import FitOptions
-from models.scoring.counters import Counters
+from models.scoring.counters import Counters, rate_per_hour, slack_of
 
 N = 600
 MINUTE = np.timedelta64(60, "s")
@@ -140,6 +140,14 @@ def test_a_constant_rate_is_known_to_a_step_of_the_clock_and_of_the_counter() ->
     assert (rate(0.0, 60.0), rate(1.0, 60.0), rate(0.8, 60.0)) == pytest.approx((0, 60, 48))
     # less than a step of the clock, but neither stuck nor twice as fast
     assert (rate(0.0, 1.0), rate(0.5, 30.0)) == pytest.approx((0, 60))
+
+
+@pytest.mark.parametrize("nothing", [np.full(N, np.nan), np.full(10, 1200.0)])
+def test_a_stream_whose_counter_does_not_run_does_not_tell_its_step(nothing) -> None:
+    runs = 1000.0 + 0.25 * np.arange(N)
+    values, times = [runs, nothing], [TIMES, TIMES[: len(nothing)]]
+    rates = [rate_per_hour(x, t) for x, t in zip(values, times, strict=True)]
+    assert slack_of(values, times, rates) == pytest.approx(0.01 + 0.25 / 60)
 
 
 def test_a_late_reading_now_and_then_does_not_move_a_constant_rate() -> None:

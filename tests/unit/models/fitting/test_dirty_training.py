@@ -97,6 +97,21 @@ def test_a_code_that_stood_for_not_measured_is_a_missing_value_live():
     assert not found["is_anomaly"]
 
 
+def test_scattered_garbage_is_a_sensor_fault_live_where_nothing_is_imputed(fresh):
+    values, random = plant(), np.random.default_rng(4)
+    here = random.random(len(values)) < 0.1
+    values[here, 0] = random.uniform(-1e5, 1e5, here.sum())
+    model_set, report = fit_model_set([values], None, NAMES, SVM)
+    assert any("vib" in note and "sensor fault live" in note for note in report.notes)
+    live = fresh.copy()
+    live[600, 0] = -7e4
+    live[700:, 0] = 5000.0
+    found = results(model_set, live)
+    assert found[600]["metadata"]["outside_limits"] == ["vib"]
+    assert all(one["metadata"]["event"]["kind"] == "sensor_fault" for one in found[700:])
+    assert np.mean([one["is_anomaly"] for one in found[400:500]]) > 0.9
+
+
 def test_a_constant_column_counts_among_those_of_which_a_reading_may_lack_a_few():
     values = np.column_stack([plant(), plant(seed=1)[:, :1], np.full(3000, 7.0)])
     names = [*NAMES, "speed", "valve"]

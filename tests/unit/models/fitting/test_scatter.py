@@ -108,12 +108,30 @@ def unit(rng: Rng, x: Floats) -> None:
     x[len(x) // 2 :, 0] *= 1000
 
 
+def clockwork(rng: Rng, x: Floats) -> None:
+    """Single pulses both ways, of any size, at every 15th reading."""
+    x[7::15, 0] += rng.uniform(-1e6, 1e6, len(x[7::15]))
+
+
+def wider(rng: Rng, x: Floats) -> None:
+    """A machine whose readings lie around zero, in a far smaller unit."""
+    x[:, 0] = 1e5 * rng.normal(size=len(x))
+
+
+def wider_later(rng: Rng, x: Floats) -> None:
+    """The same from some day on."""
+    x[1300:, 0] = 1e5 * rng.normal(size=len(x[1300:]))
+
+
 def tails(rng: Rng, x: Floats) -> None:
     """Tails as heavy as they come."""
     x[:, 0] += rng.standard_cauchy(len(x)) * np.exp(3 * rng.normal(size=len(x)))
 
 
-@pytest.mark.parametrize("cause", [bursts, strokes, modes, moves, shocks, echoes, unit, tails])
+@pytest.mark.parametrize(
+    "cause",
+    [bursts, strokes, modes, moves, shocks, echoes, unit, clockwork, wider, wider_later, tails],
+)
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_what_has_a_cause_is_spared(cause: Callable[[Rng, Floats], None], everywhere: bool) -> None:
     rng = np.random.default_rng(3)
