@@ -1,7 +1,8 @@
 """Split off streams whose values of a feature are in another unit than those of the others.
 
 One machine that reports its pressure in mbar among others that report bar widens the feature's
-scale a thousandfold, so that no fault of this feature would be seen on any of them.
+scale a thousandfold, so that no fault of this feature would be seen on any of them. It does so even
+if it reports mbar for a part of the time only, as after a change of its controller.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from training.data.sources import TrainingData
 
 #: Streams of a feature that show in which unit most of them are, at least.
 _STREAMS: Final = 3
+#: Stretches of a stream that are looked at, and the fewest values in each: a shorter change of unit
+#: is left out of training as other faults are.
+_PARTS: Final = 10
+_FEWEST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,10 @@ class OtherUnit:
     Parameters
     ----------
     stream, feature : indices in the data.
-    level, usual : the stream's usual value, and that of the other streams.
+    level, usual : the value that it has there, and that of the other streams.
     scatters : its values scatter more, too. Another unit multiplies both; a machine that only runs
         at another set point scatters as the others do.
+    share : how much of its time it does, in tenths.
     """
 
     stream: int
@@ -44,6 +50,12 @@ class OtherUnit:
     level: float
     usual: float
     scatters: bool
+    share: float
+
+    @property
+    def when(self) -> str:
+        """When it does: a phrase for a text, empty if always."""
+        return "" if self.share == 1.0 else f" in {self.share:.0%} of its readings"
 
 
 #: Streams with the same features in the same other unit.
@@ -66,12 +78,20 @@ def other_units(data: TrainingData) -> list[OtherUnit]:
         levels = np.array([np.median(x) for x in known.values()])
         spreads = np.array([median_deviation(x) for x in known.values()])
         usual, spread = float(np.median(levels)), float(np.median(spreads))
-        far = far_from(levels, usual, spread)
-        for at, i in enumerate(known):
-            if far[at]:
-                wide = bool(spreads[at] > FAR * spread)
-                out.append(OtherUnit(i, j, float(levels[at]), usual, wide))
+        for i, x in known.items():
+            parts = _parts(x)
+            far = far_from(np.array([np.median(part) for part in parts]), usual, spread)
+            if far.any():
+                there = [part for part, yes in zip(parts, far, strict=True) if yes]
+                wide = bool(np.median([median_deviation(part) for part in there]) > FAR * spread)
+                level = float(np.median(np.concatenate(there)))
+                out.append(OtherUnit(i, j, level, usual, wide, float(far.mean())))
     return out
+
+
+def _parts(values: Floats) -> list[Floats]:
+    """Return equal stretches of a stream's values (n,), or all of them if they are few."""
+    return np.array_split(values, _PARTS) if len(values) >= _PARTS * _FEWEST else [values]
 
 
 def split_by_units(grouping: Grouping, *, fixed: bool = False, named: bool = False) -> Grouping:
@@ -173,10 +193,11 @@ def _problem(data: TrainingData, lot: Lot) -> str:
     levels: dict[int, list[float]] = {}
     for one in lot:
         levels.setdefault(one.feature, []).append(one.level)
-    usual = {one.feature: one.usual for one in lot}
+    one_of = {one.feature: one for one in lot}
     texts = [
-        f"{data.feature_names[j]} lies at {_range(found)}, that of the others at {usual[j]:.4g}"
-        for j, found in levels.items()
+        f"{data.feature_names[j]} lies at {_range(levels[j])}{one.when}, that of the others at"
+        f" {one.usual:.4g}"
+        for j, one in one_of.items()
     ]
     return f"{assets}: {listed(texts, MAX_NAMED)} (another unit?)"
 

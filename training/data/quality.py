@@ -142,8 +142,8 @@ def _find_other_units(data: TrainingData, streams: list[StreamQuality]) -> None:
     """Add findings on streams whose values of a feature seem to be in another unit than others'."""
     for one in other_units(data):
         text = (
-            f"lies at {one.level:.4g}, the other streams at {one.usual:.4g}: another unit? In one"
-            " group they hide smaller faults of each other (--group-by)"
+            f"lies at {one.level:.4g}{one.when}, the other streams at {one.usual:.4g}: another"
+            " unit? In one group they hide smaller faults of each other (--group-by)"
         )
         name = data.feature_names[one.feature]
         streams[one.stream].features[name].append(Finding(MEDIUM, "other_unit", text))

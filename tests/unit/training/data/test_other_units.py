@@ -46,6 +46,18 @@ def test_it_becomes_a_group_of_its_own_with_its_rule_and_is_named_with_both_leve
     ]
 
 
+@pytest.mark.parametrize("from_row", [40, 50, 60, 80])
+def test_a_unit_that_changes_in_the_middle_is_seen(from_row: int) -> None:
+    changed = stream("P2", 1, 100)
+    changed.values[from_row:, 0] *= 1000
+    found = split_by_units(grouping(PLANT[0], changed, *PLANT[2:]))
+    assert assets(found) == {"default": ["P1", "P3", "P4"], "default_P2": ["P2"]}
+    level = np.median(changed.values[from_row:, 0])
+    assert (
+        f"press lies at {level:.4g} in {100 - from_row}% of its readings, that of" in found.notes[0]
+    )
+
+
 def test_those_in_the_same_unit_share_a_group_and_those_in_a_third_do_not() -> None:
     found = split_by_units(grouping(*PLANT, stream("P5"), stream("P6", 1100), stream("P7", 1e5)))
     assert assets(found) == {
