@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading
 
+#: Readings beyond the bounds of scattered garbage, in a row, after which it is no chance any more:
+#: at most half of training's readings were, so that as many in a row come once in a million.
+LASTING: Final = 20
 _FEATURES = attrgetter("features")
 
 
@@ -77,9 +81,18 @@ def values_of(
     try:
         reading.imputed = pre.absent(features)
     except InputError as error:
-        reading.error = error
-        reading.mark = LEFT_OUT
-        return None
+        features = reading.received.features
+        unmeasured = features.keys() - pre.measured(features).keys()
+        try:
+            reading.imputed = pre.absent(features)
+        except InputError:
+            unmeasured = set()
+        if not unmeasured:
+            reading.error = error
+            reading.mark = LEFT_OUT
+            return None
+        # all was sent: sensors failed, not the sender
+        reading.outside = [*reading.outside, *sorted(unmeasured)]
     return pre.given(features)
 
 
@@ -99,6 +112,41 @@ def mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: F
     found = pre.garbage.mask(raw)
     for row, column in np.argwhere(found).tolist() if found.any() else ():
         readings[row].outside = [*readings[row].outside, pre.names[column]]
+
+
+def mark_lasting(
+    pre: Preprocessing, window: Sequence[Reading], readings: Sequence[PreparedReading]
+) -> None:
+    """Mark values beyond a feature's bounds as no measurements, once they no longer come and go.
+
+    Scattered garbage counts as missing, and is imputed: without an end to it, a sensor that fails
+    for good beyond the bounds would be silent for ever.
+
+    Parameters
+    ----------
+    pre
+        Preprocessing of the stream's group.
+    window
+        Earlier readings, up to the first of ``readings``.
+    readings
+        Usable readings, whose place in time is known.
+    """
+    for name, (low, high) in pre.beyond.items():
+        run = 0
+        for earlier in window:
+            value = earlier.features.get(name)
+            if value is not None:
+                run = 0 if low <= value <= high else min(run + 1, LASTING)
+        for reading in readings:
+            run = 0 if reading.begins else run
+            value = reading.received.features.get(name)
+            if value is None:
+                continue
+            far = not low <= value <= high
+            if far and run == LASTING:
+                reading.outside = [*reading.outside, name]
+            if reading.step is not Step.LATE and reading.suppressed is None:
+                run = min(run + 1, LASTING) if far else 0
 
 
 def mark_repeats(pre: Preprocessing, readings: Sequence[PreparedReading], received: Floats) -> None:

@@ -30,6 +30,7 @@ from models.scoring.preprocessing import Preprocessing
 from models.scoring.received import (
     count_rates,
     mark_garbage,
+    mark_lasting,
     mark_repeats,
     past_rows,
     seconds_of,
@@ -94,6 +95,8 @@ def prepare(
             reading.interval = state.clock.unlike(pre.step)
         if suppresses or state.off.suppressed:
             _suppress(suppressor, state, reading)
+    if pre.beyond:
+        mark_lasting(pre, window[len(window) - len(past) :], usable)
     if pre.counters is not None:
         count_rates(pre, usable, received[len(past) :], window[-1] if window else None)
     lacking += [reading.imputed for reading in usable]

@@ -7,11 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from benchmarks.scored import run_series
 from models.bundles.serialization import load_model_set, save_model_set
 from models.fitting.cleaning import clean
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.scatter import find_scatter
 from models.scoring.garbage import learn_garbage
+from models.scoring.received import LASTING
 from tests.fixtures.training import TINIEST
 
 Rng = np.random.Generator
@@ -141,11 +143,33 @@ def test_what_has_a_cause_is_spared(cause: Callable[[Rng, Floats], None], everyw
     assert found(streams) == []
 
 
-def test_it_counts_as_missing_in_training_and_live(tmp_path) -> None:
-    rng = np.random.default_rng(5)
+def scattered(rng: Rng) -> list[Floats]:
+    """Three assets with six sensors; one sensor of one of them sends scattered garbage."""
     streams = [np.column_stack([x, rng.normal(size=(2000, 3))]) for x in plant(rng)]
     here = rng.random(2000) < 0.1
     streams[1][here, 0] = rng.uniform(-1e6, 1e6, here.sum())
+    return streams
+
+
+@pytest.mark.parametrize("far", [5000.0, -3e5])
+def test_a_sensor_that_stays_beyond_the_bounds_is_a_sensor_fault(far: float) -> None:
+    names = list("abcdef")
+    streams = scattered(np.random.default_rng(5))
+    model_set, _ = fit_model_set(streams, None, names, TINIEST)
+    live = streams[0][:200].copy()
+    live[60, 0] = live[90:100, 0] = live[120:180, 0] = far
+    times = np.datetime64("2026-01-01") + np.arange(200) * np.timedelta64(60, "s")
+    faults = [
+        run_series(model_set, times, live, names, chunk=chunk).score == 1.0 for chunk in (200, 7, 1)
+    ]
+    expected = np.zeros(200, bool)
+    expected[120 + LASTING : 180] = True
+    for one in faults:
+        np.testing.assert_array_equal(one, expected)
+
+
+def test_it_counts_as_missing_in_training_and_live(tmp_path) -> None:
+    streams = scattered(np.random.default_rng(5))
     names = list("abcdef")
     model_set, report = fit_model_set(streams, None, names, TINIEST)
     save_model_set(model_set, tmp_path / "set")
@@ -159,3 +183,18 @@ def test_it_counts_as_missing_in_training_and_live(tmp_path) -> None:
     note = next(note for note in report.notes if note.startswith("a: "))
     assert "are no measurements" in note
     assert "count as missing, live as well" in note
+
+
+def test_more_such_values_than_may_be_imputed_are_a_sensor_fault_too() -> None:
+    names = list("abcdef")
+    rng = np.random.default_rng(5)
+    streams = scattered(rng)
+    here = rng.random(2000) < 0.1
+    streams[2][here, 4] = rng.uniform(-1e6, 1e6, here.sum())
+    model_set, _ = fit_model_set(streams, None, names, TINIEST)
+    assert model_set.preprocessing.beyond.keys() == {"a", "e"}
+    live = streams[0][:100].copy()
+    live[50:60, [0, 4]] = 3e5
+    times = np.datetime64("2026-01-01") + np.arange(100) * np.timedelta64(60, "s")
+    faults = run_series(model_set, times, live, names).score == 1.0
+    assert np.flatnonzero(faults).tolist() == list(range(50, 60))
