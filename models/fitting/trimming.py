@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats, Indices
-from models.detectors.covariance import winsorised_std
+from models.detectors.covariance import scarce, winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.distance import Scoring, distance, fit_rows
 from models.fitting.held_out import own_magnitudes
@@ -36,6 +36,9 @@ from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
 _WIDTH: Final = 9  # readings in the moving average
+#: Share of the identity in the correlation, if readings are not scarce: as little as is ever used.
+#: Where features follow a load widely, more of it hides the faults that only break their relation.
+_SHRINKAGE: Final = 0.01
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _APART: Final = 5  # most readings below it within one event
 _LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
@@ -275,11 +278,12 @@ def _scored(streams: list[Floats], faults: Sequence[Bools]) -> tuple[Scoring, li
     Those fitted on are scored as if they had been held out, like the faults: else whatever is left
     out would stand apart from the others.
     """
+    known = [s[~mask] for s, mask in zip(streams, faults, strict=True)]
+    shrinkage = SHRINKAGE if scarce(np.concatenate(known)) else _SHRINKAGE
 
     def fit(pieces: list[Floats]) -> Scoring:
-        return fit_rows(pieces)[0](0, SHRINKAGE)
+        return fit_rows(pieces)[0](0, shrinkage)
 
-    known = [s[~mask] for s, mask in zip(streams, faults, strict=True)]
     rows = fit(known)
     score = distance(rows)
     (own,) = own_magnitudes(known, [score], lambda pieces: [distance(fit(pieces))])

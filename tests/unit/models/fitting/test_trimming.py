@@ -186,3 +186,15 @@ def test_faults_whose_intervals_are_alike_by_chance_are_no_cycle():
     found = faulty(streams, 0.15)
     for i, starts in faults.items():
         assert all(found[i][start : start + 60].all() for start in starts)
+
+
+def test_faults_that_only_break_the_relation_of_features_that_move_widely_are_found() -> None:
+    rng = np.random.default_rng(0)
+    load = np.repeat(rng.integers(-1, 2, 60), 100)[:, None] * 30.0
+    rows = rng.normal(0.0, (1.0, 5.0, 2.0, 2.0, 2.0), (6000, 5))
+    rows[:, :2] += load
+    for at in (900, 2800, 5100):  # larger than the scatter of 5, smaller than the load's range
+        rows[at : at + 30, 1] += 25.0
+    found = find_faults([rows], 0.15).faults[0]
+    assert [found[at : at + 30].mean() for at in (900, 2800, 5100)] == [1.0, 1.0, 1.0]
+    assert found.sum() < 3 * 60
