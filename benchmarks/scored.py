@@ -13,6 +13,7 @@ from models.arrays import Bools, Floats, Times
 from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_replay import carried
 from models.scoring.stream_work import Reading, StreamWork
 
 
@@ -57,8 +58,7 @@ def run_series(
         work = StreamWork(asset, None, None, criticality, state, window, points)
         (outcome,) = score(model_set, [work], policy)
         state = outcome.state
-        kept = model_set.window_length
-        window = [*window, *points][-kept:] if kept else []
+        window = carried(window, points, outcome.results, outcome.window_length)
         for i, result in enumerate(outcome.results, start):
             run.score[i] = result["final_score"]
             run.rank[i] = -result["log10_p"]

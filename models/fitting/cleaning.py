@@ -20,7 +20,7 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Bools, Floats, Times
 from models.fitting.imputation import impute
-from models.fitting.scatter import Scatter, learn_with_scatter
+from models.fitting.scatter import Scatter, learn_with_scatter, remove_scatter
 from models.scoring.garbage import Garbage, describe
 
 #: A feature with a larger share of garbage is not used.
@@ -84,8 +84,7 @@ def clean(
     """
     pooled = np.concatenate(streams)
     garbage, scattered = learn_with_scatter(streams)
-    for one in scattered:  # as if it had not been sent
-        pooled[one.mask(pooled[:, one.feature]), one.feature] = np.nan
+    remove_scatter(pooled, scattered)
     mask = garbage.mask(pooled)
     usable = np.flatnonzero(mask.mean(axis=0) <= MAX_GARBAGE).tolist()
     if not usable:

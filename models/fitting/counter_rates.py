@@ -177,11 +177,9 @@ def _rates(
         pause = np.diff(times, prepend=times[:1]) > ScoringPolicy.gap_factor * _span(interval)
         out.append(np.where(pause, np.nan, rate_per_hour(values, times)))
     slack = slack_of(counted, timestamps, out)
-    if slack:
-        (usual,) = Counters.of([""], [np.concatenate(out)]).usual
-        each = zip(out, timestamps, counted, strict=True)
-        out = [settled(rates, usual, times, slack, values) for rates, times, values in each]
-    return out, slack
+    (usual,) = Counters.of([""], [np.concatenate(out)]).usual
+    each = zip(out, timestamps, counted, strict=True)
+    return [settled(rates, usual, times, slack, values) for rates, times, values in each], slack
 
 
 def _span(seconds: float) -> np.timedelta64:

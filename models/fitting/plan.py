@@ -262,8 +262,8 @@ class FitPlan:
         Large data need fewer folds: their detectors hardly differ. Where readings are
         :func:`models.detectors.covariance.scarce` they do: fitted on two thirds of them, detectors
         find the others farther off than those that serve do, and the threshold would lie beyond
-        most faults. The window detector is dropped,
-        with a note, if the stretches outside a fold are too short for it.
+        most faults. The window detector is dropped, with a note, if the stretches outside a fold
+        are too short for it.
 
         Raises
         ------

@@ -17,7 +17,7 @@ What differs in none of them says nothing about the machine. The values count as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,9 +74,14 @@ def learn_with_scatter(streams: Sequence[Floats]) -> tuple[Garbage, list[Scatter
     pooled = np.concatenate(streams)
     garbage = learn_garbage(pooled)
     scattered = find_scatter(streams, garbage)
-    for one in scattered:
-        pooled[one.mask(pooled[:, one.feature]), one.feature] = np.nan
+    remove_scatter(pooled, scattered)
     return (learn_garbage(pooled) if scattered else garbage), scattered
+
+
+def remove_scatter(values: Floats, scattered: Iterable[Scatter]) -> None:
+    """Set scattered garbage in readings (n, d) to NaN, in place: as if it had not been sent."""
+    for one in scattered:
+        values[one.mask(values[:, one.feature]), one.feature] = np.nan
 
 
 def find_scatter(streams: Sequence[Floats], garbage: Garbage) -> list[Scatter]:
@@ -170,8 +175,7 @@ def _by_chance(streams: Sequence[Floats], one: Scatter, others: Sequence[Scatter
         rows, here = measured[first : last + 1].copy(), far[first : last + 1]
         if here.mean() > _MOST:
             return False
-        for other in others:
-            rows[other.mask(rows[:, other.feature]), other.feature] = np.nan
+        remove_scatter(rows, others)
         upper = measured[far, one.feature] > one.high
         relations = [_turns(here), _turns(upper), _regularity(here)]
         relations += [_tells(series, here) for series in _witnesses(rows, one.feature)]

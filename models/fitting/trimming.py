@@ -32,13 +32,11 @@ from models.fitting.distance import Scoring, distance, fit_rows
 from models.fitting.held_out import own_magnitudes
 from models.fitting.recurrence import MOVED, Event, recurring
 from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales
+from models.fitting.tolerance import SHRINKAGES
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
 _WIDTH: Final = 9  # readings in the moving average
-#: Share of the identity in the correlation, if readings are not scarce: as little as is ever used.
-#: Where features follow a load widely, more of it hides the faults that only break their relation.
-_SHRINKAGE: Final = 0.01
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _APART: Final = 5  # most readings below it within one event
 _LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
@@ -279,7 +277,8 @@ def _scored(streams: list[Floats], faults: Sequence[Bools]) -> tuple[Scoring, li
     out would stand apart from the others.
     """
     known = [s[~mask] for s, mask in zip(streams, faults, strict=True)]
-    shrinkage = SHRINKAGE if scarce(np.concatenate(known)) else _SHRINKAGE
+    # where features follow a load widely, more hides the faults that only break their relation
+    shrinkage = SHRINKAGE if scarce(np.concatenate(known)) else min(SHRINKAGES)
 
     def fit(pieces: list[Floats]) -> Scoring:
         return fit_rows(pieces)[0](0, shrinkage)

@@ -11,7 +11,7 @@ unknown rate is imputed from the other features, as a missing value is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import ClassVar, Final
@@ -73,6 +73,12 @@ class Counters(Stored):
             tuple(slack),
         )
 
+    @property
+    def _each(self) -> Iterator[tuple[str, float, float, float]]:
+        """Name, usual and largest rate, and slack of each counter."""
+        slack = self.slack or (0.0,) * len(self.names)
+        return zip(self.names, self.usual, self.largest, slack, strict=True)
+
     def read(
         self, now: Mapping[str, float], before: Mapping[str, float], passed_s: float
     ) -> dict[str, float]:
@@ -84,13 +90,11 @@ class Counters(Stored):
         passed_s : seconds between them.
         """
         out = {name: value for name, value in now.items() if name not in self.names}
-        for at, name in enumerate(self.names):
-            usual, largest = self.usual[at], self.largest[at]
+        for name, usual, largest, slack in self._each:
             if name in now and name in before:
                 rate = _per_hour(now[name], before[name], passed_s)
                 if rate == rate:  # known
-                    if self.slack and self.slack[at]:
-                        rate = _settled(rate, usual, passed_s, self.slack[at], now[name])
+                    rate = _settled(rate, usual, passed_s, slack, now[name])
                     out[name] = _bounded(rate, usual, largest)
         return out
 
@@ -107,14 +111,10 @@ class Counters(Stored):
             Feature names.
         """
         out = np.array(values, np.float64)
-        for at, name in enumerate(self.names):
-            usual, largest = self.usual[at], self.largest[at]
+        for name, usual, largest, slack in self._each:
             column = names.index(name)
-            found = rate_per_hour(out[:, column], times).tolist()
-            if self.slack and self.slack[at]:
-                found = settled(
-                    np.array(found), usual, times, self.slack[at], out[:, column]
-                ).tolist()
+            rates = rate_per_hour(out[:, column], times)
+            found = settled(rates, usual, times, slack, out[:, column]).tolist()
             out[:, column] = [_bounded(rate, usual, largest) for rate in found]
         return out
 
@@ -191,6 +191,8 @@ def settled(rates: Floats, usual: float, times: Times, slack: float, values: Flo
 
 def _settled(rate: float, usual: float, passed_s: float, slack: float, value: float) -> float:
     """Return one rate; standing still and rising twice as fast are never the usual rate."""
+    if not slack:
+        return rate
     hours = passed_s / _HOUR_S
     near = min(slack + _ULPS * math.ulp(value), usual * hours / 2.0)
     return usual if abs(rate - usual) * hours <= near else rate  # NaN stays: unknown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -59,6 +59,10 @@ class PreparedReading:
         self.received = received
         self.criticality = criticality  # of the asset
         self.arrived = arrived
+
+    def mark_outside(self, names: Iterable[str]) -> None:
+        """Mark features with values that no sensor measured, each once."""
+        self.outside = [*dict.fromkeys([*self.outside, *names])]
 
     @property
     def begins(self) -> bool:

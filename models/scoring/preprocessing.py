@@ -277,6 +277,11 @@ class Preprocessing(Stored):
             return fast + rarity
         return max(fast, rarity)
 
+    def scattered(self, features: Mapping[str, float]) -> list[str]:
+        """Return the names of features whose value is scattered garbage."""
+        bounds = self.beyond.items()
+        return [n for n, (low, high) in bounds if n in features and not low <= features[n] <= high]
+
     @property
     def unmeasured(self) -> bool:
         """Return whether some values mean "not measured"."""
@@ -284,9 +289,6 @@ class Preprocessing(Stored):
 
     def measured(self, features: Mapping[str, float]) -> Mapping[str, float]:
         """Return the features, without values that mean "not measured"."""
-        nulls, absent = self.nulls, set()
-        for name, (low, high) in self.beyond.items():
-            if name in features and not low <= features[name] <= high:
-                absent.add(name)
-        absent |= {name for name, codes in nulls.items() if features.get(name) in codes}
+        absent = {name for name, codes in self.nulls.items() if features.get(name) in codes}
+        absent.update(self.scattered(features))
         return {k: v for k, v in features.items() if k not in absent} if absent else features

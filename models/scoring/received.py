@@ -64,9 +64,8 @@ def values_of(
     reading
         Receives what the values tell.
     """
-    features = reading.received.features
-    if pre.unmeasured:
-        features = pre.measured(features)
+    sent = reading.received.features
+    features = pre.measured(sent) if pre.unmeasured else sent
     if len(features) > len(pre.names) and not state.unknown_features_reported:
         reading.unknown = sorted(features.keys() - pre.known)
         state.unknown_features_reported = bool(reading.unknown)
@@ -81,18 +80,15 @@ def values_of(
     try:
         reading.imputed = pre.absent(features)
     except InputError as error:
-        features = reading.received.features
-        unmeasured = features.keys() - pre.measured(features).keys()
         try:
-            reading.imputed = pre.absent(features)
+            reading.imputed = pre.absent(sent)
         except InputError:
-            unmeasured = set()
-        if not unmeasured:
             reading.error = error
             reading.mark = LEFT_OUT
             return None
-        # all was sent: sensors failed, not the sender
-        reading.outside = [*reading.outside, *sorted(unmeasured)]
+        # enough was sent: sensors failed, not the sender
+        reading.mark_outside(sorted(sent.keys() - features.keys()))
+        return pre.given(sent)
     return pre.given(features)
 
 
@@ -111,7 +107,7 @@ def mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: F
     assert pre.garbage is not None  # noqa: S101
     found = pre.garbage.mask(raw)
     for row, column in np.argwhere(found).tolist() if found.any() else ():
-        readings[row].outside = [*readings[row].outside, pre.names[column]]
+        readings[row].mark_outside([pre.names[column]])
 
 
 def mark_lasting(
@@ -131,22 +127,23 @@ def mark_lasting(
     readings
         Usable readings, whose place in time is known.
     """
-    for name, (low, high) in pre.beyond.items():
-        run = 0
-        for earlier in window:
-            value = earlier.features.get(name)
-            if value is not None:
-                run = 0 if low <= value <= high else min(run + 1, LASTING)
-        for reading in readings:
-            run = 0 if reading.begins else run
-            value = reading.received.features.get(name)
-            if value is None:
-                continue
-            far = not low <= value <= high
-            if far and run == LASTING:
-                reading.outside = [*reading.outside, name]
-            if reading.step is not Step.LATE and reading.suppressed is None:
-                run = min(run + 1, LASTING) if far else 0
+    runs = dict.fromkeys(pre.beyond, 0)
+
+    def count(features: Mapping[str, float], far: Collection[str]) -> None:
+        for name in runs.keys() & features.keys():
+            runs[name] = runs[name] + 1 if name in far else 0
+
+    for earlier in window:
+        count(earlier.features, pre.scattered(earlier.features))
+    for reading in readings:
+        features, late = reading.received.features, reading.step is Step.LATE
+        if reading.begins and not late:
+            runs.update(dict.fromkeys(runs, 0))
+        far = pre.scattered(features)
+        reading.mark_outside(name for name in far if runs[name] >= LASTING)
+        # like the window of a later batch, which has neither of the others
+        if not (reading.outside or late or reading.suppressed is not None):
+            count(features, far)
 
 
 def mark_repeats(pre: Preprocessing, readings: Sequence[PreparedReading], received: Floats) -> None:

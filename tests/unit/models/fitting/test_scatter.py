@@ -198,3 +198,24 @@ def test_more_such_values_than_may_be_imputed_are_a_sensor_fault_too() -> None:
     times = np.datetime64("2026-01-01") + np.arange(100) * np.timedelta64(60, "s")
     faults = run_series(model_set, times, live, names).score == 1.0
     assert np.flatnonzero(faults).tolist() == list(range(50, 60))
+
+
+def test_the_run_is_that_of_the_window_whatever_else_a_reading_has() -> None:
+    """Readings that do not enter the window (two sensors far off at once) count in no batch."""
+    names = list("abcdef")
+    rng = np.random.default_rng(5)
+    streams = scattered(rng)
+    here = rng.random(2000) < 0.1
+    streams[2][here, 4] = rng.uniform(-1e6, 1e6, here.sum())
+    model_set, _ = fit_model_set(streams, None, names, TINIEST)
+    live = streams[0][:120].copy()
+    live[30:90, 0] = 3e5
+    live[35:45, 4] = -3e5
+    times = np.datetime64("2026-01-01") + np.arange(120) * np.timedelta64(60, "s")
+    faults = [
+        run_series(model_set, times, live, names, chunk=chunk).score == 1.0 for chunk in (120, 7, 1)
+    ]
+    for one in faults:
+        np.testing.assert_array_equal(one, faults[0])
+    first = 30 + 10 + LASTING
+    assert np.flatnonzero(faults[0]).tolist() == [*range(35, 45), *range(first, 90)]
