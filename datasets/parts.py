@@ -21,7 +21,7 @@ from datasets.roles import NAMED_BY_FILE
 from datasets.sheet_choice import Choice
 from datasets.suffixes import bare_name, kind_of
 from datasets.types import Dataset, StreamKey, Times
-from datasets.workbook import Workbook, is_workbook
+from datasets.workbook import SheetText, Workbook, is_workbook
 from errors import DatasetError
 
 
@@ -59,8 +59,8 @@ class Parts:
     sheets: bool = False
 
 
-def holds_sheets(path: Path, form: FileFormat | None) -> bool:
-    """Return whether a file is a workbook of which several sheets are to be read.
+def single(path: Path, form: FileFormat | None) -> Path | SheetText | None:
+    """Return the only part of a file, to be streamed: itself, or a sheet. None: it has several.
 
     Raises
     ------
@@ -68,9 +68,9 @@ def holds_sheets(path: Path, form: FileFormat | None) -> bool:
         It is a workbook that cannot be read.
     """
     if not _is_workbook(path):
-        return False
+        return path
     with Workbook(path) as book:
-        return len(book.choose(form or FileFormat()).names) > 1
+        return book.only(book.choose(form or FileFormat()))
 
 
 def _is_workbook(path: Path) -> bool:
@@ -110,8 +110,8 @@ def parts_of(
         return Parts([Part(path.name, bare_name(path), load(path, asset=asset, **options))])
     with Workbook(path) as book:
         choice = book.choose(form or FileFormat())
-        if len(choice.names) == 1:
-            sheet = book.text(choice.names[0], path.name, choice.notes)
+        sheet = book.only(choice)
+        if sheet is not None:
             return Parts([Part(path.name, bare_name(path), load(sheet, asset=asset, **options))])
         return _Sheets(book, choice, options).read(asset)
 

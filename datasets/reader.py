@@ -84,7 +84,7 @@ def load(
 
 
 def readings(
-    path: Path | str,
+    path: Path | SheetText | str,
     feature_names: str | Sequence[str] | None = None,
     form: FileFormat | None = None,
     *,
@@ -97,7 +97,7 @@ def readings(
     Parameters
     ----------
     path
-        The file.
+        The file, or a sheet of a workbook.
     feature_names
         Columns to use, as a list or as typed (``a,b``); None: all that can be features.
     form
@@ -113,7 +113,7 @@ def readings(
     if form is not None and (form.pivot is not None or form.drop_far_times):
         yield from readings_of(load(path, feature_names, form), report)
         return
-    file = open_file(Path(path), form, feature_names)
+    file = open_file(Path(path) if isinstance(path, str) else path, form, feature_names)
     zone = LocalTime(file.zone) if file.zone else None
     counts: dict[StreamKey, int] = {}
     expected = Counter(file.labels)

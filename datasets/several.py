@@ -13,7 +13,7 @@ import numpy as np
 from datasets import reader
 from datasets.format import FEATURE, FileFormat, names_in
 from datasets.joined_sensors import hint, joined_by_time
-from datasets.parts import Part, Parts, holds_sheets, parts_of
+from datasets.parts import Part, Parts, parts_of, single
 from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
 from datasets.suffixes import bare_name, is_data
@@ -125,8 +125,9 @@ def readings(
         At the first ``next``, or at an unreadable row, whose number is named.
     """
     sensors = form is not None and form.one_file_per == FEATURE
-    if not sensors and not holds_sheets(Path(path), form):
-        yield from reader.readings(path, feature_names, form, report=report)
+    one = None if sensors else single(Path(path), form)
+    if one is not None:
+        yield from reader.readings(one, feature_names, form, report=report)
         return
     paths = files_of(str(path))
     if not paths:

@@ -102,6 +102,11 @@ class Workbook:
         with _in_a_sentence(self.path):
             return choose(self.path.name, self._book, form.sheet, columns)
 
+    def only(self, choice: Choice) -> SheetText | None:
+        """Return the sheet to read, called by the file's name; None if there are several."""
+        name, *others = choice.names
+        return None if others else self.text(name, self.path.name, choice.notes)
+
     def text(self, sheet: str, name: str, notes: Sequence[str] = ()) -> SheetText:
         """Return a sheet as CSV text: UTF-8 with a byte order mark, separated by tabs.
 
