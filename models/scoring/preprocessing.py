@@ -289,6 +289,10 @@ class Preprocessing(Stored):
 
     def measured(self, features: Mapping[str, float]) -> Mapping[str, float]:
         """Return the features, without values that mean "not measured"."""
+        absent, features = self.scattered(features), self.without_nulls(features)
+        return {k: v for k, v in features.items() if k not in absent} if absent else features
+
+    def without_nulls(self, features: Mapping[str, float]) -> Mapping[str, float]:
+        """Return the features, without codes by which a source says that it has no value."""
         absent = {name for name, codes in self.nulls.items() if features.get(name) in codes}
-        absent.update(self.scattered(features))
         return {k: v for k, v in features.items() if k not in absent} if absent else features

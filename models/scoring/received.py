@@ -80,15 +80,16 @@ def values_of(
     try:
         reading.imputed = pre.absent(features)
     except InputError as error:
+        values = pre.without_nulls(sent)
         try:
-            reading.imputed = pre.absent(sent)
+            reading.imputed = pre.absent(values)
         except InputError:
             reading.error = error
             reading.mark = LEFT_OUT
             return None
         # enough was sent: sensors failed, not the sender
-        reading.mark_outside(sorted(sent.keys() - features.keys()))
-        return pre.given(sent)
+        reading.mark_outside(sorted(values.keys() - features.keys()))
+        return pre.given(values)
     return pre.given(features)
 
 

@@ -97,6 +97,18 @@ def test_a_code_that_stood_for_not_measured_is_a_missing_value_live():
     assert not found["is_anomaly"]
 
 
+def test_more_such_codes_than_may_be_imputed_are_too_many_missing_values_not_a_sensor_fault():
+    values = plant()
+    values[::20, 2] = -200.0
+    options = FitOptions(models=("one_class_svm",), folds=3, missing="impute", max_imputed=1)
+    model_set, _ = fit_model_set([values], None, NAMES, options)
+    fresh = plant(100, seed=3)
+    fresh[60:90] = -200.0
+    found = results(model_set, fresh)
+    assert [at for at, one in enumerate(found) if "error" in one] == list(range(60, 90))
+    assert "final_score" not in found[60]
+
+
 def test_scattered_garbage_is_a_sensor_fault_live_where_nothing_is_imputed(fresh):
     values, random = plant(), np.random.default_rng(4)
     here = random.random(len(values)) < 0.1
