@@ -187,7 +187,12 @@ def _clean(
     usual = restate(found.conditions, cleaned.streams)
     if not drift_is_fault(cleaned.streams):
         seasonal = find_seasonality(
-            usual, cleaned.timestamps, cleaned.names, options.seasonality, options.seed
+            usual,
+            cleaned.timestamps,
+            cleaned.names,
+            options.seasonality,
+            options.seed,
+            options.trim,
         )
         cleaned.notes += seasonal.notes
     usual = seasonal.restate(usual, cleaned.timestamps)

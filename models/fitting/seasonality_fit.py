@@ -7,7 +7,8 @@ three fifths of all periods explains the later ones, and that of the last three 
 ones: the mean logarithm of the variance ratio, by period, must be clear of chance, and above 0 on
 each weekday. A season is used if it explains four fifths of the variance within a period for a
 quarter of the features (as with operating conditions), or if it shows a tenth more of the steps
-injected into later readings than it was found on. It is not used if it shows fewer of these steps.
+that are injected into features that follow it, on later readings than it was found on. It is not
+used if it shows fewer of all steps. Unlabelled faults have no part in this trial.
 
 Training readings are restated by profiles of the *other* periods. Otherwise each reading would
 have helped to predict itself, and calibration would promise too little variation.
@@ -29,6 +30,7 @@ from models.fitting.reading_times import epoch_seconds, median_interval
 from models.fitting.scaling import SHRINKAGE
 from models.fitting.tolerance import seen_by
 from models.fitting.trials import BEHIND, WITHIN, Fold, Steps
+from models.fitting.trimming import find_faults
 from models.scoring.seasonality import PERIODS, UTC, Season, Seasonality, local_seconds
 
 _MOST: Final = 336  # points of a profile, at most: of 5 minutes (day) or half an hour (week)
@@ -115,12 +117,28 @@ class _Candidate:
     gain: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """Result of a trial on later readings than a season was found on, an entry per injected step.
+
+    Attributes
+    ----------
+    without, seen : (m,) whether it is detected without the season, and with it.
+    follow : (m,) whether it is in a feature that follows the season.
+    """
+
+    without: Bools
+    seen: Bools
+    follow: Bools
+
+
 def find_seasonality(
     streams: Sequence[Floats],
     timestamps: Sequence[Times] | None,
     names: Sequence[str],
     asked: str = "auto",
     seed: int = 0,
+    trim: float = 0.0,
 ) -> SeasonalFit:
     """Find the seasons that features follow.
 
@@ -132,6 +150,7 @@ def find_seasonality(
     asked : "auto": look for seasons by the clock of UTC; "none": no seasons; else the time zone of
         the clock to look by.
     seed : seed of the injected steps.
+    trim : largest share of the readings that are unlabelled faults.
     """
     found = SeasonalFit()
     interval = None if asked == "none" else median_interval(timestamps)
@@ -149,13 +168,14 @@ def find_seasonality(
         made = _candidate(average_periods(left, seconds, grid), grid)
         if made is None:
             continue
-        seen = _steps_seen(left, seconds, made, seed)
-        if seen is None or not _worth(made.gain, *seen):
+        rest = [values - _by_fold(made.folds, at) for values, at in zip(left, seconds, strict=True)]
+        tried = _tried(left, rest, seconds, made, (trim, seed))
+        if tried is None or not _worth(made.gain, tried):
             continue
-        left = [values - _by_fold(made.folds, at) for values, at in zip(left, seconds, strict=True)]
+        left = rest
         seasons.append(made.season)
         found.folds.append(made.folds)
-        _report(found, made, (name, zone), names, seen)
+        _report(found, made, (name, zone), names, tried)
     if seasons:
         found.seasonality = Seasonality(tuple(seasons), zone)
     elif asked != "auto":
@@ -163,18 +183,13 @@ def find_seasonality(
     return found
 
 
-def _worth(gain: Floats, without: Bools, seen: Bools) -> bool:
-    """Return whether a season is worth using.
-
-    Parameters
-    ----------
-    gain : (d,) of the features.
-    without, seen : (m,) which injected steps are detected without the season, and with it.
-    """
-    more = seen.astype(np.float64) - without
+def _worth(gain: Floats, tried: _Tried) -> bool:
+    """Return whether a season is worth using, by the gain (d,) of the features and a trial."""
+    more = tried.seen.astype(np.float64) - tried.without
     if more.mean() < -_ERRORS * more.std() / np.sqrt(len(more)):
         return False
-    return bool((gain >= _CLEAR).mean() >= _FOLLOW or more.mean() > BEHIND)
+    clear = (gain >= _CLEAR).mean() >= _FOLLOW
+    return bool(clear or (tried.follow.any() and more[tried.follow].mean() > BEHIND))
 
 
 def _by_fold(folds: Sequence[Season], seconds: Floats) -> Floats:
@@ -265,53 +280,60 @@ def _follows(
     return mean, (mean > _GAIN) & (mean > _ERRORS * error) & (worst > 0.0)
 
 
-def _steps_seen(
+def _tried(
     streams: Sequence[Floats],
+    restated: Sequence[Floats],
     seconds: Sequence[Floats],
     made: _Candidate,
-    seed: int,
-) -> tuple[Bools, Bools] | None:
+    options: tuple[float, int],
+) -> _Tried | None:
     """Return which injected steps are detected without and with a season, on later readings.
 
     None if no stream is long enough.
 
     Parameters
     ----------
-    streams, seconds : (n_i, d) and (n_i,)
+    streams, restated, seconds : (n_i, d), (n_i, d) and (n_i,)
+        Readings, the same less what is usual by other periods, and their times.
     made
-        The season; by the first periods for later readings, by fold for the first ones.
-    seed
-        Seed of the injected steps.
+        The season; for later readings it is that of the first periods.
+    options
+        Largest share of unlabelled faults, which are left out, and seed of the steps.
     """
+    share, seed = options
     varied = winsorised_std(np.concatenate(streams)) > 0.0
+    faults = find_faults([values[:, varied] for values in restated], share).faults
     plain: Fold = ([], [])
-    rest: Fold = ([], [])
-    for values, at in zip(streams, seconds, strict=True):
-        if len(values) < len(made.early.profile):
-            continue
+    less: Fold = ([], [])
+    for values, rest, at, fault in zip(streams, restated, seconds, faults, strict=True):
         cut = round(_KNOWN * len(values))
-        first, later = values[:cut], values[cut:]
-        plain[0].append(first[:, varied])
-        plain[1].append(later[:, varied])
-        rest[0].append((first - _by_fold(made.folds, at[:cut]))[:, varied])
-        rest[1].append((later - made.early.offsets(at[cut:]))[:, varied])
-    if not rest[0]:
+        usual = np.flatnonzero(~fault)
+        first, later = usual[usual < cut], usual[usual >= cut]
+        if len(values) < len(made.early.profile) or not len(first) or not len(later):
+            continue
+        plain[0].append(values[first][:, varied])
+        plain[1].append(values[later][:, varied])
+        less[0].append(rest[first][:, varied])
+        less[1].append((values[later] - made.early.offsets(at[later]))[:, varied])
+    if not less[0]:
         return None
-    unit = winsorised_std(np.concatenate(rest[0]))
+    unit = winsorised_std(np.concatenate(less[0]))
     out = []
-    for known, other in (plain, rest):
+    follows = np.flatnonzero(made.season.profile[:, varied].any(axis=0))
+    for known, other in (plain, less):
         score, _ = fit_distance(known, 0, SHRINKAGE)
         faulty = _STEPS.inject(other, unit, np.random.default_rng(seed))
         out.append(np.array(seen_by(score, None, (known, other), faulty)[0]))
-    return out[0], out[1]
+    touched = [np.isin(fault.columns, follows).any() for one in faulty for fault, _ in one]
+    return _Tried(out[0], out[1], np.array(touched))
 
 
 def _report(
     found: SeasonalFit, made: _Candidate, what: tuple[str, str], names: Sequence[str],
-    seen: tuple[Bools, Bools],
+    tried: _Tried,
 ) -> None:  # fmt: skip
     name, zone = what
-    without, share = (float(one.mean()) for one in seen)
+    without, share = (float(one[tried.follow].mean()) for one in (tried.without, tried.seen))
     at = np.flatnonzero(made.season.profile.any(axis=0)).tolist()
     left = float(np.exp(-made.gain[at].mean()))
     found.figures |= {
@@ -323,6 +345,6 @@ def _report(
         f"{len(at)} of {len(names)} features follow the time of the {name}, by the clock of {zone}"
         f" ({which}): each reading is compared with what is usual at that time (--seasonality ZONE:"
         " by another clock; none: with what is usual at all times); in trials on other"
-        f" {name}s {left:.0%} of the variance was left, and {share:.0%} of injected steps were"
-        f" detected, {without:.0%} without it"
+        f" {name}s {left:.0%} of the variance was left, and {share:.0%} of the steps injected"
+        f" into these features were detected, {without:.0%} without it"
     )

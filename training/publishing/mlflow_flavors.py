@@ -47,10 +47,10 @@ def scaled_rows(
     at = [list(names).index(name) for name in pre.names]
     streams = restate(pre.conditions, [np.asarray(stream[:, at], np.float64) for stream in values])
     if pre.seasonality is not None:  # the fit compared readings with other days than their own
-        zone, seed = pre.seasonality.zone, model_set.options["seed"]
-        streams = find_seasonality(streams, timestamps, pre.names, zone, seed).restate(
-            streams, timestamps
-        )
+        zone, options = pre.seasonality.zone, model_set.options
+        streams = find_seasonality(
+            streams, timestamps, pre.names, zone, options["seed"], options["trim"]
+        ).restate(streams, timestamps)
     out: list[Array] = []
     for stream in streams:
         rows = pre.scaled(stream)

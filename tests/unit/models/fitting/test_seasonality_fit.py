@@ -67,6 +67,27 @@ def test_a_training_reading_is_restated_by_other_days_than_its_own() -> None:
     assert np.abs(np.delete(with_it - without, np.r_[day], axis=0)).max() < 2.0
 
 
+def room(n: int, seed: int) -> Floats:
+    """Return (n, 6), every 10 minutes: five sensors that follow a load, a room's temperature."""
+    rng = np.random.default_rng(seed)
+    rest = lfilter([0.6], [1.0, -0.8], rng.normal(size=(n, 6)), axis=0)
+    load = lfilter([0.1], [1.0, -0.995], rng.normal(size=n))
+    day = np.sin(np.arange(n) / 144 * 2.0 * np.pi)
+    return np.asarray(rest + np.outer(load, [1, 2, 0.5, 0.3, 0, 0]) + np.outer(day, [0] * 5 + [8]))
+
+
+@pytest.mark.parametrize("faulty", [False, True], ids=["clean", "unlabelled faults"])
+def test_one_feature_of_six_is_restated_if_its_own_faults_are_seen_better(faulty: bool) -> None:
+    times = times_of(30, 10)
+    values = [room(len(times), seed) for seed in (0, 1)]
+    for start in (900, 1940, 2980) if faulty else ():
+        values[0][start : start + 60, 5] += 7.0
+    made = find_seasonality(values, [times] * 2, list("abcdef"), trim=0.15)
+    assert made.seasonality is not None
+    follows = made.seasonality.seasons[0].profile.any(axis=0)
+    assert follows.tolist() == [False] * 5 + [True]
+
+
 @pytest.mark.parametrize("period_h", [10.0, 25.0])
 def test_another_period_is_no_season(period_h: float) -> None:
     times = times_of(30)
