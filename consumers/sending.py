@@ -162,6 +162,8 @@ class Sending:
             except BrokerUnavailable as error:
                 settled.failure = error
                 break
+        if not futures:  # perhaps there is no producer, either
+            return []
         deadline = time.monotonic() + FLUSH_SECONDS
         with contextlib.suppress(kafka_errors.KafkaError):  # each future has its own result
             self._ready().flush(timeout=FLUSH_SECONDS)

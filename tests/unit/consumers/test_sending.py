@@ -138,3 +138,17 @@ def test_a_login_that_is_taken_back_is_an_outage_not_the_end():
 def test_reasons_are_put_into_words():
     assert reason(kafka_errors.UnknownTopicOrPartitionError()) == "does not exist"
     assert reason(ConnectionError()) == "ConnectionError"
+
+
+def test_a_login_lost_between_two_tries_keeps_what_was_acknowledged():
+    producers = [FakeProducer(None, kafka_errors.InvalidRecordError("too old"))]
+
+    def make(**_: Any) -> FakeProducer:
+        if not producers:
+            raise SettingsError("rejected", code="broker_refused")
+        return producers.pop()
+
+    settled = Sending(make).send([message(1), message(2)])
+    assert settled.acknowledged == [1]
+    assert settled.failure is not None
+    assert settled.failure.code == "broker_refused"
