@@ -89,11 +89,18 @@ class Outage:
             since = self._since
             if since is None or begun < since:
                 return
-            self._since = None
             log.warning(
                 "%s: works again after %.1f s (%d tries)",
                 self._what, time.monotonic() - since, self._tries,
                 extra={"action": "resumed"},
             )  # fmt: skip
-            self._tries, self._code = 0, ""
-            self._listener(self._what, None)
+            self._end()
+
+    def abandon(self) -> None:
+        """End the outage, if any, of a part that this bridge no longer has; log nothing."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
+        self._since, self._tries, self._code = None, 0, ""
+        self._listener(self._what, None)

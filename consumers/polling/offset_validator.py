@@ -13,7 +13,7 @@ from consumers.broker.fetching import Element
 from consumers.broker.unpacking import FetchedRecord
 from consumers.metrics import Metrics
 from consumers.outage import Outage, StateListener
-from consumers.partition import AssignedPartition
+from consumers.partition import AssignedPartition, PartitionTable
 from consumers.polling.claims import bounds, report_truncated, settle
 from errors import BrokerUnavailable
 
@@ -107,6 +107,12 @@ class OffsetValidator:
         is unknown.
         """
         return self._damage(assigned).outage.record_failure(_unreadable(assigned, str(error)))
+
+    def forget_damages(self, table: PartitionTable) -> None:
+        """Forget the damage of partitions that are no longer in the table."""
+        for topic_partition in list(self._damages):
+            if table.get(topic_partition) is None:
+                self._damages.pop(topic_partition).outage.abandon()
 
     def _read_on(self, assigned: AssignedPartition, offset: int) -> None:
         assigned.extend((), offset, 0.0)

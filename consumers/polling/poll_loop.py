@@ -104,6 +104,7 @@ class PollLoop:
             self._next_housekeeping = now + HOUSEKEEPING_SECONDS
             self._monitor.observe(self._table)
             self._drop_replaced()
+            self._forget_outages()
 
     def _subscribe(self) -> None:
         """Join the group once the topic exists: some brokers do not notify earlier members."""
@@ -156,6 +157,13 @@ class PollLoop:
         """Record that the broker answered about a partition, or that no answer is needed."""
         if assigned.topic_partition in self._outages:
             self._outages.pop(assigned.topic_partition).record_success()
+
+    def _forget_outages(self) -> None:
+        """End the outages of partitions that are no longer assigned to this bridge."""
+        for topic_partition in list(self._outages):
+            if self._table.get(topic_partition) is None:
+                self._outages.pop(topic_partition).abandon()
+        self._validator.forget_damages(self._table)
 
     def _out_of_range(self, offsets: dict[TopicPartition, int]) -> None:
         internals.refreshed(self._consumer, ASK_SECONDS)

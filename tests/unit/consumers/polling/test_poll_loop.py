@@ -275,3 +275,24 @@ def test_a_log_that_the_broker_cannot_read_is_asked_for_later(loop):
     loop.step(error)
     assert loop.consumer.paused == {AT[0]}
     assert loop.codes == [("in[0]", "unreadable")]
+
+
+def test_a_partition_that_goes_takes_its_outage_along(loop, monkeypatch, caplog):
+    """Another bridge reads it from now on, so this one is not paused by it."""
+    monkeypatch.setattr(module, "HOUSEKEEPING_SECONDS", 0.0)
+    loop.begin(*AT)
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise kafka_errors.KafkaTimeoutError("no answer in 5 s")
+
+    loop.consumer.beginning_offsets = failing
+    for _ in range(2):
+        loop.step({AT[0]: records(9)})
+    error = kafka_errors.CorruptRecordError()
+    error.partition = AT[1]
+    loop.step(error)
+    assert loop.codes == [("in[0]", "broker_unavailable"), ("in[1]", "unreadable")]
+    asyncio.run(loop.assignment.on_partitions_revoked(AT))
+    loop.step()
+    assert loop.codes[2:] == [("in[0]", None), ("in[1]", None)]
+    assert "works again" not in caplog.text
