@@ -105,7 +105,7 @@ class _Recording:
         known = self._of_event.get(activity.event_id)
         if known is not None:
             return known is incident
-        return self._starts(activity) and incident.closed_at is None
+        return self._starts(activity) and incident.joinable(activity, self._settings.reopen_gap_s)
 
     def _starts(self, activity: Activity) -> bool:
         return activity.anomalous and activity.opens and activity.suppressed is None

@@ -256,3 +256,14 @@ def test_bridges_are_told_of_lasting_events_that_people_closed(connection: Conne
     assert closed_persistent(connection) == {("A", "", ""): [event]}
     perform(connection, Action("reopen", "ANNA"), [(one, None) for one in ids], SETTINGS)
     assert closed_persistent(connection) == {}
+
+
+def test_a_lasting_event_that_is_forgotten_is_cleared_by_what_follows(
+    connection: Connection,
+) -> None:
+    """As after a reset: the stream knows nothing of the lasting event any more."""
+    record(connection, [row(0, state="opened"), lasting(1)], SETTINGS, "bridge")
+    record(connection, [row(300, event=2, state="opened")], SETTINGS, "bridge")
+    assert whats(connection) == ["opened", "persistent", "cleared", "joined"]  # soon after it
+    record(connection, [row(301, event=2, anomalous=False, state="cleared")], SETTINGS, "bridge")
+    assert [state for _, state, _, _ in shown(connection)] == ["cleared-unacknowledged"]
