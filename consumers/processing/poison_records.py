@@ -8,7 +8,9 @@ from consumers.partition import AssignedPartition
 
 #: A record that fails alone this often, while others succeed, becomes a dead letter.
 FAILURES = 5
-#: For this long after another record's success, the record is blamed for its failure.
+#: Number of waiting records on which the service is tried, over all partitions.
+NEIGHBOURS = 20
+#: If there are none: for this long after another record's success, the record is blamed.
 EVIDENCE_SECONDS = 60.0
 
 #: A partition and an offset.

@@ -7,6 +7,7 @@ failure can be retried with the same records, in a smaller batch or later.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from consumers.processing.batch import BatchRecord
 from consumers.processing.poison_records import (
     EVIDENCE_SECONDS,
     FAILURES,
+    NEIGHBOURS,
     PoisonRecords,
     RecordId,
 )
@@ -39,7 +41,7 @@ class PartitionWorker(PartThread):
 
     Parameters
     ----------
-        Number in the thread's name.
+    number : int
         Names the thread.
     deps : Dependencies
         Shared by all workers.
@@ -209,7 +211,7 @@ class PartitionWorker(PartThread):
             log.error("offset %d is already stored: only advancing", item.record.offset)
             self._poison_records.verdicts[record_id] = None
             return 0.0
-        if not (self._neighbour_is_scored(item) or self._others_scored_recently()):
+        if not self._others_are_scored(item):
             return self._deps.service_outage.record_failure(error)
         failures = self._poison_records.record_failure(record_id)
         if failures < FAILURES:
@@ -231,23 +233,28 @@ class PartitionWorker(PartThread):
         if reading is not None:
             item.rejection.asset_id, item.rejection.sensor_id = reading.asset_id, reading.sensor_id
 
-    def _others_scored_recently(self) -> bool:
-        return time.monotonic() - self._processor.scored_at < EVIDENCE_SECONDS
+    def _others_are_scored(self, item: BatchRecord) -> bool:
+        """Return whether the service can score other records alone; their results are not used.
 
-    def _neighbour_is_scored(self, item: BatchRecord) -> bool:
-        """Return whether the service can score another record alone; its result is not used."""
-        others = [record for record in item.partition.head(20) if record is not item.record]
-        candidates = steps.parse_records([(item.partition, others)], self._deps.settings)
+        If there is none of another stream, a success shortly before counts instead.
+        """
         own = item.reading.stream if item.reading else None
-        for other in candidates:
-            if other.reading is None or other.reading.stream == own:
-                continue
+        share = max(1, NEIGHBOURS // max(1, len(self._partitions)))
+        waiting = [(one, one.head(one.buffered)) for one in self._partitions]
+        # at random, because whole stretches may be of a kind that the service rejects
+        drawn = [(one, random.sample(them, min(share, len(them)))) for one, them in waiting]
+        others = [
+            other
+            for other in steps.parse_records(drawn, self._deps.settings)
+            if other.reading is not None and other.reading.stream != own
+        ]
+        for other in others:
             try:
                 self._processor.try_scoring(other)
                 return True
             except BatchRefusedError:
                 continue
-        return False
+        return not others and time.monotonic() - self._processor.scored_at < EVIDENCE_SECONDS
 
     def _wait_for_setup(self, error: MisconfigurationError) -> float:
         """Store nothing of this batch; retry with another bundle, or after a while."""

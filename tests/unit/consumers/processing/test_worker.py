@@ -216,3 +216,17 @@ def test_slow_batches_become_smaller_and_quick_ones_grow_again():
     quick.work_off(many)
     assert quick.scorer.sizes == [1, 2, 4, 8, 1]
     assert one.buffered == 2
+
+
+def test_a_service_that_begins_to_fail_costs_no_record(plant):
+    """Other records were scored just before, but none can be now."""
+    one = plant.give(0, "A", "B", "C", "D", "E", "F", "G", "H")
+    plant.worker.step()
+    assert plant.store.stored() == [0, 1, 2, 3]
+    plant.scorer.rule = poisonous("")
+    for _ in range(2 * FAILURES):
+        plant.worker.step()
+    assert (one.buffered, plant.store.dead()) == (4, [])
+    plant.scorer.rule = lambda _: None
+    plant.work_off(one)
+    assert plant.store.stored() == list(range(8))
