@@ -151,7 +151,7 @@ def planned_of(settings: Settings, arguments: argparse.Namespace) -> dict[str, A
     with opened(settings) as engine, transaction(engine) as connection:
         for row in resets(connection, None):
             asked[row["asset_id"], row["sensor_id"]].append((row["requested_at"], row["id"]))
-        planned = windows(connection, _EVER), off_conditions(connection)
+        planned = windows(connection, _EVER, limit=None), off_conditions(connection)
         return {
             "suppression": Suppression.from_rows(*planned, "alarms"),
             "criticality": list_assets(connection),

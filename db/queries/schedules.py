@@ -26,9 +26,11 @@ WINDOW_COLUMNS: Final = {
 _NAMED = ", ".join(f'{column} AS "{name}"' for name, column in WINDOW_COLUMNS.items())
 _WINDOW = f"id, version, {_NAMED}, created_at, created_by, changed_at, changed_by"
 _WINDOWS = text(f"""
-    SELECT {_WINDOW} FROM maintenance_windows
-    WHERE deleted_at IS NULL AND (rrule IS NOT NULL OR ends_at > :since)
-    ORDER BY starts_at, id LIMIT {MAX_WINDOWS}
+    SELECT * FROM (
+        SELECT {_WINDOW} FROM maintenance_windows
+        WHERE deleted_at IS NULL AND (rrule IS NOT NULL OR ends_at > :since)
+        ORDER BY rrule IS NULL, ends_at DESC, id LIMIT :limit
+    ) w ORDER BY w.start, w.id
 """)  # noqa: S608
 _ADD = text(f"""
     INSERT INTO maintenance_windows (id, {", ".join(WINDOW_COLUMNS.values())}, created_by)
@@ -85,9 +87,19 @@ _RESET_OF_TOKEN = text("""
 """)
 
 
-def windows(connection: Connection, since: datetime) -> list[dict[str, Any]]:
-    """Return windows that recur or end after ``since``, as rows."""
-    return read_rows(connection, _WINDOWS, {"since": since})
+def windows(
+    connection: Connection, since: datetime, limit: int | None = MAX_WINDOWS
+) -> list[dict[str, Any]]:
+    """Return windows that recur or end after ``since``, as rows in the order of their starts.
+
+    Parameters
+    ----------
+    connection : Connection
+    since : datetime
+    limit : int or None
+        If there are more, those that ended first are left out. None: no limit, for old readings.
+    """
+    return read_rows(connection, _WINDOWS, {"since": since, "limit": limit})
 
 
 def lock_window(connection: Connection, window_id: UUID) -> dict[str, Any]:

@@ -184,8 +184,8 @@ def _by_stream(
 
 def _suppression(connection: Connection, start: datetime | None) -> Suppression:
     since = start or datetime(1, 1, 2, tzinfo=UTC)
-    planned, off = windows(connection, since), off_conditions(connection)
-    return Suppression.from_rows(planned, off, "training")
+    planned = windows(connection, since, limit=None)
+    return Suppression.from_rows(planned, off_conditions(connection), "training")
 
 
 class _Growing:

@@ -55,6 +55,25 @@ def test_a_window_that_would_never_be_read_is_refused(database_url):
     engine.dispose()
 
 
+def test_old_windows_displace_none_that_still_counts(database_url):
+    now = datetime.now(UTC)
+    fields = dict.fromkeys(("asset_id", "sensor_id", "group", "rrule", "reason"))
+    fields |= {"time_zone": "UTC", "alarms": True, "training": True}
+    weekly = {"start": now - timedelta(days=3000), "rrule": "FREQ=WEEKLY"}
+    engine = make_engine(database_url)
+    with transaction(engine) as connection:
+        for at in [now - timedelta(days=2000)] * MAX_WINDOWS + [now]:
+            add_window(connection, {**fields, "start": at, "end": at + timedelta(hours=1)}, "ANNA")
+        add_window(connection, {**fields, **weekly, "end": now - timedelta(days=2999)}, "ANNA")
+        ever = datetime(1, 1, 2, tzinfo=UTC)
+        found = windows(connection, ever)
+        assert len(found) == MAX_WINDOWS
+        assert (found[0]["start"], found[-1]["start"]) == (weekly["start"], now)
+        assert len(windows(connection, ever, limit=None)) == MAX_WINDOWS + 2
+        connection.rollback()
+    engine.dispose()
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
