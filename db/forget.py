@@ -70,7 +70,6 @@ def forget(connection: Connection, name: str, topic: str = "") -> tuple[str, dic
     topic : str
         Topic of published incidents: incidents with the name are published again, so that a
         compacted topic forgets the name too.
-        compacted topic forgets the name too.
 
     Raises
     ------

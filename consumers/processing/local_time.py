@@ -27,16 +27,16 @@ class RepeatedHour:
     """Warn if the times of streams without an offset go back by about an hour."""
 
     def __init__(self) -> None:
-        self._committed = float("-inf")
+        self._logged_at = float("-inf")
 
     def check(self, streams: Iterable[StreamBatch]) -> None:
         """Check the readings of a batch, stream by stream in order of arrival."""
-        if time.monotonic() - self._committed < _AGAIN_S:
+        if time.monotonic() - self._logged_at < _AGAIN_S:
             return
         for stream in streams:
             back = _went_back(stream)
             if back is not None:
-                self._committed = time.monotonic()
+                self._logged_at = time.monotonic()
                 asset, sensor, _ = stream.key
                 log.warning(
                     "asset %r, sensor %r: times without an offset went back by %.0f minutes, as"
