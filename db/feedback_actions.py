@@ -54,7 +54,8 @@ def give_feedback(
         incident = found[0]
         values = {**values, **_of_incident(incident, values["starts_at"], values["ends_at"])}
     if values["ends_at"] < values["starts_at"]:
-        raise InputError("end: is before start", field="end")
+        span = f"{values['ends_at'].isoformat()} is before start, {values['starts_at'].isoformat()}"
+        raise InputError(f"end: {span}", field="end")
     if incident is None:
         values = {**values, "incident_id": None, "group_name": None}
         values["group_name"] = feedback.group_of(connection, values)

@@ -55,7 +55,8 @@ class OverviewHandlers:
         end = query.end or datetime.now(UTC)
         start = query.start or moved(end, -SPAN)
         if start >= end:
-            raise InputError("start_date: is not before the end", field="start_date")
+            span = f"{start.isoformat()} is not before the end, {end.isoformat()}"
+            raise InputError(f"start_date: {span}", field="start_date")
         return JsonResponse(await self.lanes.fleet(start, end, query.step))
 
     @route("GET", "/alarm-kpis", "read", query=PeriodQuery, answer=Kpis)

@@ -21,6 +21,7 @@ from serving.requests.wire import (
     SignedBody,
     SpanQuery,
     Text,
+    check_unique,
     convert,
     decode,
     present_fields,
@@ -140,8 +141,7 @@ def read_bulk(content: bytes) -> tuple[Bulk, VerbBody]:
     """
     bulk = decode(Bulk, content)
     body = convert(BODIES[bulk.action], bulk.arguments)
-    if len({target.id for target in bulk.incidents}) < len(bulk.incidents):
-        raise InputError("incidents: an id occurs twice", field="incidents")
+    check_unique([target.id for target in bulk.incidents], "incidents")
     return bulk, body
 
 

@@ -23,6 +23,7 @@ from serving.requests.wire import (
     Features,
     Instant,
     Name,
+    check_unique,
     convert,
     read_json,
     with_position,
@@ -208,6 +209,5 @@ def _reading(row: Any, names: list[str] | None, settings: Settings) -> Reading:
 def _names(names: list[str], where: str) -> list[str]:
     for name in names:
         check_name(name, f"{where}.names")
-    if len(set(names)) != len(names):
-        raise InputError(f"{where}.names: a name occurs twice", field=f"{where}.names")
+    check_unique(names, f"{where}.names")
     return names

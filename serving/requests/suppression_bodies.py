@@ -17,6 +17,7 @@ from serving.requests.wire import (
     Pattern,
     SignedBody,
     Who,
+    check_unique,
     present_fields,
     with_position,
 )
@@ -140,8 +141,7 @@ def off_condition_rows(bodies: Iterable[Condition]) -> list[dict[str, Any]]:
     """Return the rows of all conditions; an error names the condition, the field and its value."""
     rows = list(_each("off_conditions", bodies, off_condition_row))
     names = ("group", "feature", "operator", "value")
-    if len({tuple(row[name] for name in names) for row in rows}) < len(rows):
-        raise InputError("off_conditions: a condition occurs twice", field="off_conditions")
+    check_unique([tuple(row[name] for name in names) for row in rows], "off_conditions")
     return rows
 
 

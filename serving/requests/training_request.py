@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from errors import InputError
 from models.detectors.base import MODEL_NAMES
-from serving.requests.wire import Name, decode
+from serving.requests.wire import Name, check_unique, decode
 
 Model = Literal["isolation_forest", "one_class_svm", "lstm_autoencoder"]
 assert Model.__args__ == tuple(MODEL_NAMES)  # type: ignore[attr-defined] # noqa: S101
@@ -93,8 +93,7 @@ def _matrix(data: list[list[float | None]]) -> np.ndarray[Any, Any]:
 
 
 def _check_names(names: list[str], values: np.ndarray[Any, Any] | None) -> None:
-    if len(set(names)) != len(names):
-        raise InputError("feature_names: a name occurs twice", field="feature_names")
+    check_unique(names, "feature_names")
     if values is not None and len(names) != values.shape[1]:
         raise InputError(
             f"feature_names: {len(names)} names for {values.shape[1]} columns",

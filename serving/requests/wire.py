@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
@@ -188,7 +188,8 @@ class SpanQuery(Struct, frozen=True, rename={"start": "start_date", "end": "end_
         InputError
         """
         if self.start and self.end and self.start > self.end:
-            raise InputError("start_date: is after end_date", field="start_date")
+            span = f"{self.start.isoformat()} is after end_date, {self.end.isoformat()}"
+            raise InputError(f"start_date: {span}", field="start_date")
 
 
 def read_parameters(kind: type[T], given: dict[str, str]) -> T:
@@ -334,6 +335,23 @@ def _options(node: inspect.Type, parts: list[str]) -> tuple[Any, ...]:
         inner = [one.type for one in node.fields if one.encode_name == parts[0]]
         return _options(inner[0], parts[1:]) if inner else ()
     return _options(node.item_type, parts[1:]) if isinstance(node, inspect.ListType) else ()
+
+
+def check_unique(values: Sequence[Hashable], field: str) -> None:
+    """Reject a list in which a value occurs twice.
+
+    Raises
+    ------
+    InputError
+        Names the field and the value.
+    """
+    if len(set(values)) == len(values):  # the usual case, in a tenth of the time
+        return
+    seen: set[Hashable] = set()
+    for value in values:
+        if value in seen:
+            raise InputError(f"{field}: {value!s:.80} occurs twice", field=field)
+        seen.add(value)
 
 
 def with_position(error: InputError, where: str) -> InputError:

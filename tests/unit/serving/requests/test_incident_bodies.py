@@ -94,7 +94,9 @@ def test_a_wrong_query_names_its_parameter(query: dict[str, str], field: str) ->
 def test_a_span_of_readings() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     assert read_span({"start_date": at.isoformat(), "limit": "7"}) == (at, None, 7)
-    with pytest.raises(InputError, match="is after end_date"):
+    with pytest.raises(
+        InputError, match=r"2026-01-02T00:00:00\+00:00 is after end_date, 2026-01-01"
+    ):
         read_span({"start_date": "2026-01-02", "end_date": "2026-01-01"})
 
 

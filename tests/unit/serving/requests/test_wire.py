@@ -15,6 +15,7 @@ from serving.requests.wire import (
     Instant,
     Name,
     at,
+    check_unique,
     convert,
     decode,
     present_fields,
@@ -118,3 +119,10 @@ def test_a_path_leads_to_a_value_or_to_nothing() -> None:
     assert at(content, "a[0].b") == 7
     for path in ("a[1].b", "a[x]", "b", "a[0].b.c"):
         assert at(content, path) is None
+
+
+def test_what_occurs_twice_is_named() -> None:
+    check_unique(["a", "b"], "names")
+    with pytest.raises(InputError, match="names: b occurs twice") as caught:
+        check_unique(["a", "b", "c", "b", "a"], "names")
+    assert caught.value.field == "names"
