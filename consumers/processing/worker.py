@@ -174,15 +174,19 @@ class PartitionWorker(PartThread):
             if error.code.startswith("storage"):
                 self._doubt(taken)
                 return deps.store_outage.record_failure(error, writing=True)
+            self._halve_limit(len(items))  # a slow service may answer a smaller batch in time
             return deps.service_outage.record_failure(error, error.retry_after)
 
     def _adapt_limit(self, count: int, seconds: float) -> None:
         """Adapt the batch size so that a batch takes at most ``BRIDGE_BATCH_SECONDS``."""
         settings = self._deps.settings
         if seconds > settings.bridge_batch_seconds:
-            self._limit = max(1, min(self._limit, count) // 2)
+            self._halve_limit(count)
         elif count >= self._limit and seconds < settings.bridge_batch_seconds / 2:
             self._limit = min(settings.bridge_batch_max, self._limit * 2)
+
+    def _halve_limit(self, count: int) -> None:
+        self._limit = max(1, min(self._limit, count) // 2)
 
     # -- failures -------------------------------------------------------------------------------
 
@@ -200,7 +204,7 @@ class PartitionWorker(PartThread):
     def _isolate(self, items: list[BatchRecord], error: AnomalyError) -> float:
         """Find the record that fails by halving the batch, then decide about it."""
         if len(items) > 1:
-            self._limit = max(1, len(items) // 2)
+            self._halve_limit(len(items))
             log.info("batch of %d rejected (%s): trying half", len(items), error.message)
             return 0.0
         item = items[0]

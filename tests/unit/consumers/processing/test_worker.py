@@ -230,3 +230,18 @@ def test_a_service_that_begins_to_fail_costs_no_record(plant):
     plant.scorer.rule = lambda _: None
     plant.work_off(one)
     assert plant.store.stored() == list(range(8))
+
+
+def test_a_batch_that_takes_the_service_too_long_is_tried_smaller(plant):
+    one = plant.give(0, "A", "B", "C", "D")
+
+    def slow(streams: list[dict[str, Any]]) -> None:
+        if len(streams) > 1:
+            raise Unavailable("timed out", code="service_unreachable")
+
+    plant.scorer.rule = slow
+    for _ in range(6):
+        plant.worker.step()
+    assert plant.scorer.sizes[:3] == [4, 2, 1]
+    assert plant.store.stored()
+    assert one.buffered < 4
