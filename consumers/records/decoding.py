@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from errors import InputError
 from schemas import has_nul
 
 BOM = b"\xef\xbb\xbf"
+_BLANK_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
 MAX_DEPTH = 64  # maximum nesting of a record: the libraries that encode it again have limits
 
 _KINDS = {list: "array", str: "text", int: "number", float: "number", bool: "true or false",
@@ -40,8 +42,9 @@ def decode(body: bytes | None) -> dict[str, Any]:
         if found is not None:
             raise ForeignFramingError(found, "not_object")
         raise InputError(f"a JSON {_KINDS[type(document)]}, not an object", code="not_object")
-    # Counting finds repeated keys; only if the counts differ, the slow exact parse runs.
-    if body.count(b'":') != _count_keys(document):
+    # Counting finds repeated keys; only if the counts differ, the slow exact parse runs. A key with
+    # a blank before its colon would not be counted.
+    if body.count(b'":') != _count_keys(document) or _BLANK_BEFORE_COLON.search(body):
         _refuse_repeated_keys(body)
     if (b"\\u0000" in body or b"\x00" in body) and has_nul(document):
         raise InputError("a text contains a NUL character", code="nul_character")

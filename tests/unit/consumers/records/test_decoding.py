@@ -40,6 +40,8 @@ def test_a_byte_order_mark_is_passed_over() -> None:
         (b"[1]", "not_object"),
         (b"null", "not_object"),
         (b'{"a": 1, "a": 2}', "duplicate_key"),
+        (b'{"a": 1, "a" : 2}', "duplicate_key"),
+        (b'{"a": 1, "a"\t: 2}', "duplicate_key"),
         (b'{"a": {"b": {"c": 1, "c": 2}}}', "duplicate_key"),
         (rb'{"a": "\u0000"}', "nul_character"),
         (rb'{"a": {"\u0000": 1}}', "nul_character"),
