@@ -63,7 +63,7 @@ def drop_expired(engine: Engine, settings: Settings) -> Gone:
     """
     now = in_transaction(engine, database_now)
 
-    def before(days: int) -> datetime:
+    def before(days: float) -> datetime:
         return now - timedelta(days=days)
 
     gone, days = Gone(), settings.retention_days
@@ -87,9 +87,11 @@ def drop_expired(engine: Engine, settings: Settings) -> Gone:
         gone.rows["incidents"] = _until_none(drop)
         gone.rows["feedback"] = _thin(engine, "feedback", oldest)
     if settings.notify_retention_days:
-        oldest = before(settings.notify_retention_days)
+        days = settings.notify_retention_days
+        # those that wait are the sender's to give up, which it logs
+        oldest = before(max(days, settings.notify_wait_days))
         gone.rows["notifications"] = _thin(engine, "notifications", oldest)
-        gone.rows["notify_receivers"] = in_transaction(engine, forget_absent, oldest)
+        gone.rows["notify_receivers"] = in_transaction(engine, forget_absent, before(days))
     return gone
 
 

@@ -289,6 +289,14 @@ def test_what_waited_too_long_is_given_up_and_old_records_go(
     assert hooked.rows(outcomes) == [("sent",)]
 
 
+def test_what_still_waits_is_no_old_record(hooked: Stage, webhook: WebServer) -> None:
+    hooked.read((0,), state="opened")
+    with transaction(hooked.engine) as connection:
+        connection.execute(text("UPDATE notifications SET created_at = now() - interval '8 days'"))
+    drop_expired(hooked.engine, keeping(notify_retention_days=5, notify_wait_days=10))
+    assert hooked.rows("SELECT outcome FROM notifications") == [(None,)]
+
+
 def test_a_receiver_that_is_told_stays_known(hooked: Stage) -> None:
     with transaction(hooked.engine) as connection:
         connection.execute(text("UPDATE notify_receivers SET seen_at = now() - interval '6 days'"))
