@@ -28,6 +28,8 @@ JournalMode = Literal["anomalies", "all", "none"]
 
 log = logging.getLogger("config")
 
+#: A hundred years: times before now by more may lie outside the calendar.
+MAX_DAYS = 36_500
 _MONTH_DAYS = 30  # budgets per asset and month count 30 days
 #: A name that resembles a setting's this much is taken for a misspelt one (SERVICE_PROT: 0.92).
 _ALIKE = 0.9
@@ -238,7 +240,7 @@ class Settings(BaseSettings):
     bridge_streams_mb: float = Field(640, gt=0)
     """memory for cached streams of all partitions; other streams are read from the database
     again"""
-    bridge_outbox_days: float = Field(7, gt=0)
+    bridge_outbox_days: float = Field(7, gt=0, le=MAX_DAYS)
     """messages that their topic rejects are given up after this time"""
     bridge_score_timeout_s: float = Field(60, gt=0)
     """maximum time for an answer of the service"""
@@ -264,9 +266,9 @@ class Settings(BaseSettings):
     # -- notifications -----------------------------------------------------------------------
     notify_routes: str = ""
     """TOML file of the routes of notifications; empty: nobody is notified"""
-    notify_wait_days: float = Field(7, gt=0)
+    notify_wait_days: float = Field(7, gt=0, le=MAX_DAYS)
     """a notification that its receiver does not accept is given up after this time"""
-    notify_retention_days: int = Field(90, ge=1)
+    notify_retention_days: int = Field(90, ge=1, le=MAX_DAYS)
     """how long sent notifications are recorded"""
     notify_metrics_port: int | None = Field(None, ge=0, le=65535)
     """port of the sender's Prometheus endpoint; unset: none"""
@@ -322,20 +324,20 @@ class Settings(BaseSettings):
     """future partitions that are created in advance"""
     database_pooler: bool = False
     """PostgreSQL is reached through PgBouncer or a similar pooler (any pool_mode)"""
-    retention_days: int = Field(0, ge=0)
+    retention_days: int = Field(0, ge=0, le=MAX_DAYS)
     """detections older than this are deleted; 0: never"""
-    dead_letter_retention_days: int = Field(365, ge=0)
+    dead_letter_retention_days: int = Field(365, ge=0, le=MAX_DAYS)
     """dead letters older than this, or than RETENTION_DAYS if that is shorter, are deleted; 0: as
     RETENTION_DAYS"""
-    state_retention_days: int = Field(365, ge=0)
+    state_retention_days: int = Field(365, ge=0, le=MAX_DAYS)
     """states of streams silent for this long are deleted; 0: never"""
-    incident_retention_days: int = Field(0, ge=0)
+    incident_retention_days: int = Field(0, ge=0, le=MAX_DAYS)
     """incidents without activity for this long are deleted, unless open; 0: never"""
-    training_job_retention_days: int = Field(90, ge=0)
+    training_job_retention_days: int = Field(90, ge=0, le=MAX_DAYS)
     """jobs of POST /train older than this are deleted; 0: never"""
 
     # -- training ----------------------------------------------------------------------------
-    train_stored_days: int = Field(90, ge=0)
+    train_stored_days: int = Field(90, ge=0, le=MAX_DAYS)
     """days that --data postgresql reads without --since; 0: all"""
     train_stored_rows: int = Field(2_000_000, ge=1)
     """maximum number of readings that --data postgresql reads, the newest ones"""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from config import Settings, load_settings
+from config import MAX_DAYS, Settings, load_settings
 from db.backlog import work_off
 from db.migrate import migrate
 from db.partitions import ensure_partitions
@@ -93,8 +93,8 @@ def _maintain(engine: Engine, settings: Settings) -> str:
 
 
 def _days(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, 0 or more")
+    if not text.isdecimal() or int(text) > MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, 0 to {MAX_DAYS}")
     return int(text)
 
 

@@ -84,6 +84,7 @@ def test_arguments_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("FLEET_ASSETS", "low=1,low=2"),
         ("INCIDENT_FLEET_BUDGET", "0"),
         ("BUDGET_MEDIUM", "1.5"),
+        ("RETENTION_DAYS", "999999"),  # before the first year
         ("LOG_LEVEL", "LOUD"),
         ("MLFLOW_ENABLED", "kind of"),
         ("KAFKA_BOOTSTRAP_SERVERS", " "),

@@ -311,6 +311,7 @@ def test_command_says_what_it_did(
     assert "partitions made: anomaly_detections_" in out
     assert "kept for 30 days" in out
     assert maintain.main(["--retention-days", "0"]) == 0
-    with pytest.raises(SystemExit):
-        maintain.main(["--retention-days", "-3"])  # else it would say "kept for -3 days"
+    for wrong in ("-3", "999999"):  # "kept for -3 days"; before the first year
+        with pytest.raises(SystemExit):
+            maintain.main(["--retention-days", wrong])
     assert "partitions made: none missing" in capsys.readouterr().out
