@@ -37,7 +37,7 @@ from db.queries.outbox import OutboxMessage, Source, Target
 from db.queries.stream_states import StoredState, newest_state_elsewhere
 from db.session import in_transaction, transaction
 from errors import AnomalyError
-from schemas import REPEATED_HOUR_S, SEVERITIES, StreamKey, parse_timestamp, stream_key
+from schemas import REPEATED_HOUR_S, SEVERITIES, StreamKey, moved, parse_timestamp, stream_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -205,7 +205,7 @@ class BridgeStore:
         """
         key = stream_key(asset_id, sensor_id)
         # the event's late anomalies can be older than its start
-        since = parse_timestamp(event["started_at"]) - self._late
+        since = moved(parse_timestamp(event["started_at"]), -self._late)
         found = self.run(stored_windows.event_criticalities, key, event["id"], since)
         return max((SEVERITIES.index(one) for one in found), default=-1)
 

@@ -219,6 +219,8 @@ def test_an_event_is_as_severe_as_its_worst_stored_anomaly(engine):
     for minutes, level in ((50, 2), (70, -1)):  # late anomalies lie an hour back at most
         late = {"id": "e", "started_at": (START + timedelta(minutes=minutes)).isoformat()}
         assert store.event_level("A", "S", late) == level
+    first = {"id": "e", "started_at": "0001-01-01T00:00:00+00:00"}  # .NET's default time
+    assert store.event_level("A", "S", first) == 2
 
 
 def test_of_the_readings_to_publish_only_those_that_change_an_incident_are(engine):
