@@ -138,11 +138,16 @@ def test_the_note_says_where_and_what_to_do():
         assert ("flow 0, speed 0" in note) == off
 
 
-def test_off_is_told_in_readings_restated_for_the_time_of_day():
-    values = visited("off", 0)
+@pytest.mark.parametrize("seed", range(4))
+def test_off_is_told_in_readings_restated_for_the_time_of_day(seed):
+    usual = visited("off", seed)
     daily = 4.0 * np.sin(np.arange(2000) / 23.0)[:, None]
+    values = np.where(usual == 0.0, 0.0, usual + daily)  # a machine that is off follows no day
     found = find_faults([values - daily], 0.15, received=[values])
     assert not found.faults[0].any()
+    assert [len(mode) for mode in found.modes] == [4]
+    restated_only = find_faults([values - daily], 0.15)
+    assert restated_only.faults[0].any()
 
 
 @pytest.mark.slow  # fits models
