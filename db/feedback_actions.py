@@ -1,7 +1,8 @@
 """Give and withdraw feedback; both are recorded in the log of the incident, if any.
 
 Feedback is never overwritten: for each incident the newest feedback that is not withdrawn counts.
-Closing an incident with a verdict also gives feedback, and reopening withdraws it.
+Closing an incident with a verdict also gives feedback. Reopening withdraws it, whether a person
+reopens the incident or it reopens by itself because it got worse.
 """
 
 from __future__ import annotations
@@ -113,20 +114,22 @@ def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> N
             feedback.add_feedback(connection, given)
 
 
-def withdraw_closing(connection: Connection, reopened: Sequence[Incident], who: str) -> None:
+def withdraw_closing(
+    connection: Connection, reopened: Sequence[Incident], who: str, why: str
+) -> None:
     """Withdraw the feedback given by closing these incidents.
 
     Parameters
     ----------
     connection : Connection
     reopened : sequence of Incident
-    who : str
+    who, why : str
         Recorded with each.
     """
     given = feedback.closing_feedback(connection, [one.id for one in reopened])
     if given:
         ids = [row["id"] for row in given.values()]
-        feedback.withdraw_feedback(connection, ids, who, "reopened")
+        feedback.withdraw_feedback(connection, ids, who, why)
 
 
 def withdraw(

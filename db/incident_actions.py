@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from config import Settings
 from db.fault_codes import check_fault_code
 from db.feedback_actions import feedback_of_closing, withdraw_closing
-from db.incident_lifecycle import UNSHELVED, Incident
+from db.incident_lifecycle import UNCLOSED, UNSHELVED, Incident
 from db.queries.feedback import closing_feedback
 from db.queries.incident_rows import SHOWN, lock_incidents, write
 from db.queries.rows import id_list, read_rows
@@ -129,7 +129,7 @@ def perform(
         feedback_of_closing(connection, changed)
         outcome.feedback = closing_feedback(connection, list(found))
     elif action.verb == "reopen":
-        withdraw_closing(connection, changed, action.who)
+        withdraw_closing(connection, changed, action.who, "reopened")
     outcome.affected = len(changed)
     outcome.incidents = _read(connection, list(found))
     return outcome
@@ -237,9 +237,7 @@ def _close(incident: Incident, context: _Context) -> bool:
 def _reopen(incident: Incident, context: _Context) -> bool:
     if incident.closed_at is None:
         return False
-    return context.change(
-        incident, closed_at=None, closed_by=None, verdict=None, fault_code=None, note=None
-    )
+    return context.change(incident, **UNCLOSED)
 
 
 #: Action -> its name in the log, and its function.

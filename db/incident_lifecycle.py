@@ -20,6 +20,10 @@ from schemas import SEVERITIES, StreamKey, stream_key
 SYSTEM: Final = "system"
 #: Column values of an incident that is not shelved.
 UNSHELVED: Final[dict[str, Any]] = dict.fromkeys(("shelved_until", "shelved_by", "shelve_reason"))
+#: Column values of an incident that is not closed.
+UNCLOSED: Final[dict[str, Any]] = dict.fromkeys(
+    ("closed_at", "closed_by", "verdict", "fault_code", "note")
+)
 #: Default of REOPEN_GAP_S: the larger of this many seconds and this many intervals of the stream.
 GAP_S: Final = 600.0
 GAP_INTERVALS: Final = 20
@@ -101,6 +105,14 @@ class Incident:
     def quiet(self) -> bool:
         """Return whether notifications are muted now."""
         return self.suppressed_by is not None or self.shelved_until is not None
+
+    @property
+    def reopened_by_itself(self) -> bool:
+        """Return whether one of the unwritten changes reopened it because it got worse."""
+        return any(
+            entry.what == "escalated" and entry.before["closed_at"] is not None
+            for entry in self.log
+        )
 
     def row(self) -> dict[str, Any]:
         """Return the columns."""
@@ -246,7 +258,7 @@ class Incident:
         # A higher severity invalidates people's earlier decision.
         self.change(
             "escalated", SYSTEM, at=at, severity=activity.severity,
-            acknowledged_at=None, acknowledged_by=None, closed_at=None, closed_by=None,
+            acknowledged_at=None, acknowledged_by=None, **UNCLOSED,
         )  # fmt: skip
         return True
 

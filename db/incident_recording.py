@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from config import Settings
+from db.feedback_actions import withdraw_closing
 from db.incident_activity import Activity
-from db.incident_lifecycle import Incident
+from db.incident_lifecycle import SYSTEM, Incident
 from db.queries.incident_rows import event_incidents, lock_concerned, write
 from schemas import SEVERITIES, StreamKey
 
@@ -46,6 +47,10 @@ def record(
     recording = _Recording(connection, found, settings, source == "bridge")
     for activity in found:
         recording.take(activity)
+    # what closed it was said of a milder incident
+    worse = [one for one in recording.incidents if one.reopened_by_itself]
+    if worse:
+        withdraw_closing(connection, worse, SYSTEM, "escalated")
     write(connection, recording.incidents, settings.kafka_topic_incidents)
     return recording.news
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import Connection, Engine, text
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from db.incident_actions import Action, perform
 from db.incident_recording import record
 from db.incident_upkeep import keep_time
+from db.queries.feedback import false_alarms
 from db.queries.incidents import closed_persistent
 from db.queries.outbox import INCIDENT_SOURCE, may_publish, orphaned_sources
 from db.session import transaction
@@ -104,6 +105,25 @@ def test_rest_joins_what_is_open_and_opens_only_what_is_severe(connection: Conne
     lasting = row(0, "critical", event="r5", asset="C", incident={"opens": True, "why": "on_delay"})
     rare = row(0, "medium", event="r6", asset="D", incident={"opens": True, "why": "at_once"})
     assert record(connection, [lasting, rare], SETTINGS, "rest") == [rare]
+
+
+@pytest.mark.parametrize("source", ["bridge", "rest"])
+def test_what_gets_worse_after_closing_is_open_without_its_verdict(
+    connection: Connection, source: Literal["bridge", "rest"]
+) -> None:
+    record(connection, [row(0, state="opened"), row(0, asset="B", event=9)], SETTINGS, "bridge")
+    ids = [one.id for one in connection.execute(text("SELECT id FROM incidents"))]
+    said = {"verdict": "false_alarm", "fault_code": "F1", "why": "a truck"}
+    perform(connection, Action("close", "ANNA", said), [(one, None) for one in ids], SETTINGS)
+    assert false_alarms(connection, 30) == {"A": 1, "B": 1}
+    record(connection, [row(1)], SETTINGS, source)  # no worse: the verdict stands
+    assert false_alarms(connection, 30) == {"A": 1, "B": 1}
+    record(connection, [row(2, "critical")], SETTINGS, source)
+    query = "SELECT closed_by, verdict, fault_code, note FROM incidents WHERE asset_id = 'A'"
+    assert tuple(connection.execute(text(query)).one()) == (None,) * 4
+    query = "SELECT withdrawn_by, withdrawn_why FROM feedback WHERE asset_id = 'A'"
+    assert tuple(connection.execute(text(query)).one()) == ("system", "escalated")
+    assert false_alarms(connection, 30) == {"B": 1}
 
 
 def test_two_transactions_at_once_open_one_incident(engine: Engine) -> None:

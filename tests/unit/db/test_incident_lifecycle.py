@@ -61,13 +61,18 @@ def whats(incident: Incident) -> list[str]:
 def test_a_rise_of_severity_takes_back_what_people_decided() -> None:
     incident = opened()
     incident.change("acknowledged", "ANNA", acknowledged_at=START, acknowledged_by="ANNA")
-    incident.change("closed", "ANNA", closed_at=START, closed_by="ANNA", verdict="false_alarm")
+    incident.change(
+        "closed", "ANNA", closed_at=START, closed_by="ANNA", verdict="false_alarm",
+        fault_code="F1", note="a draught",
+    )  # fmt: skip
     assert incident.take(activity(1, "medium"), ends=True) is False
     assert incident.closed_at == START
     assert incident.take(activity(2, "critical"), ends=True) is True
     assert now(incident, "acknowledged_at") is now(incident, "closed_at") is None
-    assert incident.verdict == "false_alarm"
+    for name in ("closed_by", "verdict", "fault_code", "note"):
+        assert now(incident, name) is None
     entry = incident.log[-1]
+    assert entry.before["verdict"] == "false_alarm"
     assert (entry.what, entry.who, entry.before["acknowledged_by"]) == ("escalated", SYSTEM, "ANNA")
     assert incident.take(activity(3, "high"), ends=True) is False
 
