@@ -77,7 +77,7 @@ _RESETS = text("""
 # a repeated request with the same token returns the existing row
 _RESET = text("""
     INSERT INTO stream_resets (asset_id, sensor_id, reason, requested_by, client_token)
-    VALUES (:asset_id, :sensor_id, :reason, :who, :token)
+    VALUES (:asset_id, :sensor_id, :reason, :requested_by, :token)
     ON CONFLICT (client_token) DO NOTHING
     RETURNING id, asset_id, sensor_id, reason, requested_at, requested_by
 """)
@@ -250,8 +250,21 @@ def request_reset(
         Kept with the request, for people.
     token : str, optional
         Of the caller: the same token requests once.
+
+    Raises
+    ------
+    Conflict
+        ``idempotency_key_used``: the token was used for another request.
     """
-    given = {"asset_id": asset_id, "sensor_id": sensor_id, "reason": reason, "who": who,
-             "token": token}  # fmt: skip
-    made = read_row(connection, _RESET, given)
-    return made or dict(connection.execute(_RESET_OF_TOKEN, {"token": token}).mappings().one())
+    given = {"asset_id": asset_id, "sensor_id": sensor_id, "reason": reason, "requested_by": who}
+    made = read_row(connection, _RESET, {**given, "token": token})
+    if made is not None:
+        return made
+    before = dict(connection.execute(_RESET_OF_TOKEN, {"token": token}).mappings().one())
+    if any(before[name] != value for name, value in given.items()):
+        raise Conflict(
+            f"Idempotency-Key: {token!r:.80} was used for another reset",
+            code="idempotency_key_used",
+            field="idempotency-key",
+        )
+    return before

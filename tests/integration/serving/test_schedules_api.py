@@ -117,7 +117,14 @@ def test_a_reset_is_asked_for_once_by_its_token(http):
     assert [one.status_code for one in asked] == [202, 202]
     assert asked[0].json() == asked[1].json()
     assert (asked[0].json()["asset_id"], asked[0].json()["requested_by"]) == ("R/1", "ANNA")
-    other = http.post("/streams/R2/reset", headers={"Idempotency-Key": "overhaul-R1"})
-    assert other.json()["error"]["field"] == "idempotency-key"
+    token = {"Idempotency-Key": "overhaul-R1"}
+    for path, body in (
+        ("/streams/R2/reset", {"sensor_id": "S1", "reason": "bearing", "who": "ANNA"}),
+        ("/streams/R%2F1/reset", {"sensor_id": "S1", "reason": "shaft", "who": "ANNA"}),
+        ("/streams/R%2F1/reset", {"sensor_id": "S1", "reason": "bearing", "who": "BEN"}),
+    ):
+        other = http.post(path, json=body, headers=token)
+        assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_used")
+        assert other.json()["error"]["field"] == "idempotency-key"
     assert http.post("/streams/R2/reset").status_code == 202
     assert http.post("/streams/R2/reset", json={"sensor": "S"}).json()["error"]["field"] == "sensor"
