@@ -31,7 +31,6 @@ from serving.requests.feedback_bodies import (
     read_feedback_query,
 )
 from serving.requests.incident_bodies import read_token
-from serving.requests.wire import NoQuery, read_parameters
 from serving.responses.feedback_answers import CodeList, FeedbackPage, GivenFeedback
 
 log = logging.getLogger("bentoml.serving.feedback")
@@ -158,10 +157,9 @@ class FeedbackHandlers:
         log.info("feedback %s withdrawn by %s", wanted, who, extra={"action": "feedback"})
         return JsonResponse(changed)
 
-    @route("GET", "/fault-codes", "read", query=NoQuery, answer=CodeList)
-    async def fault_codes(self, request: Request) -> Response:
+    @route("GET", "/fault-codes", "read", answer=CodeList)
+    async def fault_codes(self, _: Request) -> Response:
         """List the fault codes in use."""
-        read_parameters(NoQuery, read_query(request))
         return JsonResponse(listed(*await self.database.run(fault_codes)))
 
     @route("PUT", "/fault-codes", "operate", body=FaultCodes, answer=CodeList)

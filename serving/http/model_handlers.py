@@ -17,7 +17,7 @@ from serving.http.bodies import JsonResponse, read_query
 from serving.http.body_reader import BodyReader
 from serving.http.rest_app import route
 from serving.requests.incident_bodies import VerbBody
-from serving.requests.wire import NoQuery, SignedBody, read_parameters
+from serving.requests.wire import SignedBody, read_parameters
 from serving.responses.fleet_answers import Jobs, Models, Promoted
 from serving.training_queue import shown
 
@@ -55,10 +55,9 @@ class ModelHandlers:
     database: Database
     bodies: BodyReader
 
-    @route("GET", "/models", "read", query=NoQuery, answer=Models)
-    async def models(self, request: Request) -> Response:
+    @route("GET", "/models", "read", answer=Models)
+    async def models(self, _: Request) -> Response:
         """List versions, with the figures of champion and challenger."""
-        read_parameters(NoQuery, read_query(request))
         return JsonResponse(await self.catalogue.models())
 
     @route("POST", "/models/promote", "train", body=Promotion, answer=Promoted, errors=(404, 409))

@@ -23,8 +23,9 @@ from errors import AnomalyError, Busy, NotFound
 from schemas import API_PREFIX, API_ROOT
 from serving import metrics
 from serving.auth import Keys, Role
-from serving.http.bodies import error_response
+from serving.http.bodies import error_response, read_query
 from serving.http.origins import Origins
+from serving.requests.wire import NoQuery, read_parameters
 
 log = logging.getLogger("bentoml.serving.rest")
 
@@ -44,7 +45,8 @@ class Call:
     summary : str
         A few words; empty: the call is not in the document.
     query, body : type, optional
-        Structs by which the handler decodes the query's parameters and the body.
+        Structs by which the handler decodes the query's parameters and the body. ``NoQuery``: any
+        parameter is refused before the handler is called.
     answers : mapping of int to type
         Type of the response body by status.
     errors : tuple of int
@@ -95,6 +97,8 @@ def route(
     def declare(handler: H) -> H:
         summary = (handler.__doc__ or "").partition("\n")[0].removesuffix(".")
         about.setdefault("answers", {status: answer})
+        if method == "GET" and role is not None:  # without a role: probes may add what they like
+            about.setdefault("query", NoQuery)
         calls = [Call(API_ROOT + path, method, role, handler, summary, **about)]
         calls += [Call(also, method, role, handler)] if also else []
         handler.calls = calls  # type: ignore[attr-defined]
@@ -332,6 +336,8 @@ class Endpoint:
         if call.role is None:
             return await call.handler(request)
         await self._guard.admit(request, call.role)
+        if call.query is NoQuery:
+            read_parameters(NoQuery, read_query(request))
         with self._gate:
             return await call.handler(request)
 

@@ -205,8 +205,9 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
     )
     for name, value in given.items():
         if name not in known:
+            known_ones = f"known ones are {', '.join(known)}" if known else "this call has none"
             raise InputError(
-                f"{name[:64]}: unknown parameter; known ones are {', '.join(known)}",
+                f"{name[:64]}: unknown parameter; {known_ones}",
                 code="unknown_parameter",
                 field=name[:64],
             )
