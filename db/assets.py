@@ -10,8 +10,9 @@ change the score of a reading, only the alarm threshold.
   low                         0.7 (one in 10,000)
 
 For example:
-  python -m db.assets set critical TURBINE_001 TURBINE_002
-  python -m db.assets import assets.csv     # columns asset_id, criticality; - is stdin
+  python -m db.assets set critical TURBINE_001 TURBINE_002 --why 'no spare'
+  python -m db.assets import assets.csv     # columns asset_id, criticality; - is stdin. Assets
+                                            # that keep their criticality keep author and reason
   python -m db.assets list --criticality critical
   python -m db.assets list > assets.csv     # the CSV that import reads
   python -m db.assets remove TURBINE_002    # medium again
@@ -32,10 +33,11 @@ from typing import Any, TextIO
 from sqlalchemy import Connection, text
 
 from config import load_settings
+from db.encoding import clean_text
 from db.migrate import open_migrated
 from db.session import transaction
 from errors import DatasetError, InputError
-from runtime import command_parser, report_errors, run_command
+from runtime import command_parser, login_name, report_errors, run_command
 from schemas import CRITICALITIES, Criticality, check_name
 
 DEFAULT: Criticality = "medium"
@@ -90,10 +92,7 @@ def get_asset(connection: Connection, asset_id: str) -> dict[str, Any]:
 
 
 def set_assets(
-    connection: Connection,
-    assets: Mapping[str, Criticality],
-    who: str | None = None,
-    why: str | None = None,
+    connection: Connection, assets: Mapping[str, Criticality], who: str, why: str | None = None
 ) -> None:
     """Add assets or change their criticality, with author and reason.
 
@@ -101,7 +100,8 @@ def set_assets(
     ----------
     connection : Connection
     assets : mapping of str to Criticality
-    who, why : str, optional
+    who : str
+    why : str, optional
         Author and reason, stored with each asset.
     """
     names = sorted(assets)
@@ -172,6 +172,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     importing.set_defaults(run=_import)
     importing.add_argument("file", help="a path, or - for standard input")
+    for one in (setting, importing):
+        one.add_argument("--why", help="reason, stored with the assets")
+        one.add_argument("--who", help="author, stored with the assets (default: the login name)")
     removing = commands.add_parser("remove", help="remove assets; they are medium again")
     removing.set_defaults(run=_remove)
     removing.add_argument("asset_id", nargs="+")
@@ -187,7 +190,7 @@ def _list(connection: Connection, arguments: argparse.Namespace) -> int:
 
 def _set(connection: Connection, arguments: argparse.Namespace) -> int:
     names = [check_name(name, "asset_id") for name in arguments.asset_id]
-    set_assets(connection, dict.fromkeys(names, arguments.criticality))
+    set_assets(connection, dict.fromkeys(names, arguments.criticality), *_author(arguments))
     print(f"{len(set(names))} assets are {arguments.criticality}")
     return 0
 
@@ -202,9 +205,18 @@ def _import(connection: Connection, arguments: argparse.Namespace) -> int:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{arguments.file} cannot be read: {reason}") from None
-    set_assets(connection, assets)
+    before = list_assets(connection)
+    # the others keep the author and the reason of their present criticality
+    changed = {name: value for name, value in assets.items() if before.get(name) != value}
+    set_assets(connection, changed, *_author(arguments))
     print(f"{len(assets)} assets set")
     return 0
+
+
+def _author(arguments: argparse.Namespace) -> tuple[str, str | None]:
+    """Return who sets the assets, and why."""
+    who = check_name(arguments.who or login_name(), "--who")
+    return who, clean_text(arguments.why or "")[:2000] or None
 
 
 def _remove(connection: Connection, arguments: argparse.Namespace) -> int:

@@ -12,7 +12,6 @@ For example:
 from __future__ import annotations
 
 import argparse
-import getpass
 import logging
 from collections.abc import Sequence
 
@@ -21,7 +20,7 @@ from db.encoding import clean_text
 from db.migrate import open_migrated
 from db.queries.schedules import request_reset
 from db.session import transaction
-from runtime import command_parser, report_errors, run_command
+from runtime import command_parser, login_name, report_errors, run_command
 from schemas import check_name
 
 
@@ -43,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level="WARNING", format="%(message)s")
     assets = [check_name(name, "asset_id") for name in arguments.asset_id]
     sensor = check_name(arguments.sensor, "--sensor") if arguments.sensor is not None else None
-    who = check_name(arguments.who or _user(), "--who")
+    who = check_name(arguments.who or login_name(), "--who")
     why = clean_text(arguments.why or "")[:2000] or None
     with transaction(open_migrated(load_settings())) as connection:
         for asset in assets:
@@ -52,13 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     which = f"sensor {sensor}" if sensor else f"all {what} streams"
     print(f"{', '.join(assets)}: {which} restart with {what} next reading")
     return 0
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # the user of a container may have no name
-        return "command line"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db.assets import asset_criticalities, list_assets, main, read_csv
+from db.assets import asset_criticalities, get_asset, list_assets, main, read_csv
 from db.session import transaction
 from errors import DatasetError
 
@@ -50,6 +50,26 @@ def test_import_takes_all_or_nothing(
     assert main(["import", str(path)]) == 1
     assert "line 3: criticality: 'huge' is none of critical" in capsys.readouterr().err
     assert table(engine) == {"A": "high", "B": "low"}
+
+
+def test_set_and_import_store_who_and_why(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(asset: str) -> tuple[str, str, str | None]:
+        with transaction(engine) as connection:
+            found = get_asset(connection, asset)
+        return found["criticality"], found["changed_by"], found["reason"]
+
+    monkeypatch.setenv("LOGNAME", "ben")  # what getpass reads first
+    assert main(["set", "high", "A", "B", "--who", "ANNA", "--why", "no spare"]) == 0
+    assert told("A") == ("high", "ANNA", "no spare")
+    path = tmp_path / "assets.csv"
+    path.write_text("asset_id,criticality\nA,high\nB,low\n")
+    assert main(["import", str(path), "--why", "review"]) == 0
+    assert told("A") == ("high", "ANNA", "no spare")  # nothing changed, so they stand
+    assert told("B") == ("low", "ben", "review")
+    assert main(["set", "medium", "B"]) == 0
+    assert told("B") == ("medium", "ben", None)
 
 
 def test_import_reads_standard_input(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_stored_readings_are_scored_with_what_people_planned(
     condition = {"group": "default", "feature": "current", "operator": "<", "value": 17.0,
                  "hold_s": 60.0, "run_up_s": 0.0}  # fmt: skip
     with transaction(engine) as connection:
-        set_assets(connection, {plant.asset_ids[1]: "critical"})
+        set_assets(connection, {plant.asset_ids[1]: "critical"}, "ANNA")
         made = add_window(connection, window, "ANNA")
         put_off_conditions(connection, [condition], "ANNA")
         reset = request_reset(connection, plant.asset_ids[0], None, "ANNA")
