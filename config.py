@@ -30,6 +30,11 @@ log = logging.getLogger("config")
 
 #: A hundred years: times before now by more may lie outside the calendar.
 MAX_DAYS = 36_500
+_MAX_S = MAX_DAYS * 86_400
+#: Waits and timers, in seconds and milliseconds: beyond 24 days the milliseconds overflow 32 bits,
+#: in which sockets, Kafka and PostgreSQL count them.
+_MAX_WAIT_S = 2_000_000
+_MAX_WAIT_MS = 2_000_000_000
 _MONTH_DAYS = 30  # budgets per asset and month count 30 days
 #: A name that resembles a setting's this much is taken for a misspelt one (SERVICE_PROT: 0.92).
 _ALIKE = 0.9
@@ -91,22 +96,22 @@ class Settings(BaseSettings):
     """/detect uses the stored window and state of the stream"""
     journal_rest: JournalMode = "anomalies"
     """results of /detect that are stored"""
-    train_wait_s: float = Field(300, gt=0)
+    train_wait_s: float = Field(300, gt=0, le=_MAX_WAIT_S)
     """maximum time that POST /train waits for the result"""
-    train_max_s: float = Field(21_600, gt=0)
+    train_max_s: float = Field(21_600, gt=0, le=_MAX_WAIT_S)
     """a training job that takes longer is terminated"""
     train_queue_max: int = Field(20, ge=1)
     """maximum number of waiting training jobs (their data are in the database); further ones are
     answered 429"""
-    champion_poll_s: float = Field(5, gt=0)
+    champion_poll_s: float = Field(5, gt=0, le=_MAX_WAIT_S)
     """interval of reading the champion alias"""
-    request_deadline_s: float = Field(30, gt=0)
+    request_deadline_s: float = Field(30, gt=0, le=_MAX_WAIT_S)
     """a detection that takes longer is answered 503"""
     score_batch: int = Field(1024, ge=1)
     """maximum number of readings scored together"""
     score_inline: int = Field(32, ge=0)
     """batches up to this many readings are scored in the event loop, larger ones in a thread"""
-    lookup_timeout_s: float = Field(1, gt=0)
+    lookup_timeout_s: float = Field(1, gt=0, le=_MAX_WAIT_S)
     """/detect waits this long for the database, then scores without it"""
     access_log: bool = False
     """write one log line per request"""
@@ -115,7 +120,7 @@ class Settings(BaseSettings):
     network between must be private, because a runner executes pickled objects that it receives"""
     runner_max_batch: int = Field(256, ge=1)
     """maximum number of calls that a runner service processes together"""
-    runner_max_latency_ms: int = Field(1000, ge=1)
+    runner_max_latency_ms: int = Field(1000, ge=1, le=_MAX_WAIT_MS)
     """a runner service rejects calls that it cannot answer within this time"""
 
     # -- detection ---------------------------------------------------------------------------
@@ -148,15 +153,15 @@ class Settings(BaseSettings):
     """number of assets per criticality for INCIDENT_FLEET_BUDGET, such as critical=2,medium=80"""
     adaptation: bool = True
     """adapt the tail of each stream to its own readings"""
-    event_silence_s: float = Field(7200, gt=0)
+    event_silence_s: float = Field(7200, gt=0, le=_MAX_S)
     """an event ends after this time without readings of it"""
-    reopen_gap_s: float = Field(0, ge=0)
+    reopen_gap_s: float = Field(0, ge=0, le=_MAX_S)
     """a new event joins an incident that cleared at most this long ago; 0: the larger of 600 s and
     20 intervals of the stream"""
     incident_at_once: Literal["low", "medium", "high", "critical"] = "critical"
     """severity from which a reading journalled by REST opens an incident, if the bundle has no rule
     for it"""
-    incident_close_after_s: float = Field(604_800, gt=0)
+    incident_close_after_s: float = Field(604_800, gt=0, le=_MAX_S)
     """cleared and acknowledged incidents are closed after this time"""
     max_shelve_s: float = Field(604_800, gt=0, le=366 * 86_400)
     """maximum time for which an incident can be shelved"""
@@ -199,11 +204,11 @@ class Settings(BaseSettings):
     none"""
     kafka_group_instance_id: str | None = None
     """static membership: unique per bridge and unchanged by its restart"""
-    kafka_session_timeout_ms: int = Field(45_000, ge=1000)
+    kafka_session_timeout_ms: int = Field(45_000, ge=1000, le=_MAX_WAIT_MS)
     """the group removes a member that is silent for this long"""
-    kafka_heartbeat_interval_ms: int = Field(3000, ge=100)
+    kafka_heartbeat_interval_ms: int = Field(3000, ge=100, le=_MAX_WAIT_MS)
     """interval of heartbeats; below a third of the session timeout"""
-    kafka_metadata_max_age_ms: int = Field(5_000, ge=500)
+    kafka_metadata_max_age_ms: int = Field(5_000, ge=500, le=_MAX_WAIT_MS)
     """maximum time until a change of a topic is noticed"""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """security protocol of the brokers' listener"""
@@ -229,9 +234,9 @@ class Settings(BaseSettings):
     """number of worker threads, and so of batches in flight; each works on other partitions"""
     bridge_batch_max: int = Field(2000, ge=1, le=50_000)
     """maximum number of records in a batch"""
-    bridge_batch_age_ms: float = Field(10, ge=0)
+    bridge_batch_age_ms: float = Field(10, ge=0, le=_MAX_WAIT_MS)
     """a batch starts when its oldest record has waited this long"""
-    bridge_batch_seconds: float = Field(4, gt=0)
+    bridge_batch_seconds: float = Field(4, gt=0, le=_MAX_WAIT_S)
     """batches that take longer are followed by smaller ones"""
     bridge_buffer_mb: float = Field(64, gt=0)
     """memory for records that are fetched and not yet stored"""
@@ -242,15 +247,15 @@ class Settings(BaseSettings):
     again"""
     bridge_outbox_days: float = Field(7, gt=0, le=MAX_DAYS)
     """messages that their topic rejects are given up after this time"""
-    bridge_score_timeout_s: float = Field(60, gt=0)
+    bridge_score_timeout_s: float = Field(60, gt=0, le=_MAX_WAIT_S)
     """maximum time for an answer of the service"""
-    bridge_revoke_s: float = Field(5, gt=0)
+    bridge_revoke_s: float = Field(5, gt=0, le=_MAX_WAIT_S)
     """time to finish batches when partitions are revoked"""
-    bridge_stop_s: float = Field(20, gt=0)
+    bridge_stop_s: float = Field(20, gt=0, le=_MAX_WAIT_S)
     """time to finish batches after SIGTERM"""
-    bridge_future_s: float = Field(3600, ge=0)
+    bridge_future_s: float = Field(3600, ge=0, le=_MAX_S)
     """a reading may be this far ahead of its record's time (over REST: of now)"""
-    bridge_silent_s: float = Field(3600, gt=0)
+    bridge_silent_s: float = Field(3600, gt=0, le=_MAX_S)
     """a stream without readings for this long counts as silent"""
     bridge_metrics_port: int | None = Field(None, ge=0, le=65535)
     """port of the bridge's Prometheus endpoint; unset: none"""
@@ -260,7 +265,7 @@ class Settings(BaseSettings):
     """newest records of each partition that decide about the pause"""
     refusal_share: float = Field(0.95, gt=0, le=1)
     """share of rejected streams that causes the pause"""
-    refusal_retry_s: float = Field(300, gt=0)
+    refusal_retry_s: float = Field(300, gt=0, le=_MAX_WAIT_S)
     """interval of retries during the pause"""
 
     # -- notifications -----------------------------------------------------------------------
@@ -308,15 +313,15 @@ class Settings(BaseSettings):
     """connections that each process keeps open"""
     database_pool_overflow: int = Field(10, ge=0)
     """additional connections under load"""
-    database_pool_timeout_s: float = Field(10, gt=0)
+    database_pool_timeout_s: float = Field(10, gt=0, le=_MAX_WAIT_S)
     """maximum wait for a free connection of the pool"""
-    database_pool_recycle_s: int = Field(1800, ge=1)
+    database_pool_recycle_s: int = Field(1800, ge=1, le=_MAX_WAIT_S)
     """connections are replaced after this age"""
-    database_connect_timeout_s: int = Field(5, ge=1)
+    database_connect_timeout_s: int = Field(5, ge=1, le=_MAX_WAIT_S)
     """maximum wait for a new connection"""
-    database_statement_timeout_s: float = Field(60, gt=0)
+    database_statement_timeout_s: float = Field(60, gt=0, le=_MAX_WAIT_S)
     """maximum duration of a statement"""
-    database_idle_timeout_s: float = Field(20, gt=0)
+    database_idle_timeout_s: float = Field(20, gt=0, le=_MAX_WAIT_S)
     """the server ends a transaction that is idle for this long, because its client hangs"""
     database_partition: Literal["day", "month"] = "month"
     """time span of one partition of anomaly_detections"""

@@ -85,6 +85,11 @@ def test_arguments_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("INCIDENT_FLEET_BUDGET", "0"),
         ("BUDGET_MEDIUM", "1.5"),
         ("RETENTION_DAYS", "999999"),  # before the first year
+        ("EVENT_SILENCE_S", "1e300"),
+        ("REOPEN_GAP_S", "inf"),
+        ("REFUSAL_RETRY_S", "1e11"),
+        ("DATABASE_STATEMENT_TIMEOUT_S", "3000000"),  # milliseconds beyond 32 bits
+        ("KAFKA_SESSION_TIMEOUT_MS", "3000000000"),
         ("LOG_LEVEL", "LOUD"),
         ("MLFLOW_ENABLED", "kind of"),
         ("KAFKA_BOOTSTRAP_SERVERS", " "),
@@ -97,6 +102,16 @@ def test_bad_value_is_an_error_that_names_setting_and_value(
     with pytest.raises(SettingsError, match=name) as caught:
         load_settings()
     assert value in str(caught.value)
+
+
+def test_all_durations_have_an_upper_bound() -> None:
+    unbounded = [
+        name
+        for name, field in Settings.model_fields.items()
+        if name.endswith(("_s", "_ms", "_seconds", "_days"))
+        and not any(getattr(one, "le", None) is not None for one in field.metadata)
+    ]
+    assert not unbounded
 
 
 def test_an_address_of_the_service_says_how_it_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
