@@ -245,11 +245,11 @@ def swift_lift(fast: list[Floats], swiftness: float, readings: int) -> tuple[flo
 
 
 def swift_magnitudes(fast: Floats, swiftness: float, lift: tuple[float, float]) -> Floats:
-    """Return the swift magnitudes (n,) of a stream.
+    """Return the swift magnitudes (..., n) of streams.
 
     Parameters
     ----------
-    fast : (n,) combined magnitudes.
+    fast : (..., n) combined magnitudes.
     swiftness : weight of the newest reading.
     lift : shift and gain, see :func:`swift_lift`.
     """
@@ -264,7 +264,7 @@ def swift_magnitudes(fast: Floats, swiftness: float, lift: tuple[float, float]) 
 
 
 def _swift_average(fast: Floats, swiftness: float) -> Floats:
-    return ewma(fast, float(np.median(fast)), swiftness)
+    return ewma(fast, np.median(fast, axis=-1), swiftness)
 
 
 def after_start_up(values: Floats) -> Floats:
@@ -273,20 +273,21 @@ def after_start_up(values: Floats) -> Floats:
     return values[skip:] if len(values) > 2 * skip else values
 
 
-def ewma(values: Floats, start: float, weight: float = ALPHA) -> Floats:
-    """Return the exponentially weighted mean (n,).
+def ewma(values: Floats, start: float | Floats, weight: float = ALPHA) -> Floats:
+    """Return the exponentially weighted mean (..., n).
 
     Parameters
     ----------
-    values : (n,)
-    start
+    values : (..., n)
+    start : () or (...,)
         Mean before the first value.
     weight
         Weight of the newest value, in (0, 1].
     """
     from scipy.signal import lfilter
 
-    out: Floats = lfilter([weight], [1.0, weight - 1.0], values, zi=[(1.0 - weight) * start])[0]
+    before = np.broadcast_to(np.multiply(1.0 - weight, start), values.shape[:-1])[..., None]
+    out: Floats = lfilter([weight], [1.0, weight - 1.0], values, zi=before)[0]
     return out
 
 

@@ -180,4 +180,4 @@ def seen_by(
 
 
 def _smoothed(values: Floats) -> Floats:
-    return ewma(values, float(np.median(values)), _WEIGHT)[None]
+    return ewma(values, np.median(values, axis=-1), _WEIGHT)[None]

@@ -35,7 +35,7 @@ _A_FEATURE: Final = 10  # fewest readings per feature to fit on
 Fold = tuple[list[Floats], list[Floats]]
 #: Faults in a stream, each with its changed readings (k, d) or their magnitudes (..., k).
 Changed = Sequence[tuple[Fault, Floats]]
-#: Turns one stream's magnitudes (n,) into smoothed ones (ways, n), one row per way.
+#: Turns magnitudes (..., n) in order into smoothed ones (ways, ..., n), by each way.
 Smoothing = Callable[[Floats], Floats]
 
 
@@ -149,13 +149,28 @@ def try_smoothings(
     other = np.concatenate(calm, axis=1)
     known, line = (np.quantile(v, 1.0 - BUDGET, axis=1)[:, None] for v in (usual, other))
     after = [
-        [
-            (fault, smoothing(np.concatenate([own[: fault.start][-memory:], score(part)])))
-            for fault, part in changed
-        ]
+        _smoothed(
+            smoothing,
+            [
+                (fault, np.concatenate([own[: fault.start][-memory:], score(part)]))
+                for fault, part in changed
+            ],
+        )
         for own, changed in zip(raw, faulty, strict=False)
     ]
     return seen(calm, line, after), (other > known).mean(axis=1) / BUDGET
+
+
+def _smoothed(smoothing: Smoothing, changed: Changed) -> list[tuple[Fault, Floats]]:
+    """Smooth the magnitudes (k,) around each fault, all of one length at once: (ways, k)."""
+    alike: dict[int, list[int]] = {}
+    for i, (_, values) in enumerate(changed):
+        alike.setdefault(len(values), []).append(i)
+    out: dict[int, Floats] = {}
+    for places in alike.values():
+        smooth = smoothing(np.stack([changed[i][1] for i in places]))
+        out.update((i, smooth[:, k]) for k, i in enumerate(places))
+    return [(fault, out[i]) for i, (fault, _) in enumerate(changed)]
 
 
 def seen(calm: Sequence[Floats], line: Floats | float, after: Sequence[Changed]) -> list[Bools]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.fitting.calibrate import ewma
 from models.fitting.distance import fit_distance
 from models.fitting.injection import Fault
 from models.fitting.tolerance import choose_horizon
@@ -86,11 +87,29 @@ def test_a_smoothing_goes_on_from_the_readings_before_the_step() -> None:
     faulty = [[(Fault("step", 100, 5, (0,), 1.0, (1,)), np.full((5, 1), 2.0))]]
 
     def smoothing(raw: np.ndarray) -> np.ndarray:
-        return np.stack(
-            [raw, np.array([raw[max(0, i - 9) : i + 1].max() for i in range(len(raw))])]
-        )
+        highest = [raw[..., max(0, i - 9) : i + 1].max(axis=-1) for i in range(raw.shape[-1])]
+        return np.stack([raw, np.stack(highest, axis=-1)])
 
     remembered, _ = try_smoothings(lambda v: v[:, 0], smoothing, 10, fold, faulty)
     forgotten, _ = try_smoothings(lambda v: v[:, 0], smoothing, 1, fold, faulty)
     assert remembered[0].mean(axis=1).tolist() == [1.0, 0.0]
     assert forgotten[0].mean(axis=1).tolist()[0] == 1.0
+
+
+def test_steps_are_smoothed_side_by_side_as_one_by_one() -> None:
+    """Bit for bit, whatever their lengths and however near the start of the stream they are."""
+    fold = ([NORMAL[:400]], [NORMAL[400:600]])
+    score, spread = fit_distance(fold[0], 0, 0.1)
+    faulty = Steps((1.0, 3.0), (1, 7, 30), 5, 1).inject(fold[1], spread, np.random.default_rng(4))
+    alone: list[np.ndarray] = []
+
+    def smoothing(raw: np.ndarray) -> np.ndarray:
+        return np.stack([ewma(raw, np.median(raw, axis=-1), weight) for weight in (0.3, 0.8)])
+
+    together, _ = try_smoothings(score, smoothing, 20, fold, faulty)
+    for one in faulty[0]:
+        alone += try_smoothings(score, smoothing, 20, fold, [[one]])[0]
+    assert len(together) == 30
+    assert all(np.array_equal(a, b) for a, b in zip(together, alone, strict=True))
+    rows = np.stack([score(NORMAL[at : at + 50]) for at in (0, 50, 100)])
+    assert np.array_equal(smoothing(rows), np.stack([smoothing(row) for row in rows], axis=1))
