@@ -31,7 +31,7 @@ from training.cli.fit_arguments import add_fit_arguments, count, fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.schedule_file import Schedules, read_schedules, suppressed
 from training.data.sensors import alike
-from training.data.sources import TrainingData, load_data, with_clock
+from training.data.sources import TrainingData, load_data, with_clock, with_known_features
 from training.data.splits import Cut, by_asset, parse_cut, prepared, training_sizes
 from training.evaluation import plots
 from training.evaluation.measures import Scored, judged_on
@@ -100,7 +100,9 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     cut = parse_cut(arguments.train_until)
     form = format_of(arguments)
     data = load_data(arguments.data, features=arguments.features, form=form)
-    options = with_clock(fit_options(arguments), form.time_zone)
+    options = with_known_features(
+        with_clock(fit_options(arguments), form.time_zone), data.feature_names, data.notes
+    )
     schedules = read_schedules(arguments.schedules)
     tasks, notes = tasks_of(data, cut, options, arguments.fleet, schedules)
     tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]
@@ -224,7 +226,13 @@ def _fleets(data: TrainingData) -> dict[str, list[Stream]]:
     lots = [[data.streams[i] for i in lot] for _, lot in alike(data.streams)]
     if len(lots) == 1:
         return {_FLEET: lots[0]}
-    return {f"{_FLEET}_{streams[0].asset_id}": streams for streams in lots}
+    named: dict[str, list[Stream]] = {}
+    for streams in lots:
+        name = f"{_FLEET}_{streams[0].asset_id}"
+        while name in named:  # an asset's sensors may differ among each other, too
+            name += "_2"
+        named[name] = streams
+    return named
 
 
 def run_all(

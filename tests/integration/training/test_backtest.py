@@ -121,6 +121,19 @@ def test_a_stream_that_begins_after_the_cut_is_scored_by_the_fleet() -> None:
     assert np.isfinite(scored["LATE"].final_score).all()
 
 
+def test_a_fleet_of_assets_with_two_kinds_of_sensors_is_scored_whole() -> None:
+    data = small_plant(readings=200)
+    streams = []
+    for sensor, here in (("S1", slice(0, 2)), ("S2", slice(2, None))):
+        for one in data.streams:
+            values = np.full_like(one.values, np.nan)
+            values[:, here] = one.values[:, here]
+            streams.append(replace(one, sensor_id=sensor, values=values))
+    tasks, _ = tasks_of(replace(data, streams=streams), 120, TINIEST, True)
+    assert sum(len(task.prepared.streams) for task in tasks) == len(streams)
+    assert len({task.name for task in tasks}) == 2
+
+
 def test_maintenance_is_not_trained_on_and_raises_no_alarm(tmp_path: Path) -> None:
     data = small_plant(readings=200)
     asset, times = data.streams[0].asset_id, data.streams[0].timestamps
