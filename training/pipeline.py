@@ -21,13 +21,13 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.suppression import Suppression
 from training.cli.common import policy_of, registry_of
 from training.cli.progress import ProgressDisplay
-from training.data.groups import Grouping, by_rules, for_group, group_streams
+from training.data.groups import Grouping, by_rules, for_group, group_streams, read_rules
 from training.data.other_units import split_by_units
 from training.data.own_groups import named_by_somebody
 from training.data.preparation import prepare
 from training.data.schedule_file import without_suppressed
 from training.data.sensors import split_by_sensors
-from training.data.sources import TrainingData
+from training.data.sources import TrainingData, key_of
 from training.evaluation.summary import Measures, measure
 from training.fitting.bundle_builder import build_bundle
 from training.fitting.parallel_fit import Result, Task, notes_of, run_tasks
@@ -222,10 +222,30 @@ def _grouping(
                 problem or f"there is no champion yet whose group {only!r} could be retrained",
                 field="group",
             )
+        _check_same_rules(request.groups_file, champion)
         return _split(for_group(request.data, champion, only), fixed=True), champion
     if request.as_champion and champion is not None and champion.rules:
         return _split(by_rules(request.data, champion.rules)), None
     return _split(group_streams(request.data, request.group_by, request.groups_file)), None
+
+
+def _check_same_rules(groups_file: Path | None, champion: Bundle) -> None:
+    """Reject a groups file that differs from the champion's rules, by which one group is retrained.
+
+    Groups that only one of them has do not count: the champion lacks those that could not be
+    trained, and has those of streams that did not fit theirs.
+    """
+    if groups_file is None:
+        return
+    given = read_rules(groups_file)
+    mine = [rule for rule in given if rule.group in champion.groups]
+    theirs = [rule for rule in champion.rules if rule.group in {one.group for one in given}]
+    if mine != theirs:
+        raise TrainingError(
+            f"--groups: {groups_file} differs from the rules of the champion, by which --only"
+            " retrains a group: train all groups by it, or leave it out",
+            field="groups",
+        )
 
 
 def _split(grouping: Grouping, *, fixed: bool = False) -> Grouping:
@@ -340,6 +360,11 @@ def tasks_of(
             continue
         task = Task(group, prepared, options, policy, timed=data.timed, power=True)
         task.refit = request.refit
+        task.single = {
+            key_of(stream): feature
+            for i, stream in enumerate(data.streams)
+            if (feature := data.feature_of(i)) is not None
+        }
         task.streams_per_asset = float(max(counts[one.asset_id] for one in data.streams))
         tasks.append(task)
     if problem is not None and not tasks:

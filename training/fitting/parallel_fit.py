@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets import Stream
+from datasets import Stream, StreamKey
 from errors import AnomalyError, TrainingError
 from models.detectors.base import Progress
 from models.fitting.model_set_fit import FitReport, fit_model_set
@@ -61,6 +61,7 @@ class Task:
     suppression: Suppression = field(
         default_factory=Suppression
     )  # when to suppress alarms of held-out readings
+    single: Mapping[StreamKey, str] = field(default_factory=dict)  # streams of a single feature
 
     @property
     def fitted(self) -> list[Stream]:

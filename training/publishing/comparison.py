@@ -191,7 +191,8 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
         ("labelled", challenger.events, champion.events),
         ("injected", challenger.injected, champion.injected),
     ):
-        if before[1] and new[0] / new[1] < before[0] / before[1] - DETECTION_SLACK:
+        # of none if it watches none of the features that move: it finds none of the faults then
+        if before[1] and new[0] / max(new[1], 1) < before[0] / before[1] - DETECTION_SLACK:
             return False, (f"it finds {new[0]} of {new[1]} {what} faults, the champion {before[0]}")
     gone = lost(champion, challenger)
     if gone:

@@ -23,7 +23,7 @@ from models.scoring.policy import ScoringPolicy
 from training.cli.common import policy_of
 from training.cli.progress import ProgressDisplay
 from training.data.former import tested_on
-from training.data.sources import TrainingData
+from training.data.sources import TrainingData, key_of
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Task
 from training.publishing.comparison import Comparison, compare, foreign, unseen
@@ -286,6 +286,7 @@ def held_out(
     names = list(dict.fromkeys(n for task in tasks for n in task.prepared.feature_names))
     streams: list[Stream] = []
     skip: list[int] = []
+    single: list[str | None] = []
     for task in tasks:
         at = [names.index(n) for n in task.prepared.feature_names]
         for stream, cut in zip(task.prepared.streams, task.prepared.cut, strict=True):
@@ -298,7 +299,8 @@ def held_out(
                 values[:, at] = stream.values
             streams.append(replace(stream, values=values))
             skip.append(past)
-    return replace(data, feature_names=names, streams=streams, single=()), skip
+            single.append(task.single.get(key_of(stream)))
+    return replace(data, feature_names=names, streams=streams, single=single), skip
 
 
 def example_frames(

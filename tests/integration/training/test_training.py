@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,42 @@ def test_one_group_is_retrained_and_the_others_carried_over(tmp_path: Path) -> N
     assert kept[1] != before[1]
 
 
+@pytest.mark.usefixtures("bento_home")
+def test_one_group_is_retrained_by_the_rules_of_the_champion_only(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, mlflow=False)
+    data = small_plant(readings=200)
+    groups = tmp_path / "groups.toml"
+    groups.write_text(
+        '[[group]]\nname = "one"\nasset_id = "PUMP_001"\n\n[[group]]\nname = "others"\n'
+        '\n[[group]]\nname = "absent"\nasset_id = "FAN_*"\n'
+    )
+    run(Request(data, TINIEST, groups_file=groups, jobs=1), settings)
+    again = Request(data, TINIEST, groups_file=groups, only="one", promote="false")
+    assert run(again, settings).trained.bundle.groups == ["one", "others"]
+    groups.write_text(groups.read_text().replace("PUMP_001", "PUMP_002"))
+    with pytest.raises(TrainingError, match=r"--groups: .* differs from the rules of the"):
+        run(again, settings)
+    groups.unlink()
+    with pytest.raises(TrainingError, match=r"groups.toml: No such file"):
+        run(again, settings)
+
+
+@pytest.mark.usefixtures("bento_home")
+def test_a_group_of_single_features_is_compared_with_the_champion_s(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, mlflow=False)
+    whole = small_plant(readings=600)
+    data = whole.with_features(whole.feature_names[:1])
+    data = replace(data, single=[data.feature_names[0]] * len(data.streams))
+    groups = tmp_path / "groups.toml"
+    groups.write_text(f'[[group]]\nname = "alone"\nfeature = "{data.feature_names[0]}"\n')
+    request = Request(data, TINIEST, groups_file=groups)
+    run(request, settings)
+    found = run(request, settings).published
+    assert found.comparison is not None, found.message
+    assert found.comparison.comparable
+    assert found.comparison.champion.alarms["readings"] > 0
+
+
 def test_a_bare_matrix_needs_a_group_when_the_champion_has_several(
     tmp_path: Path, bento_home: Path
 ) -> None:
@@ -293,8 +330,6 @@ def test_a_bare_matrix_needs_a_group_when_the_champion_has_several(
 def test_what_cannot_be_trained_on_is_named(tmp_path: Path) -> None:
     data = small_plant(readings=200)
     flat = [np.zeros_like(s.values) for s in data.streams]
-    from dataclasses import replace
-
     still = [replace(s, values=v) for s, v in zip(data.streams, flat, strict=True)]
     options = replace(TINIEST, watch_still=False)  # else any movement would be rare
     with pytest.raises(TrainingError, match="constant"):

@@ -36,6 +36,7 @@ def test_what_is_not_worse_is_promoted(challenger):
     [
         (column(rate=2.1 * BUDGET, events=(9, 10), flow=0.9), "above 2 times the budget"),
         (column(events=(7, 10), flow=0.9), "7 of 10 labelled faults, the champion 9"),
+        (column(injected=(0, 0), events=(9, 10), flow=0.9), "0 of 0 injected faults"),
         (column(injected=(15, 20), events=(9, 10), flow=0.9), "15 of 20 injected faults"),
         (column(events=(9, 10), flow=0.3), "no longer watches flow"),
     ],
