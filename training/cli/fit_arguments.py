@@ -264,10 +264,19 @@ def read_config(path: Path) -> dict[str, Any]:
         Names the file and the key.
     """
     content = read_document(path)
+    if not isinstance(content, dict):
+        raise TrainingError(f"{path}: expected options by name")
     limits = content.pop("limits", {})
+    if not isinstance(limits, dict):
+        raise TrainingError(
+            f"{path}: limits: expected a table of FEATURE = [min, max]", field="limits"
+        )
     flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= value if isinstance(value, dict) else {key: value}
+    for name, found in content.items():
+        table = found if isinstance(found, dict) else {name: found}
+        for key in table.keys() & flat.keys():
+            raise TrainingError(f"{path}: {key}: is given twice", field=key)
+        flat |= table
     kinds = {"models": list, **{parameter.key: parameter.kind for parameter in PARAMETERS}}
     for key, value in flat.items():
         if key not in kinds:

@@ -173,8 +173,8 @@ def read_rules(path: Path) -> list[Rule]:
         Names the file and its defect.
     """
     content = read_document(path)
-    tables = content.get("group")
-    if not isinstance(tables, list) or not tables:
+    tables = content.get("group") if isinstance(content, dict) else None
+    if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
         raise TrainingError(f"{path}: expected [[group]] tables with a name")
     rules = []
     for table in tables:
@@ -183,12 +183,15 @@ def read_rules(path: Path) -> list[Rule]:
         if unknown or not isinstance(name, str) or not name:
             wrong = f"unknown key {sorted(unknown)[0]!r}" if unknown else "a group without a name"
             raise TrainingError(f"{path}: {wrong}")
+        feature = table.get("feature")
+        if feature is not None and not isinstance(feature, str):
+            raise TrainingError(f"{path}: group {name!r}: feature: {feature!r} is no name")
         rules.append(
             Rule(
                 name,
                 str(table.get("asset_id", "*")),
                 str(table.get("sensor_id", "*")),
-                table.get("feature"),
+                feature,
             )
         )
     return rules

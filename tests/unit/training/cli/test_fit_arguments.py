@@ -56,6 +56,8 @@ def test_limits_from_the_file_and_the_command_line(tmp_path: Path) -> None:
         ("sed = 3", "'sed'"),
         ("seed = ", "fit.toml"),
         ("[limits]\na = [1]", "limits.a"),
+        ("limits = 5", "limits: expected a table"),
+        ("seed = 1\n[detector]\nseed = 2", "seed: is given twice"),
         ('[limits]\na = [1, "far"]', "limits.a"),
         ('trees = "many"', "trees: 'many' is no int"),
         ("folds = 2.5", "folds: 2.5 is no int"),

@@ -80,6 +80,8 @@ def test_a_group_without_streams_is_refused(tmp_path: Path) -> None:
         ("", "expected"),
         ("[[group]]\nsensor_id = 'x'\n", "without a name"),
         ("[[group]]\nname = 'x'\nsensor = 'x'\n", "'sensor'"),
+        ("[[group]]\nname = 'x'\nfeature = 3\n", "group 'x': feature: 3 is no name"),
+        ("group = ['x']\n", "expected"),
         ("[[group", "groups.toml"),
     ],
 )
