@@ -34,8 +34,9 @@ from fleet.what_if import Exposure, Fault, draw, show, what_if
 from models.scoring.bursts import Burst
 from models.scoring.policy import ScoringPolicy
 from runtime import command_parser, run_command
-from schemas import parse_timestamp
+from schemas import check_name, parse_timestamp
 from training.cli.common import consoles, entry, policy_of
+from training.cli.fit_arguments import count
 from training.data.sources import POSTGRESQL
 
 #: Budgets to try, as multiples of the present ones.
@@ -44,6 +45,7 @@ COLUMNS: Final = {
     "factor": "double", **dict.fromkeys((*KEYS, "event_id", "why"), "string"),
     "opened_at": "timestamp", "last_at": "timestamp", "peak_log10_p": "double",
 }  # fmt: skip
+_FAULT: Final = ["asset_id", "start", "end"]
 EPILOG = """\
 examples:
   python -m fleet.backtest --scores scored/ --out what_if/
@@ -71,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--faults", metavar="FILE|postgresql", help="confirmed faults")
     made.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it")
     made.add_argument(
-        "--operators", type=int, metavar="N", help="number of operators (OPERATOR_POSITIONS)"
+        "--operators", type=count, metavar="N", help="number of operators (OPERATOR_POSITIONS)"
     )
     add_spark_arguments(made)
     return made
@@ -85,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, err = consoles()
     policy, operators = policy_of(settings), arguments.operators or settings.operator_positions
+    if arguments.plot is not None and not arguments.plot.parent.is_dir():
+        raise InputError(f"--plot: the folder {arguments.plot.parent} does not exist")
     faults = faults_of(settings, arguments.faults)
     with spark_session("fleet.backtest", arguments) as session:
         exposure = exposure_of(session, arguments.scores)
@@ -124,18 +128,28 @@ def faults_of(settings: Settings, wanted: str | None) -> list[Fault]:
             Fault(s.asset_id, s.starts_at, s.ends_at) for s in spans if s.verdict == "confirmed"
         ]
     try:
-        read = pa.parquet.read_table if wanted.endswith(".parquet") else pa.csv.read_csv
-        rows = read(wanted).select(["asset_id", "start", "end"]).to_pylist()
+        read = pa.parquet.read_table if wanted.endswith(".parquet") else _read_csv
+        rows = read(wanted).select(_FAULT).to_pylist()
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DatasetError(f"--faults: {wanted}: {str(error)[:300]}") from None
     found = []
     for number_, row in enumerate(rows, 1):
         try:
+            asset = row["asset_id"]
+            asset = check_name(asset if asset is None else str(asset), "asset_id")
             start, end = (parse_timestamp(row[name], name) for name in ("start", "end"))
+            if end < start:
+                raise InputError(f"end: {end.isoformat()} is before start, {start.isoformat()}")
         except InputError as error:
             raise InputError(f"--faults: row {number_}: {error.message}", field="faults") from None
-        found.append(Fault(str(row["asset_id"]), start, end))
+        found.append(Fault(asset, start, end))
     return found
+
+
+def _read_csv(path: str) -> pa.Table:
+    # as texts: else the asset 007 is the number 7, which no asset is called
+    kinds = dict.fromkeys(_FAULT, pa.string())
+    return pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=kinds))
 
 
 def exposure_of(session: Any, scores: str) -> Exposure:
@@ -157,6 +171,7 @@ def exposure_of(session: Any, scores: str) -> Exposure:
     found = days.agg(
         f.countDistinct("asset_id", "day").alias("asset_days"),
         f.countDistinct("day").alias("days"), f.min("day").alias("first"),
+        f.max("day").alias("last"),
         f.collect_set("bundle_version").alias("versions"),
     ).first()  # fmt: skip
     versions = sorted(found["versions"])
@@ -171,7 +186,9 @@ def exposure_of(session: Any, scores: str) -> Exposure:
     readings = session.read.parquet(f"{scores}/readings").where("error is null")
     by = readings.select("asset_id", kinds).distinct().groupBy("criticality").count().collect()
     assets = {row["criticality"]: row["count"] for row in by}
-    return Exposure(versions[0], found["asset_days"], found["days"], found["first"], assets)
+    return Exposure(
+        versions[0], found["asset_days"], found["days"], found["first"], found["last"], assets
+    )
 
 
 def incidents(

@@ -38,12 +38,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The amount of scored data: a day of an asset counts if it has a reading."""
+    """The amount of scored data: a day of an asset counts if it has a reading.
+
+    There may be days without any between the first and the last.
+    """
 
     version: str
     asset_days: int
     days: int
     first: Any
+    last: Any
     assets: Mapping[str, int]  # by criticality
 
 
@@ -137,7 +141,7 @@ def draw(
     left.legend()
     own = table.filter(pc.equal(table["factor"], 1.0))
     days = np.array([at.date() for at in own["opened_at"].to_pylist()], "datetime64[D]")
-    span = np.datetime64(exposure.first) + np.arange(exposure.days)
+    span = np.arange(np.datetime64(exposure.first), np.datetime64(exposure.last) + 1)
     right.plot(span, [float((days == day).sum()) / operators for day in span], drawstyle="steps")
     for level, name in ((ACCEPTABLE, "acceptable"), (MANAGEABLE, "manageable")):
         right.axhline(level, color="grey", linestyle=":")
