@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import posixpath
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -99,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, err = consoles()
-    if arguments.state_in is not None and arguments.state_in == arguments.state_out:
+    if arguments.state_in is not None and _same_folder(arguments.state_in, arguments.state_out):
         raise InputError("--state-out: must differ from --state-in, which is read until the end")
     folder, version = bundle_of(settings, arguments.bundle)
     planned = planned_of(settings, arguments)
@@ -121,6 +122,11 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         days, errors = write(session, rows, into, arguments.out, arguments.state_out)
         show(out, days, errors, arguments.out, time.monotonic() - began)
     return 0
+
+
+def _same_folder(one: str, other: str | None) -> bool:
+    """Return whether two paths, of any file system, are written differently at most."""
+    return other is not None and posixpath.normpath(one) == posixpath.normpath(other)
 
 
 def bundle_of(settings: Settings, wanted: str) -> tuple[Path, str]:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from config import Settings
 from datasets import add_format_arguments, format_of
-from errors import NotFound, UnknownGroup
+from errors import InputError, NotFound, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.feature_drift import compare, recent_columns
 from models.registry.base import CHAMPION
@@ -64,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    form = format_of(arguments)
+    if arguments.data is None and form.options():
+        option = next(iter(form.options().values()))
+        raise InputError(f"{option} is about the file of --data: give both")
     out, _ = consoles()
     registry = registry_of(settings)
     version = registry.alias(CHAMPION)
@@ -74,7 +78,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         raise UnknownGroup(f"the champion has no group {arguments.group!r}")
     groups = [arguments.group] if arguments.group else bundle.groups
     if arguments.data is not None:
-        data = load_data(arguments.data, form=format_of(arguments))
+        data = load_data(arguments.data, form=form)
         found = compared(bundle, groups, of_file(bundle, data, arguments.last))
     else:
         found = _stored(settings, bundle, groups, arguments.last)

@@ -153,6 +153,11 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
         arguments.data, seed=options.seed, quick=arguments.quick,
         features=arguments.features, group_column=arguments.group_by, stored=stored, form=form,
     )  # fmt: skip
+    if arguments.schedules is not None and not data.timed:
+        raise TrainingError(
+            f"--schedules means nothing for {arguments.data}, which has no times: leave it out",
+            field="schedules",
+        )
     return Request(
         data=data,
         options=with_known_features(

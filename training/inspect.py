@@ -56,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, _ = consoles()
-    for option in (arguments.json, arguments.page):
-        if option is not None and not option.parent.is_dir():
-            raise InputError(f"the folder {option.parent} does not exist")
+    for option, path in (("--json", arguments.json), ("--page", arguments.page)):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{option}: the folder {path.parent} does not exist")
     data = load_data(arguments.data, features=arguments.features, form=format_of(arguments))
     quality = assess(data)
     print_quality(out, quality)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from config import Settings
 from datasets import add_format_arguments, format_of
-from errors import NotFound, TrainingError, UnknownGroup
+from errors import InputError, NotFound, TrainingError, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
 from models.registry.base import CHALLENGER, CHAMPION, Registry
@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    _check_used(arguments)
     out, err = consoles()
     registry = registry_of(settings)
     if arguments.list:
@@ -115,6 +116,25 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     promote(registry, version, why)
     out.print(f"version {version} is champion" + (f", replacing {champion}" if champion else ""))
     return _stored(settings, registry, out)
+
+
+def _check_used(arguments: argparse.Namespace) -> None:
+    """Reject options that would be ignored.
+
+    Raises
+    ------
+    InputError
+        Names the option.
+    """
+    form = format_of(arguments).options()
+    given = [f"--{n}" for n in ("version", "data", "holdout") if getattr(arguments, n) is not None]
+    given += form.values()
+    for other in ("list", "rollback", "register", "force"):
+        ignored = given if other != "force" else [one for one in given if one != "--version"]
+        if getattr(arguments, other) and ignored:
+            raise InputError(f"{ignored[0]} means nothing with --{other}: leave it out")
+    if form and arguments.data is None:
+        raise InputError(f"{next(iter(form.values()))} is about the file of --data: give both")
 
 
 def _stored(settings: Settings, registry: Registry, out: Console) -> int:

@@ -289,7 +289,7 @@ def load_data(
         data = from_simulation(seed=seed, quick=quick)
     elif spec == POSTGRESQL:
         if stored is None:
-            raise DatasetError("no database is configured to read stored readings from")
+            raise DatasetError(f"--data {POSTGRESQL}: this command reads no stored readings")
         data = stored()
     else:
         data, features = from_files(spec, features, group_column, form), None  # chosen while read

@@ -323,7 +323,7 @@ def test_what_cannot_be_read_is_one_sentence(run, fleet, tmp_path, capsys):
         (["--data", str(tmp_path / "none")], "no readable Parquet files"),
         (["--data", str(path), "--bundle", "99"], "no version '99'"),
         (
-            ["--data", str(path), "--state-in", "s", "--state-out", "s"],
+            ["--data", str(path), "--state-in", "s", "--state-out", "./s/"],
             "--state-out: must differ from --state-in",
         ),
         (["--data", str(path), "--schedules", str(path)], "bad.parquet"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.fixtures.training import settings_for
-from training import backtest, drift, fit, promote
+from training import backtest, drift, fit, inspect, promote
 
 HEAD = "asset_id,timestamp,rms,temp\n"
 
@@ -72,6 +73,7 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
         (rows(), ["--config", "none.toml"], "none.toml: No such file"),
         (rows(), ["--config", "data.csv"], "data.csv: "),
         (rows(), ["--only", "vibration"], "no champion yet whose group 'vibration'"),
+        (rows(), ["--data", "m.npz", "--schedules", "s.json"], "--schedules means nothing for m"),
         (rows(), ["--nu", "7", "--models", "one_class_svm"], "nu must lie between"),
         (rows(), ["--data", "none.csv"], "no file matches 'none.csv'"),
         (rows(), ["--data", "data.json"], "data.json"),
@@ -89,6 +91,8 @@ def test_a_fit_that_cannot_be_says_why(
     data = content if isinstance(content, bytes) else content.encode()
     (place / "data.csv").write_bytes(data)
     (place / "data.json").write_text("{}")
+    (place / "s.json").write_text('{"maintenance_windows": []}')
+    np.savez(place / "m.npz", values=np.ones((90, 1)), names=["rms"])
     code = fit.main(["--data", "data.csv", "--folds", "2", *argv])
     assert message in refused(capsys, code)
 
@@ -100,6 +104,8 @@ def test_a_fit_that_cannot_be_says_why(
         (["--train-until", "60", "--out", "none/o.csv"], "folder none does not exist"),
         (["--train-until", "5", "--out", "o.csv"], "5 training readings"),
         (["--train-until", "5000", "--out", "o.csv"], "none is left to score"),
+        (["--train-until", "60", "--out", "o.csv", "--condition", "flow"], "column 'flow' is mis"),
+        (["--train-until", "60", "--out", "o.csv", "--limit", "flow=1:2"], "column 'flow' is mis"),
     ],
 )
 def test_a_back_test_that_cannot_be_says_why(
@@ -134,6 +140,38 @@ def test_a_wrong_option_is_named(
     printed = capsys.readouterr().err
     assert argv[0] in printed
     assert message in printed
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--list", "--version", "3"], "--version means nothing with --list"),
+        (["--rollback", "--version", "3"], "--version means nothing with --rollback"),
+        (["--register", "x", "--holdout", "0.1"], "--holdout means nothing with --register"),
+        (["--force", "--data", "x.csv"], "--data means nothing with --force"),
+        (["--force", "--time-zone", "UTC"], "--time-zone means nothing with --force"),
+        (["--label", "fault"], "--label is about the file of --data"),
+    ],
+)
+def test_what_a_promotion_would_ignore_is_refused(
+    capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    assert message in refused(capsys, promote.main(argv))
+
+
+def test_options_about_no_file_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, drift.main(["--null=-200"]))
+    assert "--null is about the file of --data: give both" in line
+
+
+def test_inspecting_names_the_option_and_what_it_cannot_read(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "data.csv").write_text(rows())
+    code = inspect.main(["--data", "data.csv", "--page", "none/q.html"])
+    assert "--page: the folder none does not exist" in refused(capsys, code)
+    line = refused(capsys, inspect.main(["--data", "postgresql"]))
+    assert "--data postgresql: this command reads no stored readings" in line
 
 
 @pytest.mark.parametrize("module", [fit, backtest, drift, promote])
