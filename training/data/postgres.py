@@ -28,6 +28,7 @@ from db.session import opened, transaction
 from errors import DatasetError
 from models.scoring.events import SENSOR_FAULT
 from models.scoring.suppression import OffState, Suppression, Suppressor
+from schemas import moved
 from training.data.judgements import EXPECTED, FAULT, HEALTHY, Judgements
 from training.data.sources import TrainingData
 
@@ -70,7 +71,8 @@ def from_database(
     with transaction(engine) as connection:
         if start is None and settings.train_stored_days:
             last = start_of_newest(connection, ReadingFilter(end=end), 0)
-            start = None if last is None else last - timedelta(days=settings.train_stored_days)
+            days = timedelta(days=settings.train_stored_days)
+            start = None if last is None else moved(last, -days)
             source += f" of the last {settings.train_stored_days} days (TRAIN_STORED_DAYS, --since)"
         newest = start_of_newest(connection, ReadingFilter(start, end), settings.train_stored_rows)
         if newest is not None:

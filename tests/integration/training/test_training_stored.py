@@ -149,6 +149,19 @@ def test_what_is_stored_for_years_is_not_all_read(engine: Engine) -> None:
     assert len(read(0, 1000)[0]) == 400
 
 
+def test_readings_of_the_first_days_of_the_calendar_can_be_read(engine: Engine) -> None:
+    # .NET's default time: 90 days before it there is no calendar
+    result = {
+        "asset_id": "A", "sensor_id": "S", "timestamp": "0001-01-02T00:00:00+00:00",
+        "scores": [], "final_score": 0.1, "is_anomaly": False, "criticality": "low",
+        "features": {"rms": 1.0}, "metadata": {},
+    }  # fmt: skip
+    row = detections.detection_row(result, topic_id=TOPIC, partition=0, offset=0)
+    with transaction(engine) as connection:
+        copy.insert_detections(connection, [row])
+    assert from_database(engine, ALL.model_copy(update={"train_stored_days": 90})).rows == 1
+
+
 def test_training_on_stored_readings_says_what_it_left_out(
     engine: Engine, bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
