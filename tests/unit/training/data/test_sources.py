@@ -133,7 +133,7 @@ def test_stored_readings_come_from_what_is_handed_in() -> None:
     times = np.array(["2026-01-01"], "datetime64[us]")
     kept = TrainingData(["a"], [Stream("P", None, times, np.ones((1, 1)))], "x")
     assert load_data("postgresql", stored=lambda: kept).rows == 1
-    with pytest.raises(DatasetError, match="database"):
+    with pytest.raises(DatasetError, match="stored readings"):
         load_data("postgresql")
 
 
