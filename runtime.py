@@ -7,7 +7,6 @@ import ctypes
 import errno
 import functools
 import gc
-import getpass
 import logging
 import os
 import signal
@@ -213,14 +212,6 @@ def command_parser(
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-
-
-def login_name() -> str:
-    """Return the name of the user who runs the command, or ``command line``."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # the user of a container may have no name
-        return "command line"
 
 
 def report_errors(command: Callable[P, int]) -> Callable[P, int]:

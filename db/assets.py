@@ -33,11 +33,11 @@ from typing import Any, TextIO
 from sqlalchemy import Connection, text
 
 from config import load_settings
-from db.encoding import clean_text
+from db.authors import add_author_arguments, author_of
 from db.migrate import open_migrated
 from db.session import transaction
 from errors import DatasetError, InputError
-from runtime import command_parser, login_name, report_errors, run_command
+from runtime import command_parser, report_errors, run_command
 from schemas import CRITICALITIES, Criticality, check_name
 
 DEFAULT: Criticality = "medium"
@@ -173,8 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     importing.set_defaults(run=_import)
     importing.add_argument("file", help="a path, or - for standard input")
     for one in (setting, importing):
-        one.add_argument("--why", help="reason, stored with the assets")
-        one.add_argument("--who", help="author, stored with the assets (default: the login name)")
+        add_author_arguments(one, "the assets")
     removing = commands.add_parser("remove", help="remove assets; they are medium again")
     removing.set_defaults(run=_remove)
     removing.add_argument("asset_id", nargs="+")
@@ -190,7 +189,7 @@ def _list(connection: Connection, arguments: argparse.Namespace) -> int:
 
 def _set(connection: Connection, arguments: argparse.Namespace) -> int:
     names = [check_name(name, "asset_id") for name in arguments.asset_id]
-    set_assets(connection, dict.fromkeys(names, arguments.criticality), *_author(arguments))
+    set_assets(connection, dict.fromkeys(names, arguments.criticality), *author_of(arguments))
     print(f"{len(set(names))} assets are {arguments.criticality}")
     return 0
 
@@ -208,15 +207,9 @@ def _import(connection: Connection, arguments: argparse.Namespace) -> int:
     before = list_assets(connection)
     # the others keep the author and the reason of their present criticality
     changed = {name: value for name, value in assets.items() if before.get(name) != value}
-    set_assets(connection, changed, *_author(arguments))
+    set_assets(connection, changed, *author_of(arguments))
     print(f"{len(assets)} assets set")
     return 0
-
-
-def _author(arguments: argparse.Namespace) -> tuple[str, str | None]:
-    """Return who sets the assets, and why."""
-    who = check_name(arguments.who or login_name(), "--who")
-    return who, clean_text(arguments.why or "")[:2000] or None
 
 
 def _remove(connection: Connection, arguments: argparse.Namespace) -> int:

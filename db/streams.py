@@ -16,11 +16,11 @@ import logging
 from collections.abc import Sequence
 
 from config import load_settings
-from db.encoding import clean_text
+from db.authors import add_author_arguments, author_of
 from db.migrate import open_migrated
 from db.queries.schedules import request_reset
 from db.session import transaction
-from runtime import command_parser, login_name, report_errors, run_command
+from runtime import command_parser, report_errors, run_command
 from schemas import check_name
 
 
@@ -30,8 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     reset = commands.add_parser("reset", help="restart an asset's streams")
     reset.add_argument("asset_id", nargs="+")
     reset.add_argument("--sensor", metavar="SENSOR_ID", help="only streams of this sensor")
-    reset.add_argument("--why", help="reason, stored with the request")
-    reset.add_argument("--who", help="author, stored with the request (default: the login name)")
+    add_author_arguments(reset, "the request")
     return parser
 
 
@@ -42,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level="WARNING", format="%(message)s")
     assets = [check_name(name, "asset_id") for name in arguments.asset_id]
     sensor = check_name(arguments.sensor, "--sensor") if arguments.sensor is not None else None
-    who = check_name(arguments.who or login_name(), "--who")
-    why = clean_text(arguments.why or "")[:2000] or None
+    who, why = author_of(arguments)
     with transaction(open_migrated(load_settings())) as connection:
         for asset in assets:
             request_reset(connection, asset, sensor, who, why)

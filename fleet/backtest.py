@@ -35,7 +35,7 @@ from models.scoring.bursts import Burst
 from models.scoring.policy import ScoringPolicy
 from runtime import command_parser, run_command
 from schemas import check_name, parse_timestamp
-from training.cli.common import consoles, entry, policy_of
+from training.cli.common import check_folders, consoles, entry, policy_of
 from training.cli.fit_arguments import count
 from training.data.sources import POSTGRESQL
 
@@ -87,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, err = consoles()
     policy, operators = policy_of(settings), arguments.operators or settings.operator_positions
-    if arguments.plot is not None and not arguments.plot.parent.is_dir():
-        raise InputError(f"--plot: the folder {arguments.plot.parent} does not exist")
+    check_folders(plot=arguments.plot)
     faults = faults_of(settings, arguments.faults)
     with spark_session("fleet.backtest", arguments) as session:
         exposure = exposure_of(session, arguments.scores)

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from config import Settings
 from datasets import Stream, add_format_arguments, format_of
-from errors import InputError, TrainingError
+from errors import TrainingError
 from models.bundles.bundle import DEFAULT
 from models.detectors.base import MODEL_NAMES
 from models.fitting.options import FitOptions
@@ -26,7 +26,7 @@ from models.scoring.suppression import Suppression
 from models.scoring.tail import criticality_of
 from runtime import command_parser, run_command
 from schemas import CRITICALITIES
-from training.cli.common import consoles, entry, policy_of
+from training.cli.common import check_folders, consoles, entry, policy_of
 from training.cli.fit_arguments import add_fit_arguments, count, fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.schedule_file import Schedules, read_schedules, suppressed
@@ -94,9 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, err = consoles()
     policy = policy_of(settings)
-    for option, path in (("--out", arguments.out), ("--plot", arguments.plot)):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{option}: the folder {path.parent} does not exist")
+    check_folders(out=arguments.out, plot=arguments.plot)
     cut = parse_cut(arguments.train_until)
     form = format_of(arguments)
     data = load_data(arguments.data, features=arguments.features, form=form)

@@ -17,13 +17,13 @@ from rich.console import Console
 
 from config import Settings
 from datasets import add_format_arguments, format_of
-from errors import InputError, NotFound, UnknownGroup
+from errors import NotFound, UnknownGroup
 from models.bundles.bundle import Bundle
 from models.feature_drift import compare, recent_columns
 from models.registry.base import CHAMPION
 from models.registry.promotion import load_version
 from runtime import command_parser, run_command
-from training.cli.common import consoles, entry, new_table, registry_of
+from training.cli.common import check_file_given, consoles, entry, new_table, registry_of
 from training.cli.fit_arguments import count
 from training.data.groups import members_of
 from training.data.sources import TrainingData, load_data
@@ -65,9 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     form = format_of(arguments)
-    if arguments.data is None and form.options():
-        option = next(iter(form.options().values()))
-        raise InputError(f"{option} is about the file of --data: give both")
+    check_file_given(arguments.data, form)
     out, _ = consoles()
     registry = registry_of(settings)
     version = registry.alias(CHAMPION)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from config import Settings
 from datasets import add_format_arguments, format_of
-from errors import InputError
 from runtime import command_parser, run_command
-from training.cli.common import consoles, entry
+from training.cli.common import check_folders, consoles, entry
 from training.data.quality import assess
 from training.data.sources import load_data
 from training.reports.quality_report import print_quality, write_page
@@ -56,9 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, _ = consoles()
-    for option, path in (("--json", arguments.json), ("--page", arguments.page)):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{option}: the folder {path.parent} does not exist")
+    check_folders(json=arguments.json, page=arguments.page)
     data = load_data(arguments.data, features=arguments.features, form=format_of(arguments))
     quality = assess(data)
     print_quality(out, quality)

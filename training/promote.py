@@ -19,7 +19,7 @@ from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import import_alias
 from models.registry.promotion import VERDICT_TAG, load_version, promote, roll_back
 from runtime import command_parser, run_command
-from training.cli.common import consoles, entry, new_table, policy_of, registry_of
+from training.cli.common import check_file_given, consoles, entry, new_table, policy_of, registry_of
 from training.cli.fit_arguments import share
 from training.cli.progress import ProgressDisplay
 from training.data.former import load_recipe
@@ -126,15 +126,14 @@ def _check_used(arguments: argparse.Namespace) -> None:
     InputError
         Names the option.
     """
-    form = format_of(arguments).options()
+    form = format_of(arguments)
     given = [f"--{n}" for n in ("version", "data", "holdout") if getattr(arguments, n) is not None]
-    given += form.values()
+    given += form.options().values()
     for other in ("list", "rollback", "register", "force"):
         ignored = given if other != "force" else [one for one in given if one != "--version"]
         if getattr(arguments, other) and ignored:
             raise InputError(f"{ignored[0]} means nothing with --{other}: leave it out")
-    if form and arguments.data is None:
-        raise InputError(f"{next(iter(form.values()))} is about the file of --data: give both")
+    check_file_given(arguments.data, form)
 
 
 def _stored(settings: Settings, registry: Registry, out: Console) -> int:

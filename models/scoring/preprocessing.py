@@ -289,10 +289,13 @@ class Preprocessing(Stored):
 
     def measured(self, features: Mapping[str, float]) -> Mapping[str, float]:
         """Return the features, without values that mean "not measured"."""
-        absent, features = self.scattered(features), self.without_nulls(features)
-        return {k: v for k, v in features.items() if k not in absent} if absent else features
+        return _without(self.without_nulls(features), self.scattered(features))
 
     def without_nulls(self, features: Mapping[str, float]) -> Mapping[str, float]:
         """Return the features, without codes by which a source says that it has no value."""
         absent = {name for name, codes in self.nulls.items() if features.get(name) in codes}
-        return {k: v for k, v in features.items() if k not in absent} if absent else features
+        return _without(features, absent)
+
+
+def _without(features: Mapping[str, float], names: Collection[str]) -> Mapping[str, float]:
+    return {k: v for k, v in features.items() if k not in names} if names else features

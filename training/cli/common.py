@@ -7,11 +7,14 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from config import Settings, load_settings
+from datasets import FileFormat
+from errors import InputError
 from models.registry.base import Registry, open_registry
 from models.scoring.policy import ScoringPolicy
 from runtime import report_errors
@@ -46,6 +49,20 @@ def listed(names: Sequence[str], at_most: int) -> str:
     """Join at most ``at_most`` names, and say how many more there are."""
     more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
     return ", ".join(names[:at_most]) + more
+
+
+def check_folders(**files: Path | None) -> None:
+    """Reject files, by the option that names each, whose folder does not exist."""
+    for option, path in files.items():
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"--{option}: the folder {path.parent} does not exist")
+
+
+def check_file_given(data: str | None, form: FileFormat) -> None:
+    """Reject options on a file's format without the ``--data`` that they are about."""
+    option = next(iter(form.options().values()), None)
+    if data is None and option is not None:
+        raise InputError(f"{option} is about the file of --data: give both")
 
 
 def new_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -> Table:
