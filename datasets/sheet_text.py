@@ -197,7 +197,13 @@ def _text(cell: Any, comma: bool, long: bool) -> str:
         return f"{cell} 00:00:00"
     if kind is timedelta:
         return repr(cell / timedelta(hours=1)) if long else _clock(cell)
-    return cell.isoformat() if kind is time else str(cell)
+    if kind is time:
+        return (
+            repr((datetime.combine(date.min, cell) - datetime.min) / timedelta(hours=1))
+            if long
+            else cell.isoformat()
+        )
+    return str(cell)
 
 
 def _clock(span: timedelta) -> str:

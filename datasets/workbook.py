@@ -1,4 +1,4 @@
-"""Read sheets of a workbook (.xlsx, .xlsm) as the texts of CSV files.
+"""Read sheets of a workbook (.xlsx, .xlsm, .xls, .xlsb, .ods) as the texts of CSV files.
 
 Everything that is recognised in CSV files (titles above the names, lines of units, times, decimal
 commas in texts) is so recognised in sheets too.
@@ -19,16 +19,15 @@ from datasets.sheet_choice import Choice, choose
 from datasets.sheet_text import as_text, first_rows
 from datasets.text import DAMAGED, MemoryFile
 from datasets.text_source import TextSource
-from datasets.workbook_checks import contents
+from datasets.workbook_checks import OLD, contents, secret
+from datasets.workbook_process import read_apart
 from errors import DatasetError
 
 _ZIP: Final = b"PK\x03\x04"
 #: Where the name of an archive's first file stands, and what it is in workbooks.
 _FIRST_NAME: Final = 30
 _FIRST_NAMES: Final = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"mimetype")
-_OLD: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-#: The stream of an encrypted .xlsx, as its name stands in the file.
-_ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
+_NAMES: Final = (".xlsx", ".xlsm")
 #: Rows that surely hold the names of the columns.
 _HEAD: Final = 100
 #: Further errors of Python's zipfile, if the directory of the archive is damaged.
@@ -39,14 +38,14 @@ def is_workbook(path: Path) -> bool:
     """Return whether a file's content is a workbook's, whatever its name."""
     with path.open("rb") as file:
         start = file.read(64)
-    return start.startswith(_OLD) or (
+    return start.startswith(OLD) or (
         start.startswith(_ZIP) and start[_FIRST_NAME:].startswith(_FIRST_NAMES)
     )
 
 
 def may_be_packed(start: bytes) -> bool:
     """Return whether the first bytes of what an archive holds are a workbook's or an archive's."""
-    return start.startswith((_OLD, _ZIP))
+    return start.startswith((OLD, _ZIP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +78,14 @@ class Workbook:
 
         self.path = path
         with _in_a_sentence(path):
-            _refuse_old(path)
             self._found = contents(path)
-            self._book: Any = calamine.load_workbook(path)
+            if self._found.kind != "xlsx":
+                self._book: Any = read_apart(path, self._found.kind)
+            elif path.suffix.lower() in _NAMES:
+                self._book = calamine.load_workbook(path)
+            else:  # by its content: the names of workbooks often mislead
+                with path.open("rb") as file:
+                    self._book = calamine.load_workbook(file)
 
     def __enter__(self) -> Self:
         return self
@@ -171,27 +175,13 @@ def _in_a_sentence(path: Path) -> Iterator[None]:
     try:
         yield
     except calamine.PasswordError:
-        raise _secret(path) from None
+        raise secret(path) from None
     except (calamine.CalamineError, *DAMAGED, *_ODD_ZIP, OSError) as error:
         raise _damaged(path, error) from None
     except BaseException as error:
         if type(error).__name__ == "PanicException":  # the library's, which is no Exception
             raise _damaged(path, error) from None
         raise
-
-
-def _refuse_old(path: Path) -> None:
-    """Refuse an encrypted workbook, and one of Excel 97: if damaged, it would end the process."""
-    with path.open("rb") as file:
-        if file.read(len(_OLD)) != _OLD:
-            return
-        if _ENCRYPTED in file.read(1 << 20):
-            raise _secret(path)
-    raise DatasetError(f"{path.name}: is a workbook of Excel 97 to 2003: save it as .xlsx or CSV")
-
-
-def _secret(path: Path) -> DatasetError:
-    return DatasetError(f"{path.name}: is protected by a password: save it without one")
 
 
 def _damaged(path: Path, error: BaseException) -> DatasetError:

@@ -23,7 +23,7 @@ ALLOWED = {
     "config": {"schemas"},
     "schemas": set(),
     "runtime": set(),
-    "datasets": {"datasets", "schemas"},
+    "datasets": {"datasets", "schemas", "runtime"},
     "models": {"models"},
     "training": {"training", "config", "schemas", "datasets", "models", "db", "runtime"},
     "service": {"config", "schemas", "serving", "runtime"},

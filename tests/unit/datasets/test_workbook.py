@@ -237,7 +237,7 @@ def test_protected_workbooks_are_refused(tmp_path):
     )
     assert refused(path) == "secret.xlsx: is protected by a password: save it without one"
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
-    assert "is a workbook of Excel 97 to 2003: save it as .xlsx or CSV" in refused(path)
+    assert refused(path).startswith("secret.xlsx: cannot be read as a workbook: ")
 
 
 def test_dates_of_which_only_some_were_recognised_are_refused(tmp_path):

@@ -15,8 +15,8 @@ _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
 #: Styles of cells: general, date and time, date, time of day, duration.
-_STYLES = (0, 22, 14, 20, 46)
-_STYLE_OF = {datetime: 1, date: 2, time: 3, timedelta: 4}
+STYLES = (0, 22, 14, 20, 46)
+STYLE_OF = {datetime: 1, date: 2, time: 3, timedelta: 4}
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def _cell(place: str, value: Any, from_1904: bool) -> str:
         return f"<c{r}><f>{escape(value.text)}</f>{cached}</c>"
     if isinstance(value, bool):
         return f'<c{r} t="b"><v>{int(value)}</v></c>'
-    if type(value) in _STYLE_OF:
+    if type(value) in STYLE_OF:
         number = serial(value, from_1904)
-        return f'<c{r} s="{_STYLE_OF[type(value)]}"><v>{number!r}</v></c>'
+        return f'<c{r} s="{STYLE_OF[type(value)]}"><v>{number!r}</v></c>'
     if isinstance(value, str):
         return f'<c{r} t="inlineStr"><is><t xml:space="preserve">{escape(value)}</t></is></c>'
     return f"<c{r}><v>{value!r}</v></c>"
@@ -109,7 +109,7 @@ def workbook(
             xml = rows if isinstance(rows, str) else sheet_xml(rows, from_1904=from_1904)
             archive.writestr(f"xl/worksheets/sheet{n}.xml", xml)
         relations += _relation(len(sheets) + 1, "styles", "styles.xml")
-        formats = "".join(f'<xf numFmtId="{number}"/>' for number in _STYLES)
+        formats = "".join(f'<xf numFmtId="{number}"/>' for number in STYLES)
         date1904 = '<workbookPr date1904="1"/>' if from_1904 else ""
         parts = {
             "[Content_Types].xml": f'{_HEAD}<Types xmlns="{_PACKAGE}/content-types">'
