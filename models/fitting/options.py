@@ -118,6 +118,11 @@ class FitOptions:
             raise TrainingError(f"seed: {self.seed} does not lie between 0 and {2**32 - 1}")
         if self.folds < 2:
             raise TrainingError(f"folds: {self.folds} is less than 2")
+        for name in ("watch_still", "watch_stuck"):
+            if getattr(self, name) not in (0, 1):
+                raise TrainingError(f"{name}: {getattr(self, name)} is not 0 or 1")
+        for name in MODEL_NAMES:
+            self.detector(name)  # checks its arguments
 
     def imputed(self, width: int) -> int:
         """Return how many features to impute per reading at most, of ``width`` features."""

@@ -24,7 +24,7 @@ from typing import Any
 
 from errors import TrainingError
 from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAMES, ONE_CLASS_SVM
-from models.fitting.options import FitOptions
+from models.fitting.options import DETECTORS, FitOptions
 from training.cli.text_files import read_document
 
 
@@ -204,7 +204,8 @@ def add_procedure_arguments(parser: argparse.ArgumentParser, *, refuse: str, aut
     )  # fmt: skip
     parser.add_argument(
         "--promote", choices=("auto", "true", "false"), default="auto",
-        help=f"make the bundle champion: {auto}, always, or never (auto)",
+        help=f"make the bundle champion: {auto}, always, or never (auto); the first bundle is"
+        " champion whatever is said",
     )  # fmt: skip
 
 
@@ -241,6 +242,7 @@ def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) ->
             fields[parameter.field] = value
         else:
             fields.setdefault(parameter.detector, {})[parameter.field] = value
+        _check(parameter, value)
     if chosen.get("impute") is not None:
         fields["missing"] = "impute" if chosen["impute"] else "refuse"
     if chosen.get("models") is not None:
@@ -253,6 +255,18 @@ def build(chosen: Mapping[str, Any], limits: Mapping[str, Any] | None = None) ->
         if not (-math.inf if low is None else low) < (math.inf if high is None else high):
             raise TrainingError(f"limits: {name}: {low} is not below {high}", field=name)
     return FitOptions(**fields, limits=dict(limits or {}))
+
+
+def _check(parameter: Parameter, value: Any) -> None:
+    """Refuse a value that a detector does not take, under the option's name."""
+    detector = LSTM_AUTOENCODER if parameter.field == "window" else parameter.detector
+    if detector is None:
+        return
+    try:
+        DETECTORS[detector](**{parameter.field: value})
+    except (TypeError, ValueError) as error:
+        why = str(error).removeprefix(f"{parameter.field} ")
+        raise TrainingError(f"{parameter.key}: {why}", field=parameter.key) from None
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -184,7 +184,9 @@ class Publication:
         """Return alias, verdict, message and comparison against one champion."""
         before, moved = champion.version, champion.version != self.champion.version
         if before is None:
-            return CHAMPION, "the first bundle", "the first bundle: champion at once", None
+            why = "the first bundle"
+            also = ", though it was not to be promoted" if self.mode == "false" else ""
+            return CHAMPION, why, f"{why}: champion at once{also}", None
         now = f"version {before}" + (", promoted meanwhile" if moved else "")
         if self.mode == "true":
             why = "promoted on request"

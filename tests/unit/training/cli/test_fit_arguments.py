@@ -25,7 +25,8 @@ def test_without_options_the_defaults_hold() -> None:
 def test_every_parameter_reaches_its_detector() -> None:
     for parameter in PARAMETERS:
         words = {"device": "cpu", "drift": "normal", "trim": "0.3", "counters": "none",
-                 "seasonality": "Europe/Berlin"}  # fmt: skip
+                 "seasonality": "Europe/Berlin", "nu": "0.3", "learning-rate": "0.5",
+                 "watch-still": "0", "watch-stuck": "0"}  # fmt: skip
         value = words.get(parameter.option, "8")
         found = options(f"--{parameter.option}", value)
         held = found if parameter.detector is None else getattr(found, parameter.detector)
@@ -121,3 +122,44 @@ def test_no_fewer_than_no_feature_is_imputed() -> None:
 def test_a_seed_that_no_detector_takes_is_refused(seed: str) -> None:
     with pytest.raises(TrainingError, match=f"seed: {seed} does not lie between 0 and 4294967295"):
         options("--seed", seed)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("trees", "0", "must lie between 1 and 10000, got 0"),
+        ("tree-rows", "1", "must lie between 2 and 4096, got 1"),
+        ("nu", "nan", "must lie between 1e-06 and 0.99, got nan"),
+        ("gamma", "-1", "must lie between 1e-12 and 1e+12, got -1.0"),
+        ("svm-rows", "1", "must lie between 2 and 100000, got 1"),
+        ("window", "0", "must lie between 2 and 1000, got 0"),
+        ("hidden", "6", "must be a multiple of 4, got 6"),
+        ("code", "0", "must lie between 1 and 1024, got 0"),
+        ("epochs", "-3", "must lie between 1 and 10000, got -3"),
+        ("batch-size", "0", "must lie between 1 and 100000, got 0"),
+        ("learning-rate", "inf", "must lie between 1e-08 and 1, got inf"),
+        ("patience", "0", "must lie between 1 and 10000, got 0"),
+        ("clip", "nan", "must lie between 1 and 1e+06, got nan"),
+        ("max-windows", "0", "must lie between 1 and 10000000, got 0"),
+        ("device", "tpu", 'must be "auto", "cpu" or "cuda", got'),
+        ("watch-still", "2", "2 is not 0 or 1"),
+        ("watch-stuck", "-1", "-1 is not 0 or 1"),
+    ],
+)
+def test_a_size_out_of_range_is_named_with_the_range(
+    tmp_path: Path, option: str, value: str, why: str
+) -> None:
+    key = option.replace("-", "_")
+    with pytest.raises(TrainingError) as given:
+        options(f"--{option}={value}", "--models", "isolation_forest")
+    assert given.value.message.startswith(f"{key}: {why}")
+    file = tmp_path / "fit.toml"
+    file.write_text(f'{key} = "{value}"\n')
+    with pytest.raises(TrainingError) as read:
+        options("--config", str(file))
+    assert read.value.message == given.value.message
+
+
+def test_sizes_are_checked_without_a_command_line() -> None:
+    with pytest.raises(TrainingError, match="isolation_forest: n_trees must lie between 1 and"):
+        FitOptions(models=("one_class_svm",), isolation_forest={"n_trees": 0})

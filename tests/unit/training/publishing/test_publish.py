@@ -83,6 +83,17 @@ def test_the_first_bundle_is_champion_at_once(publication: Publication) -> None:
     assert aliases(registry) == {CHAMPION: version, CHALLENGER: None}
 
 
+def test_the_first_bundle_is_champion_even_if_it_should_not_be_promoted(
+    publication: Publication,
+) -> None:
+    """Without it the service would have none; the message and the help say so."""
+    again = replace(publication, mode="false")
+    version = again.registry.register(again.trained.folder)
+    message = "the first bundle: champion at once, though it was not to be promoted"
+    assert again._alias(version) == (CHAMPION, message, None)
+    assert aliases(again.registry) == {CHAMPION: version, CHALLENGER: None}
+
+
 @pytest.mark.parametrize(
     ("mode", "alias", "message"),
     [
