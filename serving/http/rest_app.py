@@ -97,10 +97,10 @@ def route(
     def declare(handler: H) -> H:
         summary = (handler.__doc__ or "").partition("\n")[0].removesuffix(".")
         about.setdefault("answers", {status: answer})
-        if method == "GET" and role is not None:  # without a role: probes may add what they like
+        if role is not None:  # without a role: probes may add what they like
             about.setdefault("query", NoQuery)
         calls = [Call(API_ROOT + path, method, role, handler, summary, **about)]
-        calls += [Call(also, method, role, handler)] if also else []
+        calls += [Call(also, method, role, handler, query=about.get("query"))] if also else []
         handler.calls = calls  # type: ignore[attr-defined]
         return handler
 
