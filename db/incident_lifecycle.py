@@ -107,12 +107,9 @@ class Incident:
         return self.suppressed_by is not None or self.shelved_until is not None
 
     @property
-    def reopened_by_itself(self) -> bool:
-        """Return whether one of the unwritten changes reopened it because it got worse."""
-        return any(
-            entry.what == "escalated" and entry.before["closed_at"] is not None
-            for entry in self.log
-        )
+    def reopened_by(self) -> str | None:
+        """Return what of the unwritten changes reopened it; None: nothing did."""
+        return next((e.what for e in self.log if e.before.get("closed_at") is not None), None)
 
     def row(self) -> dict[str, Any]:
         """Return the columns."""
@@ -211,18 +208,25 @@ class Incident:
         self.open_events.add(activity.event_id)
         self.events[activity.event_id] = (activity.started_at, None)
 
-    def take(self, activity: Activity, *, ends: bool) -> bool:
-        """Count one reading of an event of this incident; return whether the severity rises.
+    def take(self, activity: Activity, *, ends: bool, gap_s: float = 0.0) -> bool:
+        """Count one reading of an event of this incident; return whether that is news.
+
+        It is if the severity rises, or if the event comes back after the incident was closed.
 
         Parameters
         ----------
         ends : bool
             Whether the reading may end the event, and begin or end suppression. Readings stored by
             the bridge may; readings journalled by REST may not.
+        gap_s : float
+            REOPEN_GAP_S.
         """
+        reopens = self._comes_back(activity, gap_s)
         self.touched = True
         self.readings += 1
         self.bundle_version = activity.row["bundle_version"]
+        if reopens:
+            self._resume(activity, acknowledged_at=None, acknowledged_by=None, **UNCLOSED)
         if activity.persistent and activity.state != "cleared":
             self._lasts(activity)
         if ends:
@@ -234,7 +238,21 @@ class Incident:
         rises = activity.anomalous and self._anomaly(activity)
         if ends and activity.state == "cleared":
             self.end_event(activity.event_id, activity.timestamp)
-        return rises
+        return rises or reopens
+
+    def _comes_back(self, activity: Activity, gap_s: float) -> bool:
+        """Return whether a reading shows that a closed incident is not over after all.
+
+        Silence has cleared it, and its event goes on so much later that a new event would not join
+        it. Unless a person closed it, any reading does.
+        """
+        if self.closed_at is None or self.cleared_at is None or activity.state == "cleared":
+            return False
+        if self.closed_by == SYSTEM:
+            return activity.anomalous or activity.persistent
+        gap = timedelta(seconds=reopen_gap(gap_s, self._interval()))
+        silent = activity.timestamp - self.last_activity_at
+        return activity.anomalous and not self.persistent and silent > gap
 
     def _lasts(self, activity: Activity) -> None:
         """Record that the event is persistent, and continues although no reading alarms."""
@@ -242,9 +260,9 @@ class Incident:
         if self.closed_at is None:
             self._resume(activity)
 
-    def _resume(self, activity: Activity) -> None:
+    def _resume(self, activity: Activity, **values: Any) -> None:
         if self.cleared_at is not None:  # cleared by the timer, but the event continues
-            self.change("resumed", SYSTEM, at=activity.timestamp, cleared_at=None)
+            self.change("resumed", SYSTEM, at=activity.timestamp, cleared_at=None, **values)
             self._has(activity)
 
     def _anomaly(self, activity: Activity) -> bool:

@@ -36,8 +36,8 @@ def record(
     Returns
     -------
     list of dict
-        The rows that opened an incident or raised its severity, unless it is shelved or
-        suppressed.
+        The rows that opened or reopened an incident or raised its severity, unless it is shelved
+        or suppressed.
     """
     found = [activity for row in rows if (activity := Activity.of(row)) is not None]
     if source == "rest":
@@ -47,10 +47,10 @@ def record(
     recording = _Recording(connection, found, settings, source == "bridge")
     for activity in found:
         recording.take(activity)
-    # what closed it was said of a milder incident
-    worse = [one for one in recording.incidents if one.reopened_by_itself]
-    if worse:
-        withdraw_closing(connection, worse, SYSTEM, "escalated")
+    # what closed it was said of a milder incident, or of one that was over
+    for why in ("escalated", "resumed"):
+        if reopened := [one for one in recording.incidents if one.reopened_by == why]:
+            withdraw_closing(connection, reopened, SYSTEM, why)
     write(connection, recording.incidents, settings.kafka_topic_incidents)
     return recording.news
 
@@ -89,8 +89,9 @@ class _Recording:
             if incident is None:
                 return
             opened = incident.revision == 0 and incident.readings == 0
-        rises = incident.take(activity, ends=self._live)
-        if (opened or rises) and not incident.quiet:
+        gap_s = self._settings.reopen_gap_s
+        news = incident.take(activity, ends=self._live, gap_s=gap_s)
+        if (opened or news) and not incident.quiet:
             self.news.append(activity.row)
 
     def _end_others(self, activity: Activity) -> None:

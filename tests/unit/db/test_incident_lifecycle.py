@@ -185,6 +185,52 @@ def test_an_event_that_goes_on_after_silence_resumes_its_incident() -> None:
     assert whats(incident)[-1] == "cleared"
 
 
+def closed_after_silence(who: str) -> Incident:
+    """A minute apart, then silence; somebody acknowledged it, and ``who`` closed it."""
+    incident = opened("critical")
+    for second in (60, 120, 180):
+        incident.take(activity(second, "critical"), ends=True)
+    incident.change("acknowledged", "ANNA", acknowledged_at=START, acknowledged_by="ANNA")
+    incident.end_event(uuid.UUID(EVENT), START + timedelta(seconds=7380), "silence")
+    incident.change("closed", who, closed_at=START, closed_by=who, verdict="confirmed")
+    return incident
+
+
+@pytest.mark.parametrize("who", [SYSTEM, "ANNA"])
+def test_a_closed_incident_reopens_if_its_event_comes_back_after_a_silence(who: str) -> None:
+    incident = closed_after_silence(who)
+    assert not incident.take(activity(90_000, anomalous=False), ends=True)
+    assert now(incident, "closed_at") is not None
+    assert incident.take(activity(90_060, "critical"), ends=True)
+    assert [incident.row()[name] for name in (
+        "closed_at", "closed_by", "verdict", "acknowledged_at", "cleared_at"
+    )] == [None] * 5  # fmt: skip
+    assert (whats(incident)[-1], incident.reopened_by) == ("resumed", "resumed")
+
+
+def test_a_closed_incident_stays_closed_while_its_event_goes_on() -> None:
+    """A bridge that was down makes a silence on the clock of the wall, not in the readings."""
+    incident = closed_after_silence("ANNA")
+    assert not incident.take(activity(240, "critical"), ends=True)
+    assert now(incident, "closed_by") == "ANNA"
+
+
+def lasting(second: float) -> Activity:
+    return replace(activity(second, anomalous=False), persistent=True)
+
+
+@pytest.mark.parametrize(("who", "reopens"), [(SYSTEM, True), ("ANNA", False)])
+def test_a_lasting_event_is_over_for_good_only_if_a_person_closed_it(
+    who: str, reopens: bool
+) -> None:
+    incident = opened()
+    incident.take(lasting(60), ends=True)
+    incident.end_event(uuid.UUID(EVENT), START + timedelta(hours=2), "silence")
+    incident.change("closed", who, closed_at=START, closed_by=who)
+    assert incident.take(lasting(900_000), ends=True) == reopens
+    assert (incident.closed_at is None) == (incident.cleared_at is None) == reopens
+
+
 def test_an_event_that_cannot_be_read_is_that_rows_fault() -> None:
     with pytest.raises(InputError, match="event") as caught:
         activity(0, event="not-a-uuid")
