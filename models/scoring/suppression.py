@@ -27,6 +27,9 @@ OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
 
+#: Sums of times are exact to much less than this.
+ROUNDING_S: Final = 1e-3
+
 MAINTENANCE: Final = "maintenance"
 OFF: Final = "off"
 
@@ -170,10 +173,12 @@ class Suppressor:
         self, state: OffState, at: datetime, features: Mapping[str, float]
     ) -> dict[str, Any] | None:
         now = at.timestamp()
-        names = {condition.name for condition in self._conditions}
-        for gone in state.since.keys() - names:  # conditions that were deleted since
+        run_ups = {condition.name: condition.run_up_s for condition in self._conditions}
+        for gone in state.since.keys() - run_ups.keys():  # conditions that were deleted since
             del state.since[gone]
-        if state.by not in names:
+        # a late reading, or a clock set back: the run-up begins after this reading
+        ahead = state.until - run_ups.get(state.by, 0.0) > now + ROUNDING_S
+        if state.by not in run_ups or ahead:
             state.by = ""
         running: str | None = None
         for condition in self._conditions:
@@ -181,7 +186,7 @@ class Suppressor:
             if holds is False:
                 state.since.pop(condition.name, None)
             if holds:
-                state.since.setdefault(condition.name, now)
+                state.since[condition.name] = min(state.since.get(condition.name, now), now)
             began = state.since.get(condition.name)
             if began is None or now - began < condition.hold_s:
                 continue

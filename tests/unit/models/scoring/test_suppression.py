@@ -52,6 +52,41 @@ def test_off_without_hold_is_off_at_once_and_a_reading_that_does_not_tell_change
     assert letters(two, [0, 5, 101, 5, 5]) == "O.O.."
 
 
+def test_a_run_up_does_not_reach_back_to_late_readings_nor_ahead_of_a_clock_set_back():
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    suppressor = Suppressor(
+        (), [OffCondition("speed", "<", 10.0, run_up_s=600)], ("A", None), "default"
+    )
+
+    def suppressed(minutes: float, speed: float, late: bool = False) -> bool:
+        at = noon + timedelta(minutes=minutes)
+        return suppressor.take(state, at, {"speed": speed}, late) is not None
+
+    state = OffState()
+    assert suppressed(0, 5)
+    assert not suppressed(-60, 50, late=True)  # it ran an hour before
+    assert suppressed(-1, 5, late=True)
+    assert suppressed(9, 50)
+    state = OffState()
+    assert suppressed(60, 5)  # its clock runs ahead, and is set back
+    assert not suppressed(0, 50)
+    state = OffState()
+    assert suppressed(60, 5)
+    assert suppressed(0, 5)
+    assert suppressed(9, 50)
+    assert not suppressed(10, 50)
+
+
+def test_what_holds_since_a_clock_ran_ahead_counts_from_where_it_is_set_back():
+    suppressor = Suppressor((), [OffCondition("speed", "<", 10.0, hold_s=120)], ("A", None), "g")
+    state, noon = OffState(), datetime(2026, 1, 1, 12, tzinfo=UTC)
+    off = [
+        suppressor.take(state, noon + timedelta(minutes=m), {"speed": 5.0}) is not None
+        for m in (60, 0, 1, 2)
+    ]
+    assert off == [False, False, False, True]
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
