@@ -26,6 +26,7 @@ from consumers.processing.rejection_breaker import (
     MisconfigurationError,
     RejectionBreaker,
 )
+from consumers.records.parsing import Reading
 from consumers.schedule_cache import Schedules
 from consumers.scoring_client import BatchRefusedError, Scorer
 from consumers.store import BridgeStore, FencedError
@@ -195,7 +196,7 @@ class BatchProcessor:
         deps.store_outage.record_success()
 
     def _log_outcomes(self, items: list[BatchRecord]) -> None:
-        """Log restarted streams, and streams rejected because of the configuration or sender."""
+        """Log restarted streams, and those rejected or incomplete because of set-up or sender."""
         for item in items:
             reading, result = item.reading, item.result
             if reading is None:
@@ -210,6 +211,8 @@ class BatchProcessor:
                     reading.asset_id, reading.sensor_id, RESTARTS.get(why, why),
                     reading.timestamp.isoformat(), extra={"action": "restarted"},
                 )  # fmt: skip
+            if result is not None and "unknown_features" in result["metadata"]:
+                _log_renamed(reading, result["metadata"])
 
     def _account(self, items: list[BatchRecord]) -> None:
         """Release the records of a committed batch, count them, wake the publishers."""
@@ -219,6 +222,18 @@ class BatchProcessor:
             assigned.advance(end, now)
         self._deps.metrics.account(items)
         self._deps.stored()
+
+
+def _log_renamed(reading: Reading, metadata: Mapping[str, Any]) -> None:
+    """Log once per stream that it lacks features, but has others that the model does not know."""
+    lacking = [name for name in metadata.get("imputed", ()) if name not in reading.features]
+    if lacking:
+        log.warning(
+            "asset %s, sensor %s: its readings lack %s, which is imputed, and have %s, which the"
+            " model does not know; if it was renamed, nothing watches it",
+            reading.asset_id, reading.sensor_id, ", ".join(lacking),
+            ", ".join(metadata["unknown_features"])[:500], extra={"action": "renamed"},
+        )  # fmt: skip
 
 
 def update_cache(streams: Iterable[StreamBatch]) -> None:

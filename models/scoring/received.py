@@ -66,9 +66,8 @@ def values_of(
     """
     sent = reading.received.features
     features = pre.measured(sent) if pre.unmeasured else sent
-    if len(features) > len(pre.names) and not state.unknown_features_reported:
-        reading.unknown = sorted(features.keys() - pre.known)
-        state.unknown_features_reported = bool(reading.unknown)
+    if len(features) > len(pre.names):
+        _report_unknown(pre, state, reading, features)
     if pre.limits:
         reading.outside = pre.outside(features)
     if pre.standing is not None:
@@ -90,7 +89,17 @@ def values_of(
         # enough was sent: sensors failed, not the sender
         reading.mark_outside(sorted(values.keys() - features.keys()))
         return pre.given(values)
+    _report_unknown(pre, state, reading, features)  # a missing one may have another name now
     return pre.given(features)
+
+
+def _report_unknown(
+    pre: Preprocessing, state: StreamState, reading: PreparedReading, features: Mapping[str, float]
+) -> None:
+    """Name the features that the set does not know, once per stream."""
+    if not state.unknown_features_reported:
+        reading.unknown = sorted(features.keys() - pre.known)
+        state.unknown_features_reported = bool(reading.unknown)
 
 
 def mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:

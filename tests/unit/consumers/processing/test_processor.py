@@ -95,6 +95,30 @@ def test_a_stream_whose_window_grew_is_loaded_again(
     assert len(first.cache) == 0
 
 
+def test_a_feature_that_a_stream_seems_to_have_renamed_is_logged(
+    plant: Plant,
+    processor: BatchProcessor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    score = plant.scorer.score
+
+    def renamed(body: bytes) -> dict[str, Any]:
+        answer = score(body)
+        first, second = answer["streams"]
+        first["results"][0]["metadata"] |= {"unknown_features": ["flux"], "imputed": ["flow"]}
+        second["results"][0]["metadata"] |= {"unknown_features": ["more"]}
+        return answer
+
+    monkeypatch.setattr(plant.scorer, "score", renamed)
+    with caplog.at_level(logging.WARNING):
+        processor.run(batch(plant.give(0, "A", "B")))
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "asset A, sensor S1: its readings lack flow, which is imputed, and have flux"
+    )
+
+
 def test_plans_that_the_service_refuses_are_left_out_and_the_others_sent(
     plant: Plant,
     processor: BatchProcessor,

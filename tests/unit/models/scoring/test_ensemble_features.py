@@ -36,6 +36,16 @@ def test_unknown_features_are_ignored_and_told_once(model_set, readings):
     assert [r["final_score"] for r in plain] == [r["final_score"] for r in first.results]
 
 
+def test_a_renamed_feature_is_unknown_and_its_old_name_missing(model_set, readings):
+    renamed = [
+        Reading(p.timestamp, {k if k != "flow" else "flow_m3": v for k, v in p.features.items()})
+        for p in readings[:3]
+    ]
+    found = [r["metadata"] for r in one(model_set, renamed).results]
+    assert [list(m["imputed"]) for m in found] == [["flow"]] * 3
+    assert [m.get("unknown_features") for m in found] == [["flow_m3"], None, None]
+
+
 def test_order_of_features_in_a_reading_is_irrelevant(model_set, readings):
     turned = [Reading(p.timestamp, dict(reversed(p.features.items()))) for p in readings[:40]]
     a, b = one(model_set, readings[:40]), one(model_set, turned)
