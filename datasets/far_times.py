@@ -5,11 +5,13 @@ far, unless it belongs to a stream that lies there as a whole, as that of a mach
 ago. Far times are left out like rows that cannot be read: in at most one row of a hundred. If there
 are more, the file is rejected if they are implausible (before 1971, or more than a year ahead of
 today): the unit or the calendar of the times may be misjudged. Else they stay, with a note. The
-caller, who knows better, may have them left out in either case.
+caller, who knows better, may have them left out in either case, and with them streams that lie
+before 1971 as a whole, beside others: those of a machine whose clock was never set.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,6 +25,8 @@ from errors import DatasetError
 Range = tuple[np.datetime64, np.datetime64]
 #: Rows that a note names, at most.
 _SHOWN: Final = 3
+#: Characters of the streams' names in a note, at most.
+_NAMES: Final = 300
 _YEAR: Final = np.timedelta64(365 * 86_400, "s")
 _GAP: Final = 5 * _YEAR
 #: Before, a clock counted from zero; no sensor has been read since before 1900 or will be for long.
@@ -68,6 +72,43 @@ def far_times(times: Times, inside: Range, stream: npt.NDArray[np.intp] | None =
         if not _sentinels(times[own]):
             far[own] = False
     return far
+
+
+def never_set(times: Times, stream: npt.NDArray[np.intp]) -> Flags:
+    """Return which times (n,) belong to streams that lie before 1971 as a whole, beside others.
+
+    If no other stream has plausible times, none do: the times may be misread.
+
+    Parameters
+    ----------
+    times, stream : (n,)
+        The times, and the number of the stream of each.
+    """
+    early = times < _EARLIEST
+    whole = np.bincount(stream) == np.bincount(stream[early], minlength=int(stream.max()) + 1)
+    found: Flags = whole[stream]
+    others = times[~found]
+    return found if not implausible(others).all() else np.zeros(len(times), bool)
+
+
+def clock_note(names: Sequence[str], times: Times, drop: bool) -> str:
+    """Return a note on streams whose clocks were never set.
+
+    Parameters
+    ----------
+    names : the streams' names.
+    times : all of their times.
+    drop : whether they are left out.
+    """
+    shown = ", ".join(names)
+    shown = shown if len(shown) <= _NAMES else f"{shown[:_NAMES]} ..."
+    what = f"{shown}: all {len(times):,} readings are from before 1971 ({times.min()} to"
+    what += f" {times.max()}), by a clock that was never set"
+    return (
+        f"{what}: left out by --drop-far-times"
+        if drop
+        else (f"{what}? They are trained on as they are; --drop-far-times leaves them out")
+    )
 
 
 def problem(row: int, time: np.datetime64, inside: Range) -> DatasetError:

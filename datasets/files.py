@@ -16,10 +16,12 @@ from datasets.calendar_columns import DATE_PARTS
 from datasets.columns import Chunk, ChunkReader, Rows, times_of
 from datasets.far_times import (
     Range,
+    clock_note,
     dropped,
     far_times,
     implausible,
     main_range,
+    never_set,
     problem,
     too_many,
 )
@@ -38,7 +40,7 @@ from datasets.text_source import TextSource
 from datasets.time_columns import dates_shared, offset_in_name
 from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
-from datasets.types import Flags, StreamKey
+from datasets.types import Flags, StreamKey, named
 from datasets.unreadable import ONE_OF, Unreadable
 from datasets.workbook import SheetText, is_workbook, may_be_packed, read_sheet, source_of
 from errors import DatasetError, InputError
@@ -116,10 +118,16 @@ class OpenFile:
         # on request the plausible ones stay, even if they are fewer
         sure = times[~implausible(times)] if drop else times
         inside = main_range(sure if len(sure) else times)
-        far = far_times(times, inside, _streams_of(chunks))
+        stream, keys = _streams_of(chunks)
+        far = far_times(times, inside, stream)
+        unset = never_set(times, stream) & (drop | ~far)
+        if unset.any():
+            names = [named(keys[number]) for number in np.unique(stream[unset])]
+            self._notes.append(clock_note(names, times[unset], drop))
         if drop:
             rows = np.concatenate([chunk.rows for chunk in chunks])
-            self._notes += dropped(rows[far], times[far], inside)
+            self._notes += dropped(rows[far & ~unset], times[far & ~unset], inside)
+            far |= unset
         elif 100 * far.sum() > len(times) and not implausible(times[far]).any():
             first = np.concatenate([chunk.rows for chunk in chunks])[far][0]
             error = problem(int(first), times[far][0], inside)
@@ -133,9 +141,8 @@ class OpenFile:
             chunk.take(~mask) if drop else self._leave_out(chunk, mask, inside, len(times))
             for chunk, mask in zip(chunks, np.split(far, ends), strict=True)
         ]
-        left = np.concatenate([chunk.times for chunk in kept])
-        if implausible(left).any():
-            odd = left[implausible(left)]
+        odd = times[~far & ~unset & implausible(times)]
+        if len(odd):
             self._notes.append(
                 f"{len(odd):,} times are before 1971 or more than a year ahead ({odd.min()} to"
                 f" {odd.max()}): a clock that was not set, another calendar or --time-unit?"
@@ -260,15 +267,14 @@ def _opened(path: Path | SheetText, form: FileFormat) -> tuple[_Source, str, Seq
     return source, "a text file", ("sheet",)
 
 
-def _streams_of(chunks: Sequence[Chunk]) -> Any:
-    """Return the number (n,) of each row's stream, over all chunks."""
+def _streams_of(chunks: Sequence[Chunk]) -> tuple[Any, list[StreamKey]]:
+    """Return the number (n,) of each row's stream, over all chunks, and the streams by number."""
     numbers: dict[StreamKey, int] = {}
-    return np.concatenate(
-        [
-            np.array([numbers.setdefault(key, len(numbers)) for key in chunk.keys], int)[chunk.key]
-            for chunk in chunks
-        ]
-    )
+    of_rows = [
+        np.array([numbers.setdefault(key, len(numbers)) for key in chunk.keys], int)[chunk.key]
+        for chunk in chunks
+    ]
+    return np.concatenate(of_rows), [*numbers]
 
 
 def _settle_times(source: _Source, roles: Roles) -> None:

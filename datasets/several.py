@@ -11,13 +11,14 @@ from typing import Final
 import numpy as np
 
 from datasets import reader
+from datasets.far_times import clock_note, never_set
 from datasets.format import FEATURE, FileFormat, names_in
 from datasets.joined_sensors import hint, joined_by_time
 from datasets.parts import Part, Parts, parts_of, single
 from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
 from datasets.suffixes import bare_name, is_data
-from datasets.types import Dataset, Reading, Stream, StreamKey
+from datasets.types import Dataset, Reading, Stream, StreamKey, named
 from errors import DatasetError
 
 #: Note on an asset that has its folder's name.
@@ -94,6 +95,8 @@ def load_files(
             " values are missing"
         )
     streams, repeated = _joined(parts, names)
+    streams, unset = _without_unset_clocks(streams, form is not None and form.drop_far_times)
+    notes += unset
     if repeated:
         notes.append(
             f"{repeated:,} readings occur in more than one {what} (time and values): counted once"
@@ -217,6 +220,21 @@ def _joined(parts: Sequence[Dataset], names: list[str]) -> tuple[list[Stream], i
         repeated += len(joined.timestamps) - len(stream.timestamps)
         out.append(stream)
     return out, repeated
+
+
+def _without_unset_clocks(streams: list[Stream], drop: bool) -> tuple[list[Stream], list[str]]:
+    """Return the streams, on request without those of clocks never set, and a note on these."""
+    if not any(len(stream.timestamps) for stream in streams):
+        return streams, []
+    times = np.concatenate([stream.timestamps for stream in streams])
+    number = np.repeat(np.arange(len(streams)), [len(stream.timestamps) for stream in streams])
+    unset = never_set(times, number)
+    if not unset.any():
+        return streams, []
+    odd = {int(i) for i in np.unique(number[unset])}
+    names = [named((streams[i].asset_id, streams[i].sensor_id)) for i in sorted(odd)]
+    kept = [stream for i, stream in enumerate(streams) if not (drop and i in odd)]
+    return kept, [clock_note(names, times[unset], drop)]
 
 
 def _aligned(stream: Stream, have: list[str], names: list[str]) -> Stream:

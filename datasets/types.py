@@ -75,6 +75,11 @@ class Dataset:
     groups: dict[StreamKey, str] | None = None
 
 
+def named(key: StreamKey) -> str:
+    """Return a stream's name in messages."""
+    return " / ".join(part for part in key if part)
+
+
 def datetimes(times: Times) -> list[datetime]:
     """Return times (n,), UTC, as aware datetimes: in a tenth of the time that ``replace`` takes."""
     since = times.astype("datetime64[us]").view("timedelta64[us]")

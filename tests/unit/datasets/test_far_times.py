@@ -97,6 +97,40 @@ def test_many_plausible_times_apart_and_streams_of_their_own_stay(write: Write) 
     assert [len(stream.timestamps) for stream in datasets.load(write(old)).streams] == [5000, 30]
 
 
+def clock(data: datasets.Dataset) -> str:
+    """The only note on clocks that were never set."""
+    (note,) = (note for note in data.notes if "by a clock that was never set" in note)
+    return note
+
+
+def test_an_asset_whose_clock_was_never_set_is_named_and_can_be_dropped(write: Write) -> None:
+    parts = pd.concat([plant(300), plant(900, "1970-01-01 00:10:00", "PUMP_2")])
+    path = write(parts)
+    data = datasets.load(path)
+    assert [len(stream.timestamps) for stream in data.streams] == [300, 900]
+    assert clock(data).startswith("PUMP_2: all 900 readings are from before 1971 (1970-01-01T00:10")
+    assert "--drop-far-times leaves them out" in clock(data)
+    assert not any("are before 1971 or more than" in note for note in data.notes)
+    form = FileFormat(drop_far_times=True)
+    kept = datasets.load(path, form=form)
+    assert [(s.asset_id, len(s.timestamps)) for s in kept.streams] == [("A", 300)]
+    assert clock(kept).endswith(": left out by --drop-far-times")
+    assert {reading.asset_id for reading in datasets.readings(path, form=form)} == {"A"}
+
+
+def test_a_clock_never_set_is_seen_across_files(tmp_path: Path) -> None:
+    plant(300).to_csv(tmp_path / "a.csv", index=False)
+    plant(900, "1970-01-01", "PUMP_2").to_csv(tmp_path / "b.csv", index=False)
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    data = datasets.load_files(files)
+    assert len(data.streams) == 2
+    assert clock(data).startswith("PUMP_2: all 900 readings are from before 1971")
+    kept = datasets.load_files(files, None, FileFormat(drop_far_times=True))
+    assert [stream.asset_id for stream in kept.streams] == ["A"]
+    alone = datasets.load_files(files[1:], None, FileFormat(drop_far_times=True))
+    assert len(alone.streams[0].timestamps) == 900  # nothing else shows that the clock is wrong
+
+
 def test_a_file_that_is_implausible_as_a_whole_is_noted(write: Write) -> None:
     for start in ("1970-01-01", "2200-01-01"):
         data = datasets.load(write(plant(100, start)))
