@@ -16,10 +16,10 @@ import numpy as np
 from rich.console import Console
 
 from config import Settings
-from datasets import add_format_arguments, format_of
-from errors import NotFound, UnknownGroup
+from datasets import Stream, add_format_arguments, format_of
+from errors import NotFound, TrainingError, UnknownGroup
 from models.bundles.bundle import Bundle
-from models.feature_drift import compare, recent_columns
+from models.feature_drift import SCORE, compare, recent_columns
 from models.registry.base import CHAMPION
 from models.registry.promotion import load_version
 from runtime import command_parser, run_command
@@ -77,13 +77,21 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     groups = [arguments.group] if arguments.group else bundle.groups
     if arguments.data is not None:
         data = load_data(arguments.data, form=form)
+        if not data.timed and len(groups) > 1:
+            raise TrainingError(
+                f"--group: {arguments.data} names no assets, so --group must say which group it"
+                f" belongs to: {', '.join(groups)[:300]}",
+                field="group",
+            )
         found = compared(bundle, groups, of_file(bundle, data, arguments.last))
+        reasons = {group: _why_not(bundle, data, group) for group in groups if not found[group]}
     else:
+        reasons = {}
         found = _stored(settings, bundle, groups, arguments.last)
     if arguments.json:
         out.print_json(json.dumps({"bundle_version": bundle.version, "groups": found}))
     else:
-        show(out, found)
+        show(out, found, reasons)
     return 0
 
 
@@ -122,7 +130,7 @@ def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
     """
 
     def recent(group: str) -> dict[str, list[float]]:
-        streams = [data.streams[i] for i in members_of(data, bundle, group)]
+        streams = _streams_of(bundle, data, group)
         if not streams:
             return {}
         times = np.concatenate([stream.timestamps for stream in streams])
@@ -134,6 +142,23 @@ def of_file(bundle: Bundle, data: TrainingData, last: int) -> Recent:
         }
 
     return recent
+
+
+def _streams_of(bundle: Bundle, data: TrainingData, group: str) -> list[Stream]:
+    """Return a group's streams; a bare matrix has no ids, so it belongs to whatever is asked."""
+    if not data.timed:
+        return list(data.streams)
+    return [data.streams[i] for i in members_of(data, bundle, group)]
+
+
+def _why_not(bundle: Bundle, data: TrainingData, group: str) -> str:
+    """Say why nothing of a file can be compared with a group."""
+    if not _streams_of(bundle, data, group):
+        return f"no stream of {data.source} belongs to it by the champion's rules"
+    names = [n for n in bundle.model_set(group).profile if not n.startswith(SCORE)]
+    if set(names) & set(data.feature_names):
+        return f"{data.source} holds no values of its features"
+    return f"{data.source} has none of its features: {', '.join(names)[:300]}"
 
 
 def _stored(
@@ -151,11 +176,26 @@ def _stored(
         return compared(bundle, groups, recent)
 
 
-def show(out: Console, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    """Print one table per group, largest PSI first, and a sentence with the names that moved."""
+def show(
+    out: Console,
+    found: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    reasons: Mapping[str, str],
+) -> None:
+    """Print one table per group, largest PSI first, and a sentence with the names that moved.
+
+    Parameters
+    ----------
+    out
+        Where to print.
+    found
+        What :func:`compared` returned.
+    reasons
+        Why a group has no features to compare; absent: no readings are stored.
+    """
     for group, features in found.items():
         if not features:
-            out.print(f"{group}: no recent readings to compare")
+            why = reasons.get(group, "no readings of it are stored")
+            out.print(f"{group}: nothing to compare: {why}")
             continue
         texts = ("feature or score", "state")
         columns = (texts[0], "PSI", "expected by chance", texts[1], "readings", "outside")
