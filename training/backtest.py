@@ -29,7 +29,7 @@ from schemas import CRITICALITIES
 from training.cli.common import check_folders, consoles, entry, policy_of
 from training.cli.fit_arguments import add_fit_arguments, count, fit_options
 from training.cli.progress import ProgressDisplay
-from training.data.schedule_file import Schedules, read_schedules, suppressed
+from training.data.schedule_file import Schedules, check_timed, read_schedules, suppressed
 from training.data.sensors import alike
 from training.data.sources import TrainingData, load_data, with_clock, with_known_features
 from training.data.splits import Cut, by_asset, parse_cut, prepared, training_sizes
@@ -101,6 +101,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     options = with_known_features(
         with_clock(fit_options(arguments), form.time_zone), data.feature_names, data.notes
     )
+    check_timed(arguments.schedules, data, arguments.data)
     schedules = read_schedules(arguments.schedules)
     tasks, notes = tasks_of(data, cut, options, arguments.fleet, schedules)
     tasks = [replace(t, policy=policy, criticality=arguments.criticality) for t in tasks]

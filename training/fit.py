@@ -25,7 +25,7 @@ from training.cli.fit_arguments import (
 )
 from training.cli.progress import ProgressDisplay
 from training.data.quality import assess
-from training.data.schedule_file import read_schedules
+from training.data.schedule_file import check_timed, read_schedules
 from training.data.sources import (
     POSTGRESQL,
     SIMULATED,
@@ -153,11 +153,7 @@ def request_of(settings: Settings, arguments: argparse.Namespace) -> Request:
         arguments.data, seed=options.seed, quick=arguments.quick,
         features=arguments.features, group_column=arguments.group_by, stored=stored, form=form,
     )  # fmt: skip
-    if arguments.schedules is not None and not data.timed:
-        raise TrainingError(
-            f"--schedules means nothing for {arguments.data}, which has no times: leave it out",
-            field="schedules",
-        )
+    check_timed(arguments.schedules, data, arguments.data)
     return Request(
         data=data,
         options=with_known_features(

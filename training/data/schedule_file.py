@@ -51,6 +51,25 @@ class Schedules:
     alarms: Suppression = field(default_factory=Suppression)
 
 
+def check_timed(path: Path | None, data: TrainingData, source: str) -> None:
+    """Refuse schedules of data without times, to which they cannot apply.
+
+    Parameters
+    ----------
+    path : the file of schedules, if one is given.
+    data, source : the readings, and what the command line calls them.
+
+    Raises
+    ------
+    TrainingError
+    """
+    if path is not None and not data.timed:
+        raise TrainingError(
+            f"--schedules means nothing for {source}, which has no times: leave it out",
+            field="schedules",
+        )
+
+
 def read_schedules(path: Path | None) -> Schedules:
     """Read a file of windows and conditions; without a file there are none.
 

@@ -74,7 +74,7 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
         (rows(), ["--config", "data.csv"], "data.csv: "),
         (rows(), ["--only", "vibration"], "no champion yet whose group 'vibration'"),
         (rows(), ["--data", "m.npz", "--schedules", "s.json"], "--schedules means nothing for m"),
-        (rows(), ["--nu", "7", "--models", "one_class_svm"], "nu must lie between"),
+        (rows(), ["--nu", "7", "--models", "one_class_svm"], "nu: must lie between"),
         (rows(), ["--data", "none.csv"], "no file matches 'none.csv'"),
         (rows(), ["--data", "data.json"], "data.json"),
         (b"\xff\xfe\x00" * 50, [], "is not text"),
@@ -106,12 +106,18 @@ def test_a_fit_that_cannot_be_says_why(
         (["--train-until", "5000", "--out", "o.csv"], "none is left to score"),
         (["--train-until", "60", "--out", "o.csv", "--condition", "flow"], "column 'flow' is mis"),
         (["--train-until", "60", "--out", "o.csv", "--limit", "flow=1:2"], "column 'flow' is mis"),
+        (
+            ["--train-until", "60", "--out", "o.csv", "--data", "m.npz", "--schedules", "s.json"],
+            "--schedules means nothing for m.npz, which has no times: leave it out",
+        ),
     ],
 )
 def test_a_back_test_that_cannot_be_says_why(
     place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
 ) -> None:
     (place / "data.csv").write_text(rows())
+    (place / "s.json").write_text('{"maintenance_windows": []}')
+    np.savez(place / "m.npz", values=np.random.default_rng(0).normal(size=(90, 1)), names=["rms"])
     assert message in refused(capsys, backtest.main(["--data", "data.csv", *argv]))
 
 
