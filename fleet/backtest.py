@@ -181,9 +181,11 @@ def exposure_of(session: Any, scores: str) -> Exposure:
             f"--scores: {scores}: scored with {len(versions)} bundles"
             f" ({', '.join(versions)[:200]}): score all days with one"
         )
-    kinds = f.get_json_object("metadata", "$.asset_criticality").alias("criticality")
+    kinds = f.get_json_object("metadata", "$.asset_criticality")
     readings = session.read.parquet(f"{scores}/readings").where("error is null")
-    by = readings.select("asset_id", kinds).distinct().groupBy("criticality").count().collect()
+    # the newest: an asset whose criticality was changed counts once
+    newest = f.max_by(kinds, "timestamp").alias("criticality")
+    by = readings.groupBy("asset_id").agg(newest).groupBy("criticality").count().collect()
     assets = {row["criticality"]: row["count"] for row in by}
     return Exposure(
         versions[0], found["asset_days"], found["days"], found["first"], found["last"], assets

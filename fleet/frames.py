@@ -108,8 +108,9 @@ def parquet(
         value = f.col("value").cast("double").alias("value")
         frame = frame.select(*keys, f.col(named).alias("name"), value)
         if features is not None:
-            wanted = features.split(",") if isinstance(features, str) else features
-            frame = frame.where(f.col("name").isin([name.strip() for name in wanted]))
+            rows = frame.select("name").where("name is not null").distinct().sort("name").collect()
+            wanted = names_in(features, [row["name"] for row in rows], "features")
+            frame = frame.where(f.col("name").isin(wanted))
         return History(frame, Form("long", ("name", "value")), path)
     numbers = [n for n, kind in types.items() if kind in _NUMBERS or kind.startswith("decimal")]
     known = [n for n in numbers if n not in RESERVED and n not in others]

@@ -102,6 +102,25 @@ def utc(at: Any) -> Any:
     return parse_timestamp(str(at))
 
 
+def test_an_asset_whose_criticality_was_changed_counts_once(spark: Any, tmp_path: Path) -> None:
+    times = np.datetime64("2026-01-01", "us") + np.arange(4) * np.timedelta64(1, "h")
+    kinds = ["high", "high", "low", "medium"]
+    readings = {
+        "asset_id": ["A", "A", "A", "B"],
+        "timestamp": times,
+        "metadata": [f'{{"asset_criticality": "{kind}"}}' for kind in kinds],
+        "error": pa.nulls(4, pa.string()),
+    }
+    days = {
+        "asset_id": ["A", "B"], "day": ["2026-01-01"] * 2, "readings": [3, 1], "errors": [0, 0],
+        "bundle_version": ["1", "1"],
+    }  # fmt: skip
+    for name, columns in (("readings", readings), ("streams", days)):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table(columns), tmp_path / name / "part.parquet")
+    assert backtest.exposure_of(spark, str(tmp_path)).assets == {"low": 1, "medium": 1}
+
+
 def test_events_close_together_are_one_incident(run, monkeypatch):
     monkeypatch.setenv("REOPEN_GAP_S", "0.001")
     apart, _ = run()

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks.data import read_cmapss, read_skab
 from datasets import Stream
-from errors import AnomalyError
+from errors import AnomalyError, DatasetError
 from fleet import score
 from fleet.frames import parquet, with_states
 from fleet.spark import ship, spark_session
@@ -330,6 +330,17 @@ def test_what_cannot_be_read_is_one_sentence(run, fleet, tmp_path, capsys):
     ):
         assert score.main([*options, "--out", str(tmp_path / "out")]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_features_that_a_long_table_lacks_are_named(spark, tmp_path):
+    path = str(tmp_path / "long.parquet")
+    times = pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 3)
+    columns = {"asset_id": ["A"] * 3, "timestamp": times, "value": [1.0, 2.0, 3.0]}
+    pq.write_table(pa.table({**columns, "name": ["rms", "a,b", "temp"]}), path)
+    with pytest.raises(DatasetError, match=r"flow.*rms"):
+        parquet(spark, path, "rms,flow")
+    found = parquet(spark, path, "rms,a,b").frame.collect()
+    assert sorted(row["name"] for row in found) == ["a,b", "rms"]
 
 
 def test_a_feature_may_be_called_like_a_column_of_ours(spark, tmp_path):
