@@ -363,6 +363,8 @@ class Settings(BaseSettings):
     @field_validator("service_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        value = scheme.lower() + separator + rest
         if not re.match(r"https?://[^/\s]", value):
             raise ValueError("must be an address like http://host:8084")
         return value

@@ -130,12 +130,12 @@ def configured_url(settings: Settings) -> URL | None:
 
 def _parsed(address: str) -> URL:
     kind = _KIND.match(address)
-    if kind is None or kind[1] not in ("postgres", "postgresql"):
+    if kind is None or kind[1].lower() not in ("postgres", "postgresql"):
         it = "is empty" if not address else f"names {kind[1]!r}" if kind else "has no kind"
         problem = f"must be an address like {_ADDRESS}, but {it}"
     else:
         try:
-            return make_url(address)
+            return make_url(kind[0].lower() + address[kind.end() :])
         except (ArgumentError, ValueError):
             problem = f"cannot be parsed as {_ADDRESS}"
     # outside of the handler: the original message contains the address with its password

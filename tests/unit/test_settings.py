@@ -120,6 +120,11 @@ def test_an_address_of_the_service_says_how_it_is_reached(monkeypatch: pytest.Mo
         load_settings()
 
 
+def test_the_scheme_of_an_address_may_be_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_URL", "HTTPS://Plant.example/x")
+    assert load_settings().service_url == "https://Plant.example/x"
+
+
 def test_database_host_without_user_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_HOST", "db.plant")
     with pytest.raises(SettingsError, match="DATABASE_USER"):

@@ -100,7 +100,9 @@ def test_the_store_is_logged_once_however_often_it_is_opened(
     assert caplog.text.count("store: PostgreSQL database 'd' at once:5432") == 1
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+@pytest.mark.parametrize(
+    "scheme", ["postgres", "postgresql", "postgresql+psycopg2", "POSTGRESQL", "Postgres"]
+)
 def test_database_url_wins_and_gets_the_driver(scheme: str) -> None:
     settings = Settings(
         database_url=SecretStr(f"{scheme}://u:p@h/d"), database_host="other", database_user="u"
