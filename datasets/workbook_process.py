@@ -112,7 +112,8 @@ def read_apart(path: Path, kind: Kind) -> StoredWorkbook:
     """
     import python_calamine as calamine
 
-    command = [sys.executable, "-m", __name__, str(path), kind]
+    # -P: modules of the folder in which the command runs are none of ours
+    command = [sys.executable, "-P", "-m", __name__, str(path.absolute()), kind]
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the workbook closes it
     try:
         done = subprocess.run(  # noqa: S603 - this very module
@@ -125,9 +126,12 @@ def read_apart(path: Path, kind: Kind) -> StoredWorkbook:
         file.close()
         raise
     file.close()
-    if done.returncode != _IN_WORDS:
+    if done.returncode < 0:  # ended by a signal
         raise _too_much(path)
-    problem, why = json.loads(done.stderr.splitlines()[-1])
+    last = done.stderr.decode(errors="replace").splitlines()[-1:]
+    if done.returncode != _IN_WORDS:
+        raise calamine.CalamineError(f"the process that reads it failed: {''.join(last)}")
+    problem, why = json.loads(last[0])
     if problem == "cells":
         raise too_large(path, why)
     if problem == "memory":

@@ -82,6 +82,26 @@ def xls_stream(
     return start + _record(0x0A) + b"".join(pieces)
 
 
+def excel_5(rows: Sequence[Sequence[Any]]) -> bytes:
+    """Return the stream of a workbook of Excel 5, called Book, with one sheet."""
+    kind = struct.pack("<HH", 0x96C, 0x7CC)
+    start = _record(0x809, struct.pack("<HH", 0x500, 5) + kind) + _record(0x42, b"\xe4\x04")
+    start += b"".join(_record(0xE0, struct.pack("<HH12x", 0, number)) for number in STYLES)
+    sheet = _record(0x809, struct.pack("<HH", 0x500, 0x10) + kind)
+    sheet += _record(0x200, struct.pack("<HHHHH", 0, len(rows), 0, len(rows[0]), 0))
+    for r, row in enumerate(rows):
+        for c, value in enumerate(row):
+            if isinstance(value, str):
+                text = value.encode("cp1252")
+                sheet += _record(0x204, struct.pack("<HHHH", r, c, 0, len(text)) + text)
+            else:
+                number, style = number_of(value, False)
+                sheet += _record(0x203, struct.pack("<HHHd", r, c, style, number))
+    at = len(start) + 4 + 7 + 4 + 4
+    bound = _record(0x85, struct.pack("<IBBB", at, 0, 0, 4) + b"Data")
+    return start + bound + _record(0x0A) + sheet + _record(0x0A)
+
+
 def compound(path: Path, stream: bytes, name: str = "Workbook") -> Path:
     """Write a compound file of one stream."""
     stream = stream.ljust(4096, b"\0")  # shorter ones are stored in another way

@@ -15,7 +15,14 @@ import pytest
 import datasets
 from datasets import FileFormat, workbook_checks
 from errors import DatasetError
-from tests.unit.datasets.binary_workbooks import compound, xls, xls_stream, xlsb, xlsb_sheet
+from tests.unit.datasets.binary_workbooks import (
+    compound,
+    excel_5,
+    xls,
+    xls_stream,
+    xlsb,
+    xlsb_sheet,
+)
 from tests.unit.datasets.open_documents import ods, table_xml
 from tests.unit.datasets.workbooks import Error, Formula
 
@@ -195,6 +202,23 @@ def test_damage_that_ends_the_reading_process_is_a_sentence(tmp_path):
     damaged = stream.replace(b"\x03\x02\x0e\0", b"\0\x02\x0e\0", 100)
     path = compound(tmp_path / "a.xls", damaged)
     assert "is damaged, or takes more than 4 GiB of memory to read: open it" in refused(path)
+
+
+def test_a_reading_process_that_cannot_start_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.workbook_process.sys.executable", "/bin/false")
+    path = xls(tmp_path / "a.xls", {"Data": TABLE})
+    assert "cannot be read as a workbook: the process that reads it failed" in refused(path)
+
+
+def test_modules_of_the_working_folder_are_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "errors.py").write_text("raise SystemExit(9)\n")
+    (tmp_path / "datasets.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    same(load(xls(tmp_path / "a.xls", {"Data": TABLE}).relative_to(tmp_path)))
+
+
+def test_a_workbook_of_excel_5_is_read(tmp_path):
+    same(load(compound(tmp_path / "a.xls", excel_5(TABLE), name="Book")))
 
 
 def test_annotated_cells_and_repeated_ones_are_read(tmp_path):
