@@ -24,8 +24,9 @@ class Activity:
     ``opens`` is false while the event is too short or too small for an incident (on-delay).
     ``why`` is the reason of opening: ``at_once``, ``on_delay`` or, without a rule, ``event``.
     ``affected_by_feedback``: reported false alarms raised the required peak. ``suppressed`` names
-    the maintenance window or other reason for muting. ``beneath`` are the states, by id, of
-    persistent events that this event occurs on top of.
+    the maintenance window or other reason for muting. ``late`` and ``not_scored`` are the result's
+    own: unless it is an anomaly, such a reading does not tell which events the stream has by now.
+    ``beneath`` are the states, by id, of persistent events that this event occurs on top of.
     """
 
     row: Mapping[str, Any]
@@ -39,6 +40,8 @@ class Activity:
     persistent: bool
     suppressed: str | None
     unkeyed: bool
+    late: bool = False
+    not_scored: bool = False
     affected_by_feedback: bool = False
     beneath: Mapping[UUID, str] = field(default_factory=dict)
 
@@ -70,6 +73,8 @@ class Activity:
                 persistent=decided.get("persistent") is True,
                 suppressed=_suppressed(metadata.get("suppressed")),
                 unkeyed=bool(metadata.get("spread")),
+                late=bool(metadata.get("late")),
+                not_scored=bool(metadata.get("not_scored")),
                 beneath={UUID(one["id"]): str(one["state"]) for one in event.get("on_top_of", ())},
                 affected_by_feedback=decided.get("affected_by_feedback") is True,
             )

@@ -229,7 +229,7 @@ class Incident:
             self._resume(activity, acknowledged_at=None, acknowledged_by=None, **UNCLOSED)
         if activity.persistent and activity.state != "cleared":
             self._lasts(activity)
-        if ends:
+        if ends and not activity.late:  # what it was then, and not what it is now
             self.recent = [*self.recent, activity.timestamp.timestamp()][-RECENT:]
             if activity.suppressed != self.suppressed_by:
                 what = "suppressed" if activity.suppressed else "unsuppressed"
@@ -313,11 +313,16 @@ class Incident:
         """
         if event_id not in self.open_events:
             return
-        self.open_events.discard(event_id)
-        started = self.events.get(event_id, (self.started_at, None))[0]
-        self.events[event_id] = (started, at)
+        self.event_over(event_id, at)
         if not self.open_events and self.cleared_at is None:
             self.clear(at, why)
+
+    def event_over(self, event_id: UUID, at: datetime) -> None:
+        """Note the end of an event; the incident may go on."""
+        self.open_events.discard(event_id)
+        # a stored event keeps the start that is stored
+        started = self.events.get(event_id, (self.started_at, None))[0]
+        self.events[event_id] = (started, at)
 
     def clear(self, at: datetime, why: str | None = None) -> None:
         """Clear the incident and its suppression."""

@@ -101,9 +101,10 @@ class _Recording:
                 if event in activity.beneath:
                     other.goes_on_beneath(event, activity)
                     continue
+                if not activity.anomalous and (activity.late or activity.not_scored):
+                    continue
                 if other.kind == activity.kind and self._joins(other, activity):
-                    other.open_events.discard(event)
-                    other.events[event] = (other.started_at, activity.timestamp)
+                    other.event_over(event, activity.timestamp)
                 else:
                     other.end_event(event, activity.timestamp, "another event followed")
 

@@ -17,7 +17,7 @@ from db.queries.feedback import false_alarms
 from db.queries.incidents import closed_persistent
 from db.queries.outbox import INCIDENT_SOURCE, may_publish, orphaned_sources
 from db.session import transaction
-from tests.fixtures.incidents import row, shown, whats
+from tests.fixtures.incidents import START, row, shown, whats
 from tests.fixtures.settings import SETTINGS, given
 
 EVENT = [row(0, state="opened"), row(1, "high"), row(2, anomalous=False, state="cleared")]
@@ -235,6 +235,31 @@ def test_a_lasting_event_stays_open_beneath_another_that_opens_its_own(
     assert whats(connection) == ["opened", "persistent", "opened", "cleared"]
     record(connection, [lasting(30), lasting(31, state="cleared")], SETTINGS, "bridge")
     assert whats(connection)[4:] == ["cleared"]
+
+
+@pytest.mark.parametrize("mark", ["late", "not_scored"])
+def test_a_reading_that_only_tells_of_the_lasting_event_beneath_does_not_end_the_one_on_top(
+    connection: Connection, mark: str
+) -> None:
+    another, after, aside = row(20, event=2, state="opened"), row(21, event=2), lasting(5)
+    beneath = {**aside["metadata"]["event"], "state": "ongoing"}
+    for one in (another, after):
+        one["metadata"]["event"]["on_top_of"] = [beneath]
+    aside["metadata"][mark] = True
+    readings = [row(0, state="opened"), lasting(10), another, aside, after]
+    record(connection, readings, SETTINGS, "bridge")
+    assert whats(connection) == ["opened", "persistent", "opened"]
+
+
+def test_an_event_that_another_follows_keeps_its_own_start(connection: Connection) -> None:
+    readings = [row(10 * n, event=n, state="opened") for n in (1, 2, 3)]
+    record(connection, readings, SETTINGS, "bridge")
+    query = "SELECT started_at, cleared_at FROM incident_events ORDER BY started_at"
+    seconds = [
+        tuple(None if at is None else (at - START).total_seconds() for at in one)
+        for one in connection.execute(text(query))
+    ]
+    assert seconds == [(10, 20), (20, 30), (30, None)]
 
 
 def test_an_event_that_joins_one_that_lasted_does_not_last_by_itself(

@@ -173,6 +173,16 @@ def test_suppression_begins_and_ends_with_the_readings() -> None:
     assert whats(incident) == ["opened", "suppressed", "unsuppressed"]
 
 
+def test_a_late_reading_neither_begins_nor_ends_suppression() -> None:
+    incident = opened()
+    incident.take(activity(1, suppressed={"by": "maintenance"}, late=True), ends=True)
+    incident.take(activity(60, suppressed={"by": "off"}), ends=True)
+    incident.take(activity(2, late=True), ends=True)
+    assert now(incident, "suppressed_by") == "off"
+    assert whats(incident) == ["opened", "suppressed"]
+    assert len(incident.recent) == 2
+
+
 def test_an_event_that_goes_on_after_silence_resumes_its_incident() -> None:
     incident = opened()
     incident.end_event(uuid.UUID(EVENT), START + timedelta(hours=2), "silence")
