@@ -191,17 +191,26 @@ class Incident:
         gap = timedelta(seconds=reopen_gap(gap_s, self._interval()))
         return activity.timestamp - self.cleared_at <= gap
 
+    def lately_active(self, activity: Activity, gap_s: float) -> bool:
+        """Return whether a new event of its kind would join if this one were over."""
+        gap = timedelta(seconds=reopen_gap(gap_s, self._interval()))
+        over = self.closed_at is not None or self.persistent
+        return not over and activity.timestamp - self.last_activity_at <= gap
+
     def _interval(self) -> float:
         steps = [b - a for a, b in zip(self.recent, self.recent[1:], strict=False)]
         return max(0.0, median(steps)) if steps else 0.0
 
-    def join(self, activity: Activity) -> None:
-        """Add a new event to the incident."""
-        over: dict[str, Any] = {"persistent": False} if self.persistent else {}
-        self.change(
-            "joined", SYSTEM, at=activity.timestamp,
-            event_id=activity.event_id, cleared_at=None, **over,
-        )  # fmt: skip
+    def join(self, activity: Activity, gap_s: float) -> None:
+        """Add a new event to the incident; that is no change if another kind interrupted it."""
+        if self.cleared_at is None and self.lately_active(activity, gap_s):
+            self.event_id = activity.event_id
+        else:
+            over: dict[str, Any] = {"persistent": False} if self.persistent else {}
+            self.change(
+                "joined", SYSTEM, at=activity.timestamp,
+                event_id=activity.event_id, cleared_at=None, **over,
+            )  # fmt: skip
         self._has(activity)
 
     def _has(self, activity: Activity) -> None:

@@ -105,7 +105,7 @@ class _Recording:
                     continue
                 if other.kind == activity.kind and self._joins(other, activity):
                     other.event_over(event, activity.timestamp)
-                else:
+                elif not self._may_return(other, activity):
                     other.end_event(event, activity.timestamp, "another event followed")
 
     def _joins(self, incident: Incident, activity: Activity) -> bool:
@@ -113,6 +113,14 @@ class _Recording:
         if known is not None:
             return known is incident
         return self._starts(activity) and incident.joinable(activity, self._settings.reopen_gap_s)
+
+    def _may_return(self, other: Incident, activity: Activity) -> bool:
+        """Return whether an event that another kind interrupts may go on, so it is not over yet.
+
+        A loose contact may send impossible values and odd ones in turn.
+        """
+        interrupted = other.kind != activity.kind and activity.state != "cleared"
+        return interrupted and other.lately_active(activity, self._settings.reopen_gap_s)
 
     def _starts(self, activity: Activity) -> bool:
         return activity.anomalous and activity.opens and activity.suppressed is None
@@ -137,7 +145,7 @@ class _Recording:
         if last is not None and last.joinable(activity, self._settings.reopen_gap_s):
             if not severe and last.cleared_at is not None:
                 return None
-            last.join(activity)
+            last.join(activity, self._settings.reopen_gap_s)
             self._of_event[activity.event_id] = last
             return last
         if not severe:

@@ -50,18 +50,39 @@ def test_events_join_open_and_follow_each_other(connection: Connection) -> None:
         row(300, event=2, state="opened"),  # within 600 s of the clearing: joins
         row(301, event=2, anomalous=False, state="cleared"),
         row(2000, event=3, state="opened"),  # later: another incident
-        # another kind: what was open is over, though no reading says so
+        # another kind: what was open is over after a while, though no reading says so
         row(2001, "critical", event=4, kind="sensor_fault", state="opened"),
+        row(2601, "critical", event=4, kind="sensor_fault"),
     ]
     record(connection, rows, SETTINGS, "bridge")
     assert shown(connection) == [
         ("anomaly", "cleared-unacknowledged", "high", 5),
         ("anomaly", "cleared-unacknowledged", "medium", 1),
-        ("sensor_fault", "open-unacknowledged", "critical", 1),
+        ("sensor_fault", "open-unacknowledged", "critical", 2),
     ]
     assert whats(connection) == [
         "opened", "escalated", "cleared", "joined", "cleared", "opened", "cleared", "opened",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_impossible_and_odd_values_in_turn_are_two_open_incidents(
+    connection: Connection, size: int
+) -> None:
+    """Each is another kind of anomaly, and so another event."""
+    kinds = ("anomaly", "sensor_fault")
+    readings = [row(n, event=n, kind=kinds[n % 2], state="opened") for n in range(40)]
+    for at in range(0, 40, size):
+        record(connection, readings[at : at + size], SETTINGS, "bridge")
+    assert [(kind, state) for kind, state, _, _ in shown(connection)] == [
+        (kind, "open-unacknowledged") for kind in kinds
+    ]
+    assert whats(connection) == ["opened", "opened"]
+    over = row(160, event=39, kind="sensor_fault", anomalous=False, state="cleared")
+    record(connection, [over], SETTINGS, "bridge")
+    assert whats(connection) == ["opened", "opened", "cleared", "cleared"]
+    query = "SELECT count(*), count(cleared_at) FROM incident_events"
+    assert tuple(connection.execute(text(query)).one()) == (40, 40)
 
 
 def test_an_event_opens_when_the_service_says_so(connection: Connection) -> None:

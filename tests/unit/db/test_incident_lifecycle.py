@@ -105,7 +105,7 @@ def test_a_new_event_joins_within_the_gap(
     new = activity(end + after, event=str(uuid.UUID(int=2)), state="opened")
     assert incident.joinable(new, gap_s) is joins
     if joins:
-        incident.join(new)
+        incident.join(new, gap_s)
         assert incident.cleared_at is None
         assert whats(incident) == ["opened", "cleared", "joined"]
         incident.change("closed", "ANNA", closed_at=START)
