@@ -230,17 +230,22 @@ class Incident:
         gap_s : float
             REOPEN_GAP_S.
         """
-        reopens = self._comes_back(activity, gap_s)
+        reopens = self._comes_back(activity, gap_s) or (ends and self._is_still_there(activity))
         self.touched = True
         self.readings += 1
         self.bundle_version = activity.row["bundle_version"]
         if reopens:
-            self._resume(activity, acknowledged_at=None, acknowledged_by=None, **UNCLOSED)
+            self._resume(
+                activity, acknowledged_at=None, acknowledged_by=None,
+                suppressed_by=None, **UNCLOSED,
+            )  # fmt: skip
         if activity.persistent and activity.state != "cleared":
             self._lasts(activity)
         if ends and not activity.late:  # what it was then, and not what it is now
             self.recent = [*self.recent, activity.timestamp.timestamp()][-RECENT:]
-            if activity.suppressed != self.suppressed_by:
+            # of a closed one, an anomaly tells whether its fault is still there afterwards
+            waits = self.closed_at is not None and not (activity.suppressed or activity.anomalous)
+            if activity.suppressed != self.suppressed_by and not waits:
                 what = "suppressed" if activity.suppressed else "unsuppressed"
                 at = activity.timestamp
                 self.change(what, SYSTEM, at=at, suppressed_by=activity.suppressed)
@@ -263,6 +268,15 @@ class Incident:
         silent = activity.timestamp - self.last_activity_at
         return activity.anomalous and not self.persistent and silent > gap
 
+    def _is_still_there(self, activity: Activity) -> bool:
+        """Return whether a closed incident's fault outlasts maintenance, or the machine being off.
+
+        A fault that began then would open an incident now.
+        """
+        over = self.suppressed_by is not None and activity.suppressed is None
+        counts = activity.anomalous and not (activity.late or activity.persistent)
+        return self.closed_at is not None and over and counts
+
     def _lasts(self, activity: Activity) -> None:
         """Record that the event is persistent, and continues although no reading alarms."""
         self.change("persistent", SYSTEM, at=activity.timestamp, persistent=True)
@@ -270,7 +284,7 @@ class Incident:
             self._resume(activity)
 
     def _resume(self, activity: Activity, **values: Any) -> None:
-        if self.cleared_at is not None:  # cleared by the timer, but the event continues
+        if self.cleared_at is not None or values:  # silence cleared it, but the event continues
             self.change("resumed", SYSTEM, at=activity.timestamp, cleared_at=None, **values)
             self._has(activity)
 

@@ -225,6 +225,30 @@ def test_a_closed_incident_stays_closed_while_its_event_goes_on() -> None:
     assert now(incident, "closed_by") == "ANNA"
 
 
+def test_a_closed_incident_reopens_if_its_fault_is_still_there_after_maintenance() -> None:
+    """Somebody repaired it, closed the incident, and the maintenance window ended."""
+    incident, window = opened("critical"), {"by": "maintenance", "window": "w1"}
+    incident.take(activity(60, "critical", suppressed=window), ends=True)
+    incident.change("closed", "ANNA", closed_at=START, closed_by="ANNA", verdict="confirmed")
+    assert not incident.take(activity(120, "critical", suppressed=window), ends=True)
+    assert not incident.take(activity(180, anomalous=False), ends=True)  # not yet
+    assert incident.closed_by == "ANNA"
+    assert incident.take(activity(240, "critical"), ends=True)
+    assert [now(incident, name) for name in ("closed_by", "verdict", "suppressed_by")] == [None] * 3
+    assert whats(incident) == ["opened", "suppressed", "closed", "resumed"]
+    assert incident.reopened_by == "resumed"
+
+
+def test_a_closed_incident_whose_fault_is_gone_after_maintenance_stays_closed() -> None:
+    incident = opened()
+    incident.take(activity(60, suppressed={"by": "maintenance"}), ends=True)
+    incident.change("closed", "ANNA", closed_at=START, closed_by="ANNA")
+    incident.take(activity(120, anomalous=False), ends=True)
+    incident.take(activity(180, anomalous=False, state="cleared"), ends=True)
+    assert (incident.closed_by, incident.suppressed_by) == ("ANNA", None)
+    assert whats(incident) == ["opened", "suppressed", "closed", "cleared"]
+
+
 def lasting(second: float) -> Activity:
     return replace(activity(second, anomalous=False), persistent=True)
 
