@@ -171,7 +171,7 @@ class Incident:
             kind=activity.kind,
             severity=activity.severity,
             opened_at=at,
-            started_at=activity.started_at,
+            started_at=min(activity.started_at, at),  # a late reading may open it
             last_activity_at=at,
             event_id=activity.event_id,
         )

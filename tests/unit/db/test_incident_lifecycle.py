@@ -156,6 +156,12 @@ def test_an_explanation_is_parsed_only_where_it_is_the_peaks() -> None:
     assert Counted.parsed == 1
 
 
+def test_an_incident_that_a_late_reading_opens_starts_with_it() -> None:
+    late = replace(activity(0, late=True), started_at=START + timedelta(seconds=60))
+    incident = Incident.opened(late)
+    assert incident.started_at == incident.opened_at == START
+
+
 def test_what_rest_only_asked_about_ends_nothing() -> None:
     incident = opened()
     incident.take(activity(1, state="cleared", suppressed="window"), ends=False)
