@@ -39,6 +39,7 @@ class Cleaned:
     Parameters
     ----------
     streams : list of (n_i, d), usable features only.
+    holes : list of (n_i, d), whether a value is imputed; None: none is.
     timestamps : their times, if known.
     names : the d usable features.
     unusable : features that were left out.
@@ -49,6 +50,7 @@ class Cleaned:
     """
 
     streams: list[Floats]
+    holes: list[Bools] | None
     timestamps: list[Times] | None
     names: list[str]
     unusable: list[str]
@@ -69,7 +71,7 @@ def clean(
     Parameters
     ----------
     streams : list of (n_i, d)
-        NaN is a missing value.
+        NaN is a missing value; a reading with few of them is used.
     timestamps : list of (n_i,), or None
         Times of the readings, if known.
     names : (d,)
@@ -93,9 +95,12 @@ def clean(
     lacking = _lacking(pooled[:, usable], [nulls.get(names[j], ()) for j in usable])
     values = np.where(lacking, np.nan, pooled[:, usable])
     edges = np.cumsum([len(s) for s in streams])[:-1]
-    parts, filled = impute(np.split(values, edges), imputed(len(usable)))
-    bad = (mask[:, usable] & ~lacking).any(axis=1) | np.isnan(np.concatenate(parts)).any(axis=1)
+    parts, _ = impute(np.split(values, edges), imputed(len(usable)))
+    whole = ~np.isnan(np.concatenate(parts)).any(axis=1)
+    bad = (mask[:, usable] & ~lacking).any(axis=1) | ~whole
     keep = np.split(~bad, edges)
+    holes = np.isnan(values)
+    filled = holes.any(axis=1) & whole
     live = _wider(garbage, usable)
     beyond: dict[str, tuple[float, ...]] = {
         names[one.feature]: (one.low, one.high) for one in scattered
@@ -104,14 +109,16 @@ def clean(
         live, beyond = _bounded(live, [names[j] for j in usable], beyond), {}
     notes = _scattered(streams, scattered, names, missing=bool(beyond))
     sent = ~np.isnan(np.concatenate(streams)).any(axis=1)
-    notes += _notes(pooled, mask, names, int((bad & sent).sum()), filled)
+    notes += _notes(pooled, mask, names, int((bad & sent).sum()), int((filled & sent).sum()))
     unusable = [name for j, name in enumerate(names) if j not in usable]
     notes += [f"{name}: not used, most of its values are no measurements" for name in unusable]
-    left = [(i, part[k]) for i, (part, k) in enumerate(zip(parts, keep, strict=True)) if k.any()]
-    times = None if timestamps is None else [timestamps[i][keep[i]] for i, _ in left]
+    left = [i for i, rows in enumerate(keep) if rows.any()]
+    gaps = np.split(holes, edges)
+    lacks = [gaps[i][keep[i]] for i in left] if filled.any() else None
     return Cleaned(
-        [part for _, part in left], times, [names[j] for j in usable], unusable,
-        live, nulls, beyond, notes,
+        [parts[i][keep[i]] for i in left], lacks,
+        None if timestamps is None else [timestamps[i][keep[i]] for i in left],
+        [names[j] for j in usable], unusable, live, nulls, beyond, notes,
     )  # fmt: skip
 
 

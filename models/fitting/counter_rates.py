@@ -78,15 +78,6 @@ def counters_among(streams: Sequence[Floats], names: Sequence[str]) -> list[str]
     return out
 
 
-def without_holes(streams: Sequence[Floats], times: Sequence[Times]) -> list[Floats]:
-    """Interpolate missing counter values in streams (n_i, d): counters rise between readings."""
-    holes = [np.isnan(stream).any(axis=0) for stream in streams]
-    lacking = np.flatnonzero(np.any(holes, axis=0)).tolist() if holes else []
-    names = [str(column) for column in lacking]
-    found = counters_among([s[:, lacking] for s in streams], names)
-    return _went_on(streams, times, [int(name) for name in found])
-
-
 def _went_on(
     streams: Sequence[Floats], times: Sequence[Times], counters: Sequence[int]
 ) -> list[Floats]:

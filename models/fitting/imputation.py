@@ -3,7 +3,8 @@
 By their conditional mean given the present features (:mod:`models.scoring.conditional_mean`):
 deviations from the stream's own level are jointly normal, with a robust correlation fitted on
 complete readings. Or, where that predicts worse, from similar readings
-(:mod:`models.scoring.neighbours`).
+(:mod:`models.scoring.neighbours`). What is usual in an operating condition or at a time of the day
+is only known once all readings are complete, so then the missing values are imputed again.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ from typing import Final
 
 import numpy as np
 
-from models.arrays import Floats
+from models.arrays import Bools, Floats
 from models.fitting.neighbour_fit import fit_neighbours
+from models.fitting.scaling import shrinkage_of
 from models.scoring.conditional_mean import lacking_alike
 from models.scoring.neighbours import Neighbours, estimated
 
 #: Values are clipped at this many deviations from the level: one must not dominate.
 _CLIP: Final = 4.0
-#: Share of the identity in the correlation, so that it can be inverted.
-_SHRINK: Final = 0.1
 #: Fewest complete readings for a stream to have its own level instead of the pooled one.
 _OWN_LEVEL: Final = 20
 
@@ -54,6 +54,12 @@ def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], i
     return out, filled
 
 
+def imputed_again(streams: Sequence[Floats], holes: Sequence[Bools]) -> list[Floats]:
+    """Return readings (n_i, d) whose values in ``holes`` (n_i, d) are imputed from the others."""
+    lacking = [np.where(hole, np.nan, s) for hole, s in zip(holes, streams, strict=True)]
+    return impute(lacking, lacking[0].shape[1])[0]
+
+
 def _learn(
     streams: Sequence[Floats], whole: Sequence[Floats]
 ) -> tuple[list[Floats], Floats, Floats, Neighbours | None]:
@@ -71,6 +77,7 @@ def _learn(
     z = np.clip(around / spread, -_CLIP, _CLIP)
     scale = np.maximum(z.std(axis=0), 1e-12)
     correlation = (z / scale).T @ (z / scale) / len(z)
-    correlation = (1 - _SHRINK) * correlation + _SHRINK * np.eye(width)
+    shrinkage = shrinkage_of(around)  # so that it can be inverted
+    correlation = (1 - shrinkage) * correlation + shrinkage * np.eye(width)
     precision = np.linalg.inv(correlation)
     return levels, spread, precision, fit_neighbours(around / spread, precision)

@@ -45,6 +45,7 @@ from models.fitting.cross_validation import (
     point_magnitudes,
     stream_folds,
 )
+from models.fitting.imputation import imputed_again
 from models.fitting.levels import aligned, lifted
 from models.fitting.neighbour_fit import fit_neighbours
 from models.fitting.options import FitOptions
@@ -114,7 +115,8 @@ def fit_model_set(
     Parameters
     ----------
     values : list of (n_i, d)
-        Normal readings in their own units, one array per stream, in time order.
+        Normal readings in their own units, one array per stream, in time order. NaN is a missing
+        value; a reading that lacks more of them than the options allow is left out.
     timestamps : list of (n_i,) datetime64, or None when there are none
     feature_names : d names
     options : None for the defaults
@@ -126,12 +128,12 @@ def fit_model_set(
     Raises
     ------
     TrainingError
-        Names the problem: too few rows, a NaN with its column, all features constant.
+        Names the problem: too few rows, an infinite value with its column, all features constant.
     """
     began = time.perf_counter()
     options = options or FitOptions()
     rated = with_rates(
-        check_training(values, feature_names, _LEAST_ROWS), timestamps, feature_names,
+        check_training(values, feature_names, _LEAST_ROWS, missing=True), timestamps, feature_names,
         options.counters, options.condition,
     )  # fmt: skip
     clean_data, found, seasonal = _clean(rated, timestamps, options)
@@ -183,7 +185,7 @@ def _clean(
     cleaned.notes += found.notes
     seasonal = SeasonalFit()
     if options.drift == "fault":
-        return cleaned, found, seasonal
+        return _imputed_again(cleaned, found, seasonal), found, seasonal
     usual = restate(found.conditions, cleaned.streams)
     if not drift_is_fault(cleaned.streams):
         seasonal = find_seasonality(
@@ -193,10 +195,30 @@ def _clean(
             options.seasonality,
             options.seed,
             options.trim,
+            cleaned.holes,
         )
         cleaned.notes += seasonal.notes
-    usual = seasonal.restate(usual, cleaned.timestamps)
+    cleaned = _imputed_again(cleaned, found, seasonal)
+    usual = seasonal.restate(restate(found.conditions, cleaned.streams), cleaned.timestamps)
     return without_faulty(cleaned, options.trim, usual), found, seasonal
+
+
+def _imputed_again(cleaned: Cleaned, found: ConditionFit, seasonal: SeasonalFit) -> Cleaned:
+    """Impute missing values by what is usual in their condition and at their time, as live."""
+    conditions = found.conditions
+    if cleaned.holes is None or (conditions is None and seasonal.seasonality is None):
+        return cleaned
+    usual = restate(conditions, cleaned.streams)
+    restated = seasonal.restate(usual, cleaned.timestamps)
+    filled = imputed_again(restated, cleaned.holes)
+    out = []
+    each = zip(cleaned.streams, usual, restated, filled, cleaned.holes, strict=True)
+    for values, of_condition, before, after, hole in each:
+        moved = of_condition + (after - before)
+        if conditions is not None:
+            moved = conditions.original(moved, conditions.nearest(values)[0])
+        out.append(np.where(hole, moved, values))
+    return replace(cleaned, streams=out)
 
 
 def _with_examples(

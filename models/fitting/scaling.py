@@ -11,12 +11,14 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import Array
-from models.detectors.covariance import BLOCK, winsorised_std
+from models.detectors.covariance import BLOCK, scarce, winsorised_std
 
 _FLEET = 3
 _SHORT = 333
 #: Share of the identity in the correlation, unless the data show a better one.
 SHRINKAGE: Final = 0.1
+#: The least: where features follow a load widely, more hides how closely they follow it.
+LEAST_SHRINKAGE: Final = 0.01
 _OUTLYING = 4.0
 _WIDEST = 100
 _FEW_STEPS = 10
@@ -42,7 +44,9 @@ class Scales:
         return Scales(kept, dropped, *arrays, self.notes)
 
 
-def check_training(values: Sequence[Array], names: Sequence[str], least: int) -> list[Floats]:
+def check_training(
+    values: Sequence[Array], names: Sequence[str], least: int, *, missing: bool = False
+) -> list[Floats]:
     """Return training data as float arrays, after validation.
 
     Parameters
@@ -52,6 +56,8 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
         Feature names.
     least
         Fewest readings of all streams together.
+    missing
+        Whether values may be missing, as NaN.
 
     Raises
     ------
@@ -64,7 +70,7 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
             raise TrainingError(
                 f"data: stream {i} has shape {array.shape}, expected (n, {len(names)})"
             )
-        bad = np.argwhere(~np.isfinite(array))
+        bad = np.argwhere(np.isinf(array) if missing else ~np.isfinite(array))
         if len(bad):
             row, column = int(bad[0][0]), int(bad[0][1])
             raise TrainingError(
@@ -76,6 +82,11 @@ def check_training(values: Sequence[Array], names: Sequence[str], least: int) ->
     if rows < least:
         raise TrainingError(f"data: {rows} readings are too few, at least {least} are needed")
     return [a for a in arrays if len(a)]
+
+
+def shrinkage_of(rows: Floats) -> float:
+    """Return the least share of the identity with which ``rows`` (n, d) tell a correlation."""
+    return SHRINKAGE if scarce(rows) else LEAST_SHRINKAGE
 
 
 def fit_scales(

@@ -25,6 +25,7 @@ import numpy as np
 from models.arrays import Bools, Floats, Indices, Times
 from models.detectors.covariance import winsorised_std
 from models.fitting.distance import fit_distance
+from models.fitting.imputation import imputed_again
 from models.fitting.periods import Grid, Periods, average_periods, smooth, trimmed_mean
 from models.fitting.reading_times import epoch_seconds, median_interval
 from models.fitting.scaling import SHRINKAGE
@@ -139,6 +140,7 @@ def find_seasonality(
     asked: str = "auto",
     seed: int = 0,
     trim: float = 0.0,
+    holes: Sequence[Bools] | None = None,
 ) -> SeasonalFit:
     """Find the seasons that features follow.
 
@@ -151,6 +153,7 @@ def find_seasonality(
         the clock to look by.
     seed : seed of the injected steps.
     trim : largest share of the readings that are unlabelled faults.
+    holes : list of (n_i, d), whether a value is imputed; None: none is.
     """
     found = SeasonalFit()
     interval = None if asked == "none" else median_interval(timestamps)
@@ -168,7 +171,11 @@ def find_seasonality(
         made = _candidate(average_periods(left, seconds, grid), grid)
         if made is None:
             continue
-        rest = [values - _by_fold(made.folds, at) for values, at in zip(left, seconds, strict=True)]
+        usual = [_by_fold(made.folds, at) for at in seconds]
+        rest = [values - at for values, at in zip(left, usual, strict=True)]
+        if holes is not None:  # they were imputed as if there were no season
+            rest = imputed_again(rest, holes)
+            left = [values + at for values, at in zip(rest, usual, strict=True)]
         tried = _tried(left, rest, seconds, made, (trim, seed))
         if tried is None or not _worth(made.gain, tried):
             continue

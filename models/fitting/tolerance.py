@@ -33,7 +33,7 @@ from models.detectors.covariance import scarce
 from models.fitting.calibrate import ewma
 from models.fitting.distance import Scoring, distance, fit_rows
 from models.fitting.held_out import own_magnitudes
-from models.fitting.scaling import SHRINKAGE
+from models.fitting.scaling import LEAST_SHRINKAGE, SHRINKAGE
 from models.fitting.trials import (
     BEHIND,
     HOLDS,
@@ -48,7 +48,7 @@ from models.fitting.trials import (
 #: Candidate horizons: readings over which training's drift is extrapolated.
 LADDER: Final = (0, 50, 100, 200, 400, 800)
 #: Candidate shares of the identity in the correlation, the largest first.
-SHRINKAGES: Final = (0.1, 0.03, 0.01)
+SHRINKAGES: Final = (SHRINKAGE, 0.03, LEAST_SHRINKAGE)
 #: Larger ones where readings are scarce; 1 leaves no correlation.
 STRONG: Final = (1.0, 0.3)
 _LARGE: Final = Steps((3.0, 6.0), (WITHIN,), count=20, streams=5)

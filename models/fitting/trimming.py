@@ -26,13 +26,12 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats, Indices
-from models.detectors.covariance import scarce, winsorised_std
+from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.distance import Scoring, distance, fit_rows
 from models.fitting.held_out import own_magnitudes
 from models.fitting.recurrence import MOVED, Event, recurring
-from models.fitting.scaling import SHRINKAGE, drift_is_fault, fit_scales
-from models.fitting.tolerance import SHRINKAGES
+from models.fitting.scaling import drift_is_fault, fit_scales, shrinkage_of
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
@@ -277,8 +276,7 @@ def _scored(streams: list[Floats], faults: Sequence[Bools]) -> tuple[Scoring, li
     out would stand apart from the others.
     """
     known = [s[~mask] for s, mask in zip(streams, faults, strict=True)]
-    # where features follow a load widely, more hides the faults that only break their relation
-    shrinkage = SHRINKAGE if scarce(np.concatenate(known)) else min(SHRINKAGES)
+    shrinkage = shrinkage_of(np.concatenate(known))
 
     def fit(pieces: list[Floats]) -> Scoring:
         return fit_rows(pieces)[0](0, shrinkage)

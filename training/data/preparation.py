@@ -3,8 +3,8 @@
 The policy for missing values, in this order:
 
 1. a feature that is missing in more than half of a group's readings is not used;
-2. a reading that lacks few of the other features (``--impute``, as live) is imputed from the rest;
-   in the held-out part it stays as it is, because scoring imputes it as live;
+2. a reading that lacks few of the other features (``--impute``, as live) keeps its holes: the fit
+   imputes them, and scoring those of the held-out part, as live;
 3. a reading that lacks more is left out;
 4. if too few readings are left, the fit fails and names the features to blame.
 
@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from datasets import Stream
 from errors import TrainingError
-from models.fitting.counter_rates import without_holes
-from models.fitting.imputation import impute
 
 #: Minimum number of readings for a fit.
 MIN_ROWS = 60
@@ -32,32 +30,25 @@ MAX_MISSING = 0.5
 
 @dataclass(slots=True)
 class Prepared:
-    """Streams, each cut into the part to fit on, without missing values, and the held-out part.
+    """Streams, each cut into the part to fit on and the held-out part; both may lack few values.
 
     Parameters
     ----------
     feature_names : columns of every stream.
     streams : both parts of each stream.
     cut : number of first readings of each stream to fit on; the rest is held out.
-    notes : what was left out or imputed.
-    imputed : maximum number of features to impute per reading.
+    notes : what was left out or lacks values.
     """
 
     feature_names: list[str]
     streams: list[Stream]
     cut: list[int]
     notes: list[str] = field(default_factory=list)
-    imputed: int = 0
 
     @property
     def training(self) -> list[Stream]:
         """Return the first part of each stream that has one."""
         return [s.take(slice(k)) for s, k in zip(self.streams, self.cut, strict=True) if k]
-
-    def whole(self) -> list[Stream]:
-        """Return all readings of each stream, imputed for a fit."""
-        whole = [len(stream.timestamps) for stream in self.streams]
-        return impute_first(self.streams, whole, self.imputed, "")[0]
 
     @property
     def held_out(self) -> int:
@@ -113,9 +104,7 @@ def prepare(
     if sum(cut) < MIN_ROWS:
         cut = [len(s.timestamps) for s in kept]
         notes.append(f"{what}: too few readings to hold any out for testing")
-    kept, filled = impute_first(kept, cut, imputed(len(names)), what)
-    notes += filled
-    return Prepared(names, kept, cut, notes, imputed(len(names)))
+    return Prepared(names, kept, cut, notes + lacking_few(kept, cut, what))
 
 
 def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:
@@ -136,36 +125,16 @@ def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]
     return kept, [note] if gone else []
 
 
-def impute_first(
-    streams: Sequence[Stream], cut: Sequence[int], max_gap: int, what: str
-) -> tuple[list[Stream], list[str]]:
-    """Impute the first ``cut`` readings of each stream; also return a note if any was imputed.
-
-    Parameters
-    ----------
-    streams : each in time order.
-    cut : number of first readings of each stream to impute.
-    max_gap : maximum number of missing features per reading.
-    what : names the data in the note.
-    """
-    parts = [s.take(slice(k)) for s, k in zip(streams, cut, strict=True)]
-    values = without_holes([part.values for part in parts], [part.timestamps for part in parts])
-    values, _ = impute(values, max_gap)
-    filled = sum(
-        int((np.isnan(part.values).any(axis=1) & ~np.isnan(full).any(axis=1)).sum())
-        for part, full in zip(parts, values, strict=True)
-    )
+def lacking_few(streams: Sequence[Stream], cut: Sequence[int], what: str) -> list[str]:
+    """Return a note on the first ``cut`` readings of each stream that lack values, if any does."""
+    parts = (np.isnan(s.values[:k]).any(axis=1) for s, k in zip(streams, cut, strict=True))
+    filled = sum(int(part.sum()) for part in parts)
     if not filled:
-        return list(streams), []
-    out = [
-        replace(stream, values=np.concatenate([full, stream.values[len(full) :]]))
-        for stream, full in zip(streams, values, strict=True)
-    ]
-    note = (
+        return []
+    return [
         f"{what}: {filled} training readings lack a few values, which were imputed from the other"
         " features (--impute)"
-    )
-    return out, [note]
+    ]
 
 
 def without_missing(

@@ -14,8 +14,8 @@ from training.data.preparation import (
     MAX_MISSING,
     MIN_ROWS,
     Prepared,
-    impute_first,
     lacking,
+    lacking_few,
     with_enough,
 )  # fmt: skip
 
@@ -102,9 +102,7 @@ def prepared(
         raise TrainingError(
             f"{what}: {left} training readings without missing values, at least {MIN_ROWS} needed"
         )
-    out, filled = impute_first(out, cuts, imputed(len(use)), what)
-    notes += filled
-    return Prepared([names[j] for j in use], out, cuts, notes, imputed(len(use)))
+    return Prepared([names[j] for j in use], out, cuts, notes + lacking_few(out, cuts, what))
 
 
 def by_asset(streams: Sequence[Stream]) -> dict[str, list[Stream]]:

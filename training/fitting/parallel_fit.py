@@ -67,17 +67,20 @@ class Task:
     def fitted(self) -> list[Stream]:
         """Readings that the serving model set is fitted on."""
         again = self.refit and self.prepared.held_out
-        return self.normal(self.prepared.whole() if again else self.prepared.training)[0]
+        return self.normal(self.prepared.streams if again else self.prepared.training)[0]
 
     def statistics(self) -> list[list[Any]]:
         """Return FEATURE_STATISTICS of the fitted readings, one row per feature."""
         values = np.concatenate([stream.values for stream in self.fitted])
-        quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1), axis=0)
-        figures = np.vstack([values.mean(axis=0), values.std(axis=0), quantiles])
-        return [
-            [self.name, feature, len(values), *(f"{v:.8g}" for v in figures[:, j])]
-            for j, feature in enumerate(self.prepared.feature_names)
-        ]
+        rows = []
+        for j, feature in enumerate(self.prepared.feature_names):
+            measured = values[~np.isnan(values[:, j]), j]
+            if not len(measured):
+                continue
+            quantiles = np.quantile(measured, (0, 0.05, 0.5, 0.95, 1))
+            figures = [measured.mean(), measured.std(), *quantiles]
+            rows.append([self.name, feature, len(measured), *(f"{v:.8g}" for v in figures)])
+        return rows
 
     def normal(self, streams: Sequence[Stream]) -> tuple[list[Stream], list[str]]:
         """Return the readings to fit on, and a note on those labelled faulty.
@@ -286,8 +289,7 @@ def _fit_again(task: Task, result: Result, progress: Progress | None, threads: i
 
     first, seconds = result.model_set, result.report.seconds if result.report else 0.0
     try:
-        whole = task.prepared.whole()
-        result.model_set, result.report = _fit(task, whole, again, threads)
+        result.model_set, result.report = _fit(task, task.prepared.streams, again, threads)
     except AnomalyError as error:
         result.notes.append(
             f"{task.name}: fitting on all readings failed, the fit without the newest ones is kept:"

@@ -16,6 +16,7 @@ import numpy as np
 from models.arrays import Times
 from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
 from models.fitting.condition_fit import restate
+from models.fitting.reading_times import epoch_seconds
 from models.fitting.seasonality_fit import find_seasonality
 from models.scoring.model_set import ModelSet
 
@@ -39,13 +40,19 @@ def scaled_rows(
     names
         Columns of the values.
     values
-        One array (n, d) per stream, in own units.
+        One array (n, d) per stream, in own units; NaN where a value is missing.
     timestamps
         Their times (n,), if known.
     """
     pre = model_set.preprocessing
     at = [list(names).index(name) for name in pre.names]
-    streams = restate(pre.conditions, [np.asarray(stream[:, at], np.float64) for stream in values])
+    received = [np.asarray(stream[:, at], np.float64) for stream in values]
+    if timestamps is None:
+        seconds = [np.full(len(stream), np.nan) for stream in received]
+    else:
+        seconds = [epoch_seconds(times) for times in timestamps]
+    whole = [pre.imputed(stream, of) for stream, of in zip(received, seconds, strict=True)]
+    streams = restate(pre.conditions, whole)
     if pre.seasonality is not None:  # the fit compared readings with other days than their own
         zone, options = pre.seasonality.zone, model_set.options
         streams = find_seasonality(

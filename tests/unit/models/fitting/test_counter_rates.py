@@ -9,7 +9,7 @@ import pytest
 
 from errors import TrainingError
 from models.detectors.covariance import median_deviation
-from models.fitting.counter_rates import Rated, counters_among, counts_up, with_rates, without_holes
+from models.fitting.counter_rates import Rated, counters_among, counts_up, with_rates
 from models.fitting.options import FitOptions
 from models.scoring.counters import Counters, rate_per_hour, slack_of
 
@@ -119,9 +119,12 @@ def test_holes_of_a_counter_lie_between_its_readings() -> None:
     hours[100:110] = np.nan
     noise = NOISE.copy()
     noise[5] = np.nan
-    (filled,) = without_holes([np.column_stack([noise, hours])], [TIMES])
-    assert filled[:, 1] == pytest.approx(HOURS)
-    assert np.isnan(filled[5, 0])
+    names = ["noise", "hours"]
+    whole = with_rates([np.column_stack([NOISE, HOURS])], [TIMES], names)
+    found = with_rates([np.column_stack([noise, hours])], [TIMES], names)
+    assert found.counters is not None
+    assert found.streams[0][1:, 1] == pytest.approx(whole.streams[0][1:, 1])
+    assert np.isnan(found.streams[0][5, 0])
 
 
 def test_a_constant_rate_is_known_to_a_step_of_the_clock_and_of_the_counter() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -289,3 +290,37 @@ def test_too_little_data_decide_nothing():
     assert judge_steadiness([plant(100)], 0, 0.1) is None
     assert judge_following([plant(100)], 0, 0.1, slow=True) is None
     assert choose_forecast([plant(100)], 0.1, 5) is None
+
+
+def day_and_load(days: int, seed: int) -> np.ndarray:
+    """Two sensors that follow a load closely and one that follows the day, 48 readings a day."""
+    random = np.random.default_rng(seed)
+    n = 48 * days
+    load = 10 * np.convolve(random.normal(size=n + 20), np.full(20, 20**-0.5), "full")[20 : n + 20]
+    day = 8 * np.sin(2 * np.pi * np.arange(n) / 48)
+    return np.column_stack([load, 2 * load, 20 + day]) + random.normal(size=(n, 3))
+
+
+@pytest.mark.parametrize("hole", [np.nan, -999.0])
+def test_outages_of_sensors_that_follow_the_day_or_a_load_cost_no_power(hole):
+    """What is imputed must fit the time of the day, and the load as closely as sensors do."""
+    values = day_and_load(40, seed=0)
+    for begin in range(0, len(values) - 80, 80):  # each sensor in turn, for half a day
+        values[begin : begin + 24, begin // 80 % 3] = hole
+    times = np.datetime64("2026-01-01", "us") + np.arange(len(values)) * np.timedelta64(30, "m")
+    options = replace(SVM, missing="impute", max_imputed=1)
+    model_set, _ = fit_model_set([values], [times], NAMES, options)
+    assert model_set.preprocessing.seasonality is not None
+    later = day_and_load(10, seed=1)
+    later[100:130, 2] += 6.0
+    later[300:330, 0] += 8.0  # less than the load's own scatter
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    readings = [
+        Reading(start + timedelta(minutes=30 * i), dict(zip(NAMES, row, strict=True)))
+        for i, row in enumerate(later.tolist())
+    ]
+    work = StreamWork("P1", None, None, "medium", None, (), readings)
+    alarms = np.array([r["is_anomaly"] for r in score(model_set, [work])[0].results])
+    assert alarms[100:130].any()
+    assert alarms[300:330].any()
+    assert alarms[np.r_[0:100, 160:300, 360:480]].mean() < 0.02

@@ -140,7 +140,7 @@ def test_an_asset_too_short_to_train_on_is_named() -> None:
         prepared([stream(noise(200))], [20], ["a", "b"], "P7")
 
 
-def test_a_reading_with_few_holes_is_filled_before_the_cut_and_left_as_it_is_after() -> None:
+def test_a_reading_with_few_holes_is_kept_as_it_is() -> None:
     values = noise(100, 5)
     values[3, 1] = values[95, 2] = np.nan
     values[4, :2] = np.nan
@@ -148,16 +148,17 @@ def test_a_reading_with_few_holes_is_filled_before_the_cut_and_left_as_it_is_aft
     found = prepare([stream(values)], names, imputed=lambda width: 1)
     kept = found.streams[0]
     assert len(kept.timestamps) == 99
-    assert np.argwhere(np.isnan(kept.values)).tolist() == [[94, 2]]
+    assert np.argwhere(np.isnan(kept.values)).tolist() == [[3, 1], [94, 2]]
     assert any("1 training readings lack a few values" in note for note in found.notes)
     assert any("1 of 100 readings lack more than one value" in note for note in found.notes)
 
 
-def test_a_back_test_fills_only_what_it_trains_on() -> None:
+def test_a_back_test_keeps_readings_with_few_holes() -> None:
     values = noise(200, 5)
     values[3, 1] = values[150, 2] = np.nan
     found = prepared([stream(values)], [100], ["a", "b", "c", "d", "e"], "P", lambda width: 1)
-    assert np.argwhere(np.isnan(found.streams[0].values)).tolist() == [[150, 2]]
+    assert np.argwhere(np.isnan(found.streams[0].values)).tolist() == [[3, 1], [150, 2]]
+    assert any("1 training readings lack a few values" in note for note in found.notes)
 
 
 def test_readings_labelled_faulty_are_left_out_and_unknown_ones_are_not() -> None:
