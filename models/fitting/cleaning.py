@@ -5,6 +5,8 @@ is left out of a live stream's window. A feature that is garbage in most reading
 code that is frequent in one feature means "not measured" in every feature that never measures such
 a value, and so does scattered garbage (:mod:`models.fitting.scatter`) in its feature. It is a
 missing value there, in training and live, and is imputed if few values of the reading are missing.
+What a stuck sensor sends (:mod:`models.fitting.repeat_rates`) is a missing value in training only:
+live, its rarity counts.
 Any other garbage in a live reading is a sensor fault, and so is scattered garbage where nothing is
 imputed: the reading would be rejected for a value that it has.
 """
@@ -20,8 +22,9 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Bools, Floats, Times
 from models.fitting.imputation import impute
+from models.fitting.repeat_rates import stuck_readings
 from models.fitting.scatter import Scatter, learn_with_scatter, remove_scatter
-from models.scoring.garbage import Garbage, describe
+from models.scoring.garbage import Garbage, describe, row_ranges
 
 #: A feature with a larger share of garbage is not used.
 MAX_GARBAGE: Final = 0.5
@@ -65,6 +68,7 @@ def clean(
     timestamps: Sequence[Times] | None,
     names: Sequence[str],
     imputed: Callable[[int], int] = lambda width: 0,
+    stuck: float = 0.0,
 ) -> Cleaned:
     """Find the garbage in training data; impute it or leave it out.
 
@@ -78,12 +82,15 @@ def clean(
         Feature names.
     imputed
         Maps the number of features to the most that may be imputed per reading.
+    stuck
+        Largest share of the readings in which sensors are stuck; more are a way to operate.
 
     Raises
     ------
     TrainingError
         Every feature is garbage in most readings.
     """
+    streams, still = _without_stuck(streams, names, stuck)
     pooled = np.concatenate(streams)
     garbage, scattered = learn_with_scatter(streams)
     remove_scatter(pooled, scattered)
@@ -107,7 +114,7 @@ def clean(
     }
     if not imputed(len(usable)):
         live, beyond = _bounded(live, [names[j] for j in usable], beyond), {}
-    notes = _scattered(streams, scattered, names, missing=bool(beyond))
+    notes = still + _scattered(streams, scattered, names, missing=bool(beyond))
     sent = ~np.isnan(np.concatenate(streams)).any(axis=1)
     notes += _notes(pooled, mask, names, int((bad & sent).sum()), int((filled & sent).sum()))
     unusable = [name for j, name in enumerate(names) if j not in usable]
@@ -120,6 +127,24 @@ def clean(
         None if timestamps is None else [timestamps[i][keep[i]] for i in left],
         [names[j] for j in usable], unusable, live, nulls, beyond, notes,
     )  # fmt: skip
+
+
+def _without_stuck(
+    streams: Sequence[Floats], names: Sequence[str], share: float
+) -> tuple[list[Floats], list[str]]:
+    """Return streams (n_i, d) where values of stuck sensors are NaN, and a note on each sensor."""
+    stuck = stuck_readings(streams) if share else []
+    rows = np.concatenate([one.any(axis=1) for one in stuck]) if stuck else np.zeros(0, bool)
+    if not rows.any() or rows.mean() > share:
+        return list(streams), []
+    every = np.concatenate(stuck)
+    at = {j: np.flatnonzero(every[:, j]) + 1 for j in np.flatnonzero(every.any(axis=0)).tolist()}
+    notes = [
+        f"{names[j]}: {len(found):,} readings repeat a value as a stuck sensor does, and count as"
+        f" missing (rows {row_ranges(found)} of the readings fitted on; --trim 0 keeps them)"
+        for j, found in at.items()
+    ]
+    return [np.where(one, np.nan, s) for one, s in zip(stuck, streams, strict=True)], notes
 
 
 def _lacking(values: Floats, codes: Sequence[tuple[float, ...]]) -> Bools:

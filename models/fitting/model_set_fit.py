@@ -179,7 +179,9 @@ def _clean(
 
     Faults are looked for in readings restated by these, since a changed load is no fault.
     """
-    cleaned = among(clean(rated.streams, timestamps, rated.names, options.imputed), rated)
+    share = options.trim if options.watch_stuck and options.drift != "fault" else 0.0
+    cleaned = clean(rated.streams, timestamps, rated.names, options.imputed, share)
+    cleaned = among(cleaned, rated)
     check_training(cleaned.streams, cleaned.names, _LEAST_ROWS)
     found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
     cleaned.notes += found.notes

@@ -13,14 +13,15 @@ readings there do not count, in training and live. Nor do live readings at train
 highest value, where sensors saturate. Of the others, a feature that repeats its value in more than
 RARELY of its readings is rounded, or stands still for long, and is not watched: how often it
 repeats depends on how much it moves, and quieter times than training's come. One run of LENGTH or
-more would hide all stuck sensors. Where it is more than twice as long as all others, and of this
-feature alone, it may be a fault that nobody labelled, and is left out; other runs are normal.
+more would hide all stuck sensors. Runs more than twice as long as all others, of this feature alone
+and each at another value, are faults that nobody labelled, and do not count; other runs are normal.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -43,12 +44,8 @@ def fit_repeats(streams: Sequence[Floats]) -> Repeats | None:
     streams : list of (n_i, d)
         Training readings as received, in own units.
     """
-    stands = np.concatenate([_most_stand(s) for s in streams])
-    begins = np.zeros(len(stands), bool)
-    begins[np.cumsum([0, *map(len, streams[:-1])])] = True
-    columns = (np.concatenate([s[:, j] for s in streams]) for j in range(streams[0].shape[1]))
-    found = [_rarity(values, begins, stands) for values in columns]
-    rarity, rests = np.stack([of for of, _ in found]), np.array([at for _, at in found])
+    runs = _runs_of(streams)
+    rarity, rests = np.stack([_rarity(one) for one in runs]), np.array([one.rests for one in runs])
     watched = np.count_nonzero(rarity.any(axis=1))
     if not watched:
         return None
@@ -59,14 +56,65 @@ def fit_repeats(streams: Sequence[Floats]) -> Repeats | None:
     return Repeats(rarity.round(4), np.stack([low, high, np.where(np.isnan(rests), low, rests)]))
 
 
+def stuck_readings(streams: Sequence[Floats]) -> list[Bools]:
+    """Return which features (n_i, d) repeat their value as stuck sensors, by reading.
+
+    A machine that is off sends 0, and a sensor saturates at its lowest or highest value: neither is
+    stuck.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+        Readings as received, in own units; NaN is missing, and ends a run.
+    """
+    pooled = np.concatenate(streams)
+    out = np.zeros(pooled.shape, bool)
+    for j, runs in enumerate(_runs_of(streams)):
+        if not runs.stuck.any():
+            continue
+        usual = [0.0, np.nanmin(pooled[:, j]), np.nanmax(pooled[:, j])]
+        for begin, length in zip(runs.starts[runs.stuck], runs.lengths[runs.stuck], strict=True):
+            if pooled[begin, j] not in usual:
+                out[begin + 1 : begin + length, j] = True  # the first is what was measured
+    return np.split(out, np.cumsum([len(s) for s in streams])[:-1])
+
+
+@dataclass(slots=True)
+class _Runs:
+    """Runs of equal values of one feature, where it does not rest.
+
+    Attributes
+    ----------
+    starts, lengths : (n,) first reading and number of readings, the longest run last.
+    stuck : (n,) which are a stuck sensor's.
+    rests : the value that the feature rests at; NaN if it does not.
+    rarely : whether the feature seldom repeats its value.
+    """
+
+    starts: Indices
+    lengths: Indices
+    stuck: Bools
+    rests: float
+    rarely: bool
+
+
+def _runs_of(streams: Sequence[Floats]) -> list[_Runs]:
+    """Return the runs of each feature in all streams (n_i, d), one after the other."""
+    stands = np.concatenate([_most_stand(s) for s in streams])
+    begins = np.zeros(len(stands), bool)
+    begins[np.cumsum([0, *map(len, streams[:-1])])] = True
+    columns = (np.concatenate([s[:, j] for s in streams]) for j in range(streams[0].shape[1]))
+    return [_runs(values, begins, stands) for values in columns]
+
+
 def _most_stand(values: Floats) -> Bools:
     """Return in which readings (n,) of a stream (n, d) most features have the value before."""
     same = (values[1:] == values[:-1]).mean(axis=1) > HALF
     return np.append([False], same)
 
 
-def _rarity(values: Floats, begins: Bools, stands: Bools) -> tuple[Floats, float]:
-    """Return the rarity (LENGTH,) of runs of one feature, and the value that it rests at, or NaN.
+def _runs(values: Floats, begins: Bools, stands: Bools) -> _Runs:
+    """Return the runs of one feature.
 
     Parameters
     ----------
@@ -79,18 +127,30 @@ def _rarity(values: Floats, begins: Bools, stands: Bools) -> tuple[Floats, float
     lengths, at = np.diff(starts, append=len(values)), values[starts]
     shared = np.add.reduceat(stands, starts, dtype=int) > HALF * lengths
     rests = _rests(lengths, at, shared)
-    away = at != rests
-    lengths, shared = lengths[away], shared[away]
-    order = np.argsort(lengths, kind="stable")
-    lengths, shared = lengths[order], shared[order]
+    away = np.flatnonzero(at != rests)
+    order = away[np.argsort(lengths[away], kind="stable")]
+    starts, lengths, at, shared = starts[order], lengths[order], at[order], shared[order]
     readings = int(lengths.sum())
-    if readings - len(lengths) > RARELY * readings or not readings:
-        return np.zeros(LENGTH), rests
-    if LENGTH <= lengths[-1] > 2 * lengths[-2] and not shared[-1]:  # it may be a fault
-        lengths, readings = lengths[:-1], readings - int(lengths[-1])
+    stuck = np.zeros(len(lengths), bool)
+    longer = np.flatnonzero(lengths[1:] > 2 * lengths[:-1]) + 1
+    for first in longer[lengths[longer] >= LENGTH]:
+        long = slice(first, None)
+        if not shared[long].any() and len(np.unique(at[long])) == len(at[long]):
+            stuck[long] = True
+            break
+    rarely = bool(readings) and readings - len(lengths) <= RARELY * readings
+    return _Runs(starts, lengths, stuck & rarely, rests, rarely)
+
+
+def _rarity(runs: _Runs) -> Floats:
+    """Return the rarity (LENGTH,) of runs of one feature; 0 if it repeats too often to tell."""
+    lengths = runs.lengths[~runs.stuck]
+    if not runs.rarely or not len(lengths):
+        return np.zeros(LENGTH)
     beyond = np.arange(1, LENGTH + 1) - int(lengths[-1])
-    rarity = -np.log10(0.5 / (readings + 1.0)) - (beyond - 1) * np.log10(_goes_on(lengths))
-    return np.where(beyond > 0, rarity, 0.0), rests
+    decades = -np.log10(0.5 / (int(lengths.sum()) + 1.0))
+    rarity: Floats = decades - (beyond - 1) * np.log10(_goes_on(lengths))
+    return np.where(beyond > 0, rarity, 0.0)
 
 
 def _rests(lengths: Indices, at: Floats, shared: Bools) -> float:

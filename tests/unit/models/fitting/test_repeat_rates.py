@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from models.fitting.repeat_rates import fit_repeats
+from models.fitting.repeat_rates import fit_repeats, stuck_readings
 from models.scoring.repeats import LENGTH, Repeats
 
 N = 2000
@@ -156,3 +156,26 @@ def test_runs_longer_than_are_counted_are_as_those():
     rare, lengths = found
     assert lengths.max() == LENGTH
     assert rare[-1, 0] == repeats.rarity[0, -1]
+
+
+def test_readings_of_stuck_sensors_are_found_and_those_of_machines_at_rest_are_not():
+    values = np.column_stack([noise(seed=k) for k in range(6)])
+    for begin in (500, 900, 1300):  # three stretches, each at another value
+        values[begin : begin + 40, 0] = values[begin, 0]
+    values[700:760, 1] = 0.0  # off
+    values[700:760, 2] = values[:, 2].max()  # saturated
+    for begin in (300, 1500):  # comes back to the value
+        values[begin : begin + 50, 3] = 0.25
+    values[200:240, 4] = values[200, 4]
+    values[220:225, 4] = np.nan  # a hole ends the run
+    (found,) = stuck_readings([values])
+    at = [np.flatnonzero(found[:, j]).tolist() for j in range(6)]
+    assert at[0] == [*range(501, 540), *range(901, 940), *range(1301, 1340)]
+    assert not any(at[1:])
+
+
+def test_a_gateway_that_repeats_all_values_is_no_stuck_sensor():
+    values = np.column_stack([noise(seed=k) for k in range(4)])
+    values[500:560] = values[500]
+    (found,) = stuck_readings([values])
+    assert not found.any()
