@@ -1,15 +1,16 @@
 """Leave unlabelled faults out of training: events far beyond all normal ones.
 
 Historical data contain faults. Fitting on them widens every scale and tail until similar faults are
-no longer detected. The search uses the distance of the decorrelated row, averaged over a few
-readings so that heavy tails of single readings do not count. It judges *events*: stretches above
-the 80 % quantile. The height distribution of normal events is a generalised Pareto tail fitted to
-their lower three quarters, with a shape of at least 0, shrunk towards 0. An event is left out if it
-is higher than the highest event in all but one of a hundred clean training sets. Events at equal
-intervals are a cycle, not faults; events that reach the same level each time are an operating mode
-(:mod:`models.fitting.recurrence`). A stream that always stands apart from the others, or always
-scatters more, is of a kind of its own. A feature that hardly varies apart from the events is
-ignored here: bursts are its normal operation.
+no longer detected. The search uses the distance of the decorrelated row. It judges *events*:
+stretches above the 80 % quantile. First the distance is averaged over a few readings, so that heavy
+tails of single readings do not count; then spikes are looked for, which hardly last. The height
+distribution of normal events is a generalised Pareto tail fitted to their lower three quarters,
+with a shape of at least 0, shrunk towards 0: in logarithms, so the heaviest tails are normal. An
+event is left out if it is higher than the highest event in all but one of a hundred clean training
+sets. Events at equal intervals are a cycle, not faults; events that reach the same level each time
+are an operating mode (:mod:`models.fitting.recurrence`). A stream that always stands apart from the
+others, or always scatters more, is of a kind of its own. A feature that hardly varies apart from
+the events is ignored here: bursts are its normal operation.
 
 Faults of a tenth of the readings would hide themselves if they helped to define normal. The search
 therefore starts with the highest events left out, up to the allowed share, and readmits those that
@@ -35,7 +36,7 @@ from models.fitting.scaling import drift_is_fault, fit_scales, shrinkage_of
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
-_WIDTH: Final = 9  # readings in the moving average
+_WIDTHS: Final = (9, 1)  # readings in the moving average: for events, and for spikes
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _APART: Final = 5  # most readings below it within one event
 _LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
@@ -178,23 +179,26 @@ def find_faults(
     clock = [rows.astype(np.float64) for rows in left] if clock is None else clock
     limit = max_share * sum(map(len, streams))  # readings that faults may take up
     modes: list[list[Event]] = []
-    while True:
-        there = [i for i, rows in enumerate(left) if len(rows)]
-        rest = [streams[i][left[i]] for i in there]
-        search = _search(rest, limit / max(sum(map(len, rest)), 1))
-        mode = _mode(
-            search, rest, [received[i][left[i]] for i in there],
-            [left[i] for i in there], [clock[i][left[i]] for i in there],
-        )  # fmt: skip
-        if not mode:
-            break
-        for event in mode:
-            event.stream = there[event.stream]
-            left[event.stream] = np.setdiff1d(left[event.stream], event.rows)
-        modes.append(mode)
     faults = [np.zeros(len(s), bool) for s in streams]
-    for i, mask in zip(there, search.faults, strict=True):
-        faults[i][left[i][mask]] = True
+    for width in _WIDTHS:
+        while True:
+            there = [i for i, rows in enumerate(left) if len(rows)]
+            rest = [streams[i][left[i]] for i in there]
+            search = _search(rest, limit / max(sum(map(len, rest)), 1), width)
+            mode = _mode(
+                search, rest, [received[i][left[i]] for i in there],
+                [left[i] for i in there], [clock[i][left[i]] for i in there], width,
+            )  # fmt: skip
+            if not mode:
+                break
+            for event in mode:
+                event.stream = there[event.stream]
+                left[event.stream] = np.setdiff1d(left[event.stream], event.rows)
+            modes.append(mode)
+        for i, mask in zip(there, search.faults, strict=True):
+            faults[i][left[i][mask]] = True
+            limit -= int(mask.sum())
+            left[i] = left[i][~mask]
     return Unlabelled(faults, modes)
 
 
@@ -204,6 +208,7 @@ def _mode(
     received: Sequence[Floats],
     rows: Sequence[Indices],
     clock: Sequence[Floats],
+    width: int,
 ) -> list[Event]:
     """Return the candidates that are a recurring mode, if any.
 
@@ -221,7 +226,7 @@ def _mode(
     spread = winsorised_std(np.concatenate(known))
     events = []
     for i, a, b, top in search.events:
-        middle = slice(max(top - _WIDTH // 2, 0), top + _WIDTH // 2 + 1)
+        middle = slice(max(top - width // 2, 0), top + width // 2 + 1)
         there, as_received = streams[i][middle], received[i][middle]
         level = np.median(there, axis=0)
         moved = np.abs(level - centre) > MOVED * spread
@@ -230,20 +235,20 @@ def _mode(
             np.median(search.rows(there[:, search.use]), axis=0), moved,
             np.where(moved & (np.ptp(as_received, axis=0) == 0.0), as_received[0], np.nan),
         ))  # fmt: skip
-    usual = np.concatenate([_levels(search.rows(s[:, search.use])) for s in known])
+    usual = np.concatenate([_levels(search.rows(s[:, search.use]), width) for s in known])
     scatter = float(np.quantile(np.linalg.norm(usual, axis=1), _DEVIATION))
     least = float(np.sqrt(search.use.sum() * np.expm1(search.height)))
     return recurring(events, scatter, least)
 
 
-def _levels(rows: Floats) -> Floats:
+def _levels(rows: Floats, width: int) -> Floats:
     """Return the medians (m, d) of consecutive rows (n, d), as many as are averaged."""
-    count = len(rows) // _WIDTH
-    out: Floats = np.median(rows[: count * _WIDTH].reshape(count, _WIDTH, -1), axis=1)
+    count = len(rows) // width
+    out: Floats = np.median(rows[: count * width].reshape(count, width, -1), axis=1)
     return out
 
 
-def _search(streams: Sequence[Floats], max_share: float) -> _Search:
+def _search(streams: Sequence[Floats], max_share: float, width: int) -> _Search:
     """Search for events that are candidates for faults; leave out ``max_share`` of the readings."""
     found = [np.zeros(len(s), bool) for s in streams]
     whole = np.concatenate(streams).std(axis=0)
@@ -258,11 +263,12 @@ def _search(streams: Sequence[Floats], max_share: float) -> _Search:
         if not use.any():  # the highest events are still those of the first round: unjudged
             return nothing
         rows, magnitudes = _scored([s[:, use] for s in streams], found)
-        heights = [_averaged(one) for one in magnitudes]
+        heights = [_averaged(one, width) for one in magnitudes]
         if len(streams) > 1:
             centre = np.median(np.concatenate(known)[:, use], axis=0)
-            heights = _by_own_kind(distance(rows), [s[:, use] for s in streams], heights, centre)
-        search = _Search(*_beyond(heights, found, line, max_share), use, rows)
+            mine = [s[:, use] for s in streams]
+            heights = _by_own_kind(distance(rows), mine, heights, centre, width)
+        search = _Search(*_beyond(heights, found, line, max_share, width), use, rows)
         if line is None and all(map(np.array_equal, search.faults, found)):
             break
         line = None
@@ -293,7 +299,7 @@ def _scored(streams: list[Floats], faults: Sequence[Bools]) -> tuple[Scoring, li
 
 
 def _by_own_kind(
-    score: Scoring, streams: Sequence[Floats], heights: list[Floats], centre: Floats
+    score: Scoring, streams: Sequence[Floats], heights: list[Floats], centre: Floats, width: int
 ) -> list[Floats]:
     """Return the heights (n_i,) less what each stream always has: its own level, its own scatter.
 
@@ -305,13 +311,13 @@ def _by_own_kind(
     for values, height in zip(streams, heights, strict=True):
         near = height <= np.quantile(height, _NEAREST)
         level = np.median(values[near], axis=0)
-        own.append(np.minimum(height, _averaged(score(values - level + centre))))
+        own.append(np.minimum(height, _averaged(score(values - level + centre), width)))
     usual = np.quantile(np.concatenate(own), _NEAREST)
     return [h - max(float(np.quantile(h, _NEAREST) - usual), 0.0) for h in own]
 
 
 def _beyond(
-    heights: list[Floats], found: list[Bools], line: float | None, max_share: float
+    heights: list[Floats], found: list[Bools], line: float | None, max_share: float, width: int
 ) -> tuple[list[Bools], list[tuple[int, int, int, int]], float]:
     """Return the readings in events higher than the threshold ``line``, up to ``max_share``.
 
@@ -319,7 +325,7 @@ def _beyond(
     is estimated from the events that are not in ``found``.
     """
     start = float(np.quantile(np.concatenate(heights), _ABOVE))
-    events = [(i, a, b) for i, h in enumerate(heights) for a, b in _events(h > start)]
+    events = [(i, a, b) for i, h in enumerate(heights) for a, b in _events(h > start, width)]
     out = [np.zeros(len(h), bool) for h in heights]
     peaks = np.array([heights[i][a:b].max() - start for i, a, b in events])
     usual = np.array([found[i][a:b].mean() < 0.5 for i, a, b in events], bool)
@@ -329,6 +335,8 @@ def _beyond(
         line = _furthest(peaks[usual])
     left = max_share * sum(map(len, heights))
     high = [at for at in np.argsort(-peaks).tolist() if peaks[at] > line]
+    if width == 1:  # what lasts is for the other search
+        high = [at for at in high if events[at][2] - events[at][1] < _WIDTHS[0]]
     regular = {i for i in range(len(heights)) if _cycle([events[at][1] for at in high
                                                          if events[at][0] == i])}  # fmt: skip
     chosen = [events[at] for at in high if events[at][0] not in regular]
@@ -381,18 +389,18 @@ def _furthest(peaks: Floats) -> float:
     return best[1]
 
 
-def _events(above: Bools) -> list[tuple[int, int]]:
+def _events(above: Bools, width: int) -> list[tuple[int, int]]:
     """Return the stretches of ``above`` (n,), joined where few readings separate them."""
     at = np.flatnonzero(above)
     if not len(at):
         return []
-    parts = np.split(at, np.flatnonzero(np.diff(at) > _APART) + 1)
-    half = _WIDTH // 2
+    parts = np.split(at, np.flatnonzero(np.diff(at) > min(_APART, width)) + 1)
+    half = width // 2
     return [(max(int(p[0]) - half, 0), min(int(p[-1]) + half + 1, len(above))) for p in parts]
 
 
-def _averaged(values: Floats) -> Floats:
+def _averaged(values: Floats, width: int) -> Floats:
     from scipy.ndimage import uniform_filter1d
 
-    out: Floats = uniform_filter1d(values, _WIDTH, mode="nearest")
+    out: Floats = uniform_filter1d(values, width, mode="nearest")
     return out

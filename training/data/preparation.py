@@ -126,7 +126,14 @@ def without_labelled(streams: Sequence[Stream]) -> tuple[list[Stream], list[str]
 
 
 def lacking_few(streams: Sequence[Stream], cut: Sequence[int], what: str) -> list[str]:
-    """Return a note on the first ``cut`` readings of each stream that lack values, if any does."""
+    """Return a note on training readings that lack values, if any does.
+
+    Parameters
+    ----------
+    streams : each in time order.
+    cut : number of first readings of each stream that are trained on.
+    what : names the data in the note.
+    """
     parts = (np.isnan(s.values[:k]).any(axis=1) for s, k in zip(streams, cut, strict=True))
     filled = sum(int(part.sum()) for part in parts)
     if not filled:

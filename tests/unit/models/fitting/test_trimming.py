@@ -198,3 +198,18 @@ def test_faults_that_only_break_the_relation_of_features_that_move_widely_are_fo
     found = find_faults([rows], 0.15).faults[0]
     assert [found[at : at + 30].mean() for at in (900, 2800, 5100)] == [1.0, 1.0, 1.0]
     assert found.sum() < 3 * 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spikes_are_found_and_heavy_tails_are_none(seed):
+    random = np.random.default_rng(seed)
+    streams = [random.normal(size=(3000, 4)) for _ in range(2)]
+    at = random.choice(3000, 20, replace=False)
+    streams[0][at, random.integers(0, 4, 20)] *= random.choice([-40.0, 30.0, 60.0], 20)
+    spikes = np.abs(streams[0]).max(axis=1) > 20
+    found = faulty(streams, 0.1)
+    assert (found[0] & spikes).sum() == spikes.sum() > 5
+    assert found[0].sum() <= 20 * 9, "and some readings around them"
+    assert not found[1].any()
+    for tail in (1.5, 3):
+        assert not faulty([random.standard_t(tail, (3000, 4)) for _ in range(2)], 0.1)[0].any()
