@@ -117,6 +117,11 @@ def clean(
     notes = still + _scattered(streams, scattered, names, missing=bool(beyond))
     sent = ~np.isnan(np.concatenate(streams)).any(axis=1)
     notes += _notes(pooled, mask, names, int((bad & sent).sum()), int((filled & sent).sum()))
+    if lost := int((~whole & ~sent).sum()):
+        notes.append(
+            f"{lost:,} of {len(pooled):,} readings lack more values than may be imputed (a counter"
+            " has no rate at its first reading and after a gap; --impute) and were left out"
+        )
     unusable = [name for j, name in enumerate(names) if j not in usable]
     notes += [f"{name}: not used, most of its values are no measurements" for name in unusable]
     left = [i for i, rows in enumerate(keep) if rows.any()]

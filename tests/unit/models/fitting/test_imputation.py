@@ -42,3 +42,13 @@ def test_a_code_for_not_measured_is_as_good_as_a_hole() -> None:
     assert len(found.streams[0]) == 990
     assert any("100 of 1,000 readings" in note and "imputed" in note for note in found.notes)
     assert any("10 of 1,000 readings" in note and "left out" in note for note in found.notes)
+
+
+def test_readings_that_lack_too_much_for_the_features_in_use_are_named() -> None:
+    """Of five features one reading may lack one, of the four that are left of them none."""
+    values = np.random.default_rng(2).normal(size=(1000, 5))
+    values[::100, 1] = np.nan
+    values[:, 4] = 65535.0  # never measured
+    found = clean([values], None, list("abcde"), lambda width: int(width >= 5))
+    assert len(found.streams[0]) == 990
+    assert any("10 of 1,000 readings lack more values than may" in note for note in found.notes)
