@@ -3,7 +3,8 @@
 A machine that was off, idle or in another mode a few times in training stands as far from its usual
 readings as a fault does. Two things tell them apart. A mode is reached again at the same level,
 while a fault's size differs from time to time. And a mode moves several features out of their
-usual range, as an operating condition does, while a broken sensor moves its own.
+usual range, as an operating condition does, while a broken sensor moves its own. Spikes of single
+readings need not: a switch or a pump that runs for one reading at a time moves its own signal.
 
 Events are of one kind if their levels differ no more than usual levels do. The kind is a mode if
 it occurred at least three times, and sizes so alike would be a coincidence among faults: with sizes
@@ -64,7 +65,9 @@ class Event:
     still: Floats
 
 
-def recurring(events: Sequence[Event], scatter: float, least: float) -> list[Event]:
+def recurring(
+    events: Sequence[Event], scatter: float, least: float, alone: bool = False
+) -> list[Event]:
     """Return the events of the mode that recurs most clearly; none if no kind of event is a mode.
 
     Events close to one of them belong to it, too.
@@ -74,6 +77,7 @@ def recurring(events: Sequence[Event], scatter: float, least: float) -> list[Eve
     events : all events that are candidates for faults.
     scatter : norm of a usual level (as long a median of decorrelated rows), as a deviation.
     least : norm of the smallest level that the search takes for an event.
+    alone : whether a mode may move a single feature.
     """
     still = np.array([event.still for event in events])
     for event in events:
@@ -88,7 +92,8 @@ def recurring(events: Sequence[Event], scatter: float, least: float) -> list[Eve
     for event, near in zip(events, close, strict=True):
         kind = [events[i] for i in np.flatnonzero(near).tolist()]
         times = _occurrences(kind)
-        if times < _FEWEST or not _enough(np.mean([one.moved for one in kind], axis=0) > 0.5):
+        several = alone or _enough(np.mean([one.moved for one in kind], axis=0) > 0.5)
+        if times < _FEWEST or not several:
             continue
         along = levels @ event.level / np.linalg.norm(event.level)
         like = near | (along > _SAME_WAY * np.linalg.norm(levels, axis=1))

@@ -37,6 +37,7 @@ from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
 _WIDTHS: Final = (9, 1)  # readings in the moving average: for events, and for spikes
+_DECIMALS: Final = 9  # of heights: equal readings' differ by the computer's rounding errors
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _APART: Final = 5  # most readings below it within one event
 _LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
@@ -139,14 +140,15 @@ def _described(mode: list[Event], data: Cleaned, kept: Sequence[int]) -> str:
     named = [kept[j] for j in np.flatnonzero(moved).tolist()]
     level = [f"{data.names[j]} {np.median(values[:, j]):.4g}" for j in named[:_NAMED]]
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    at = f"{', '.join(level)}{more}; " if level else ""
     note = (
-        f"{len(mode)} events far beyond all others reach the same level ({', '.join(level)}{more};"
-        f" rows {rows} of the readings fitted on): taken for a mode of normal operation and"
+        f"{len(mode)} events far beyond all others reach the same level ({at}rows"
+        f" {rows} of the readings fitted on): taken for a mode of normal operation and"
         " kept; if it is a fault, label it; a feature named by --condition gives it normal values"
         " of its own"
     )
     still = np.array([event.still for event in mode])
-    if (still == still[0]).all(axis=0).any():
+    if len(mode[0].middle) > 1 and (still == still[0]).all(axis=0).any():
         note += (
             "; it stands still there, as a machine that is off: an off condition"
             " (/api/v1/off-conditions) leaves such readings unjudged"
@@ -238,7 +240,7 @@ def _mode(
     usual = np.concatenate([_levels(search.rows(s[:, search.use]), width) for s in known])
     scatter = float(np.quantile(np.linalg.norm(usual, axis=1), _DEVIATION))
     least = float(np.sqrt(search.use.sum() * np.expm1(search.height)))
-    return recurring(events, scatter, least)
+    return recurring(events, scatter, least, alone=width == 1)
 
 
 def _levels(rows: Floats, width: int) -> Floats:
@@ -268,6 +270,7 @@ def _search(streams: Sequence[Floats], max_share: float, width: int) -> _Search:
             centre = np.median(np.concatenate(known)[:, use], axis=0)
             mine = [s[:, use] for s in streams]
             heights = _by_own_kind(distance(rows), mine, heights, centre, width)
+        heights = [np.round(one, _DECIMALS) for one in heights]
         search = _Search(*_beyond(heights, found, line, max_share, width), use, rows)
         if line is None and all(map(np.array_equal, search.faults, found)):
             break

@@ -213,3 +213,15 @@ def test_spikes_are_found_and_heavy_tails_are_none(seed):
     assert not found[1].any()
     for tail in (1.5, 3):
         assert not faulty([random.standard_t(tail, (3000, 4)) for _ in range(2)], 0.1)[0].any()
+
+
+@pytest.mark.parametrize("share", [0.005, 0.03, 0.2])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_signal_that_is_on_for_single_readings_is_no_spike(share, seed):
+    """Beside a rounded sensor many readings have the same magnitude."""
+    draw = np.random.default_rng(seed)
+    level = np.round(draw.normal(size=2500) * 2.0) / 2.0
+    on = draw.random(2500) < share
+    current = np.where(on, 5.0 + draw.normal(0.0, 0.1, 2500), draw.normal(0.0, 0.02, 2500))
+    for signal in (on.astype(float), current):
+        assert not faulty([np.column_stack([level, signal])], 0.15)[0].any()
