@@ -6,14 +6,15 @@ while a fault's size differs from time to time. And a mode moves several feature
 usual range, as an operating condition does, while a broken sensor moves its own. Spikes of single
 readings need not: a switch or a pump that runs for one reading at a time moves its own signal.
 
-Events are of one kind if their levels differ no more than usual levels do. The kind is a mode if
-it occurred at least three times, and sizes so alike would be a coincidence among faults: with sizes
-uniform up to the largest, less than one in a hundred training sets would have as many. Events close
-to the usual readings, whose scatter is large beside their size, must therefore recur more often
-than events far away. A single feature has no others that confirm it: there only sizes that the
-search can find count. Several features that stand still at the same values each time are a mode
-whatever the others do: a machine that is off cools down to the weather. Events at the same time in
-several streams are one occurrence.
+Events are of one kind if their levels differ no more than usual levels do, or spikes by a tenth of
+their size. Events at equal intervals are a cycle. The kind is a mode if it occurred at least three
+times, and sizes so alike would be a coincidence among faults: with sizes uniform up to the largest,
+less than one in a hundred training sets would have as many. Events close to the usual readings,
+whose scatter is large beside their size, must therefore recur more often than events far away. A
+single feature has no others that confirm it: there only sizes that the search can find count.
+Several features that stand still at the same values each time are a mode whatever the others do: a
+machine that is off cools down to the weather. Events at the same time in several streams are one
+occurrence.
 
 A fault that reaches the same level in several features each time is taken for a mode.
 """
@@ -31,6 +32,9 @@ from models.fitting.condition_fit import FOLLOW
 
 _FEWEST: Final = 3  # occurrences of a mode: two may be a fault and its return after a repair
 _CHANCE: Final = 0.01  # probability that a training set's faults pass for a mode
+_ALIKE: Final = 0.1  # spikes of one kind differ by this share of their size: on, a signal scatters
+_TIMES: Final = 5  # fewest events in a cycle
+_REGULAR: Final = 0.1  # tolerance of equal intervals, as a share of the median one
 _SAME_WAY: Final = 0.5  # least cosine between the levels of faults that may be of one kind
 #: Deviations between a mode and the usual level of a feature: as between two conditions that hold
 #: four fifths of its variance, which is what `condition_fit` asks for.
@@ -86,7 +90,8 @@ def recurring(
             if _occurrences(kind) >= _FEWEST:
                 return kind
     levels = np.array([event.level for event in events])
-    close = [_close(levels, event.level, scatter) for event in events]
+    alike = _ALIKE if alone else 0.0
+    close = [_close(levels, event.level, scatter, alike) for event in events]
     best = _CHANCE
     mode = np.zeros(len(events), bool)
     for event, near in zip(events, close, strict=True):
@@ -108,8 +113,25 @@ def recurring(
     return [events[i] for i in np.flatnonzero(mode).tolist()]
 
 
-def _close(levels: Floats, level: Floats, scatter: float) -> Bools:
-    """Return which levels (n, d) differ from one (d,) no more than usual levels do.
+def cyclic(starts: list[int]) -> bool:
+    """Return whether events that start at these rows form a cycle; some may be missing.
+
+    They do if more intervals are whole multiples of the median interval than chance explains.
+    """
+    from scipy.stats import binom
+
+    if len(starts) < _TIMES:
+        return False
+    gaps = np.diff(np.sort(starts))
+    times = gaps / np.median(gaps)
+    regular = np.abs(times - np.maximum(np.round(times), 1.0)) <= _REGULAR
+    # the median interval always matches itself, so it does not count
+    chance = binom.sf(np.count_nonzero(regular) - 2, len(gaps) - 1, 2.0 * _REGULAR)
+    return bool(chance <= _CHANCE)
+
+
+def _close(levels: Floats, level: Floats, scatter: float, alike: float) -> Bools:
+    """Return which levels (n, d) differ from one (d,) no more than usual ones, or by a share of it.
 
     These differ by sqrt(2) of their ``scatter``, in one direction by sqrt(2 / d): at most by twice
     as much.
@@ -119,7 +141,9 @@ def _close(levels: Floats, level: Floats, scatter: float) -> Bools:
     along = levels @ way
     aside = np.linalg.norm(levels - np.outer(along, way), axis=1)
     reach = np.sqrt(8.0) * scatter
-    out: Bools = (aside <= reach) & (np.abs(along - size) <= reach / np.sqrt(len(level)))
+    share = alike * size
+    out: Bools = np.abs(along - size) <= max(reach / np.sqrt(len(level)), share)
+    out &= aside <= max(reach, share)
     return out
 
 

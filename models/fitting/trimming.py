@@ -31,7 +31,7 @@ from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.distance import Scoring, distance, fit_rows
 from models.fitting.held_out import own_magnitudes
-from models.fitting.recurrence import MOVED, Event, recurring
+from models.fitting.recurrence import MOVED, Event, cyclic, recurring
 from models.fitting.scaling import drift_is_fault, fit_scales, shrinkage_of
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
@@ -43,8 +43,6 @@ _APART: Final = 5  # most readings below it within one event
 _LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
 _CENSORED: Final = 0.75  # quantile of the heights above which events are censored
 _CHANCE: Final = 0.01  # probability that a clean training set loses anything
-_TIMES: Final = 5  # fewest events in a cycle
-_REGULAR: Final = 0.1  # tolerance of equal intervals, as a share of the median one
 _NEAREST: Final = 0.2  # share of a stream that tells its own kind: the others may be faults
 _STEADY: Final = 0.25  # least share of a feature's deviation that must remain without the events
 #: If all events take up too much, only their parts above this share of the threshold are left out.
@@ -253,7 +251,9 @@ def _levels(rows: Floats, width: int) -> Floats:
 def _search(streams: Sequence[Floats], max_share: float, width: int) -> _Search:
     """Search for events that are candidates for faults; leave out ``max_share`` of the readings."""
     found = [np.zeros(len(s), bool) for s in streams]
-    whole = np.concatenate(streams).std(axis=0)
+    values = np.concatenate(streams)
+    # rare spikes are not how a feature varies
+    whole = winsorised_std(values) if width == 1 else values.std(axis=0)
     use = np.ones(len(whole), bool)
     nothing = _Search(found, [], np.inf, use, None)
     search = nothing
@@ -340,7 +340,7 @@ def _beyond(
     high = [at for at in np.argsort(-peaks).tolist() if peaks[at] > line]
     if width == 1:  # what lasts is for the other search
         high = [at for at in high if events[at][2] - events[at][1] < _WIDTHS[0]]
-    regular = {i for i in range(len(heights)) if _cycle([events[at][1] for at in high
+    regular = {i for i in range(len(heights)) if cyclic([events[at][1] for at in high
                                                          if events[at][0] == i])}  # fmt: skip
     chosen = [events[at] for at in high if events[at][0] not in regular]
     whole = [(i, a, b, a + int(heights[i][a:b].argmax())) for i, a, b in chosen]
@@ -352,23 +352,6 @@ def _beyond(
             left -= b - a
             out[i][a:b] = True
     return out, whole, start + line
-
-
-def _cycle(starts: list[int]) -> bool:
-    """Return whether events form a cycle, possibly with some events missing.
-
-    They do if more intervals are whole multiples of the median interval than chance explains.
-    """
-    from scipy.stats import binom
-
-    if len(starts) < _TIMES:
-        return False
-    gaps = np.diff(np.sort(starts))
-    times = gaps / np.median(gaps)
-    regular = np.abs(times - np.maximum(np.round(times), 1.0)) <= _REGULAR
-    # the median interval always matches itself, so it does not count
-    chance = binom.sf(np.count_nonzero(regular) - 2, len(gaps) - 1, 2.0 * _REGULAR)
-    return bool(chance <= _CHANCE)
 
 
 def _furthest(peaks: Floats) -> float:
