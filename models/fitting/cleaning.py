@@ -102,7 +102,7 @@ def clean(
     lacking = _lacking(pooled[:, usable], [nulls.get(names[j], ()) for j in usable])
     values = np.where(lacking, np.nan, pooled[:, usable])
     edges = np.cumsum([len(s) for s in streams])[:-1]
-    parts, _ = impute(np.split(values, edges), imputed(len(usable)))
+    parts = impute(np.split(values, edges), imputed(len(usable)))
     whole = ~np.isnan(np.concatenate(parts)).any(axis=1)
     bad = (mask[:, usable] & ~lacking).any(axis=1) | ~whole
     keep = np.split(~bad, edges)

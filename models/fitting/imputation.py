@@ -26,20 +26,15 @@ _CLIP: Final = 4.0
 _OWN_LEVEL: Final = 20
 
 
-def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], int]:
+def impute(streams: Sequence[Floats], max_missing: int) -> list[Floats]:
     """Impute readings (n_i, d) with at most ``max_missing`` missing values, which are NaN.
 
-    Returns
-    -------
-    list of (n_i, d), int
-        The streams, where readings with more missing values are unchanged, and the number of
-        imputed readings.
+    Readings with more are returned unchanged.
     """
     holes = [np.isnan(s) for s in streams]
     todo = [(h.sum(axis=1) <= max_missing) & h.any(axis=1) for h in holes]
-    filled = int(sum(t.sum() for t in todo))
-    if not filled:
-        return list(streams), 0
+    if not any(rows.any() for rows in todo):
+        return list(streams)
     whole = [s[~h.any(axis=1)] for s, h in zip(streams, holes, strict=True)]
     levels, spread, precision, neighbours = _learn(streams, whole)
     out = []
@@ -51,13 +46,13 @@ def impute(streams: Sequence[Floats], max_missing: int) -> tuple[list[Floats], i
             estimates = estimated(z, precision, here, neighbours)
             values[at] = np.where(here, values[at], level + spread * estimates)
         out.append(values)
-    return out, filled
+    return out
 
 
 def imputed_again(streams: Sequence[Floats], holes: Sequence[Bools]) -> list[Floats]:
     """Return readings (n_i, d) whose values in ``holes`` (n_i, d) are imputed from the others."""
     lacking = [np.where(hole, np.nan, s) for hole, s in zip(holes, streams, strict=True)]
-    return impute(lacking, lacking[0].shape[1])[0]
+    return impute(lacking, lacking[0].shape[1])
 
 
 def _learn(

@@ -32,9 +32,8 @@ from models.fitting.calibrate import (
     scores,
     unmet_ratio,
 )
-from models.fitting.cleaning import Cleaned, clean
-from models.fitting.condition_fit import ConditionFit, find_conditions, restate
-from models.fitting.counter_rates import Rated, among, with_rates
+from models.fitting.condition_fit import restate
+from models.fitting.counter_rates import with_rates
 from models.fitting.cross_validation import (
     FEWEST_STREAMS,
     FoldResult,
@@ -45,22 +44,19 @@ from models.fitting.cross_validation import (
     point_magnitudes,
     stream_folds,
 )
-from models.fitting.imputation import imputed_again
 from models.fitting.levels import aligned, lifted
 from models.fitting.neighbour_fit import fit_neighbours
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.plan_notes import describe
-from models.fitting.scaling import check_training, drift_is_fault
-from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
-from models.fitting.trimming import without_faulty
+from models.fitting.scaling import check_training
+from models.fitting.usable_data import LEAST_ROWS, usable_data
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key, subsets
 from models.scoring.level_offsets import LevelOffsets, unmixed
 from models.scoring.model_set import ModelSet
 from models.scoring.preprocessing import Preprocessing
 
-_LEAST_ROWS = 60
 _COPIES = 6  # copies of the data that one fit holds at its peak
 _MEMORY = 1 << 30  # bytes that the copies of parallel fits may take
 _PROMISED = (
@@ -133,11 +129,11 @@ def fit_model_set(
     began = time.perf_counter()
     options = options or FitOptions()
     rated = with_rates(
-        check_training(values, feature_names, _LEAST_ROWS, missing=True), timestamps, feature_names,
+        check_training(values, feature_names, LEAST_ROWS, missing=True), timestamps, feature_names,
         options.counters, options.condition,
     )  # fmt: skip
-    clean_data, found, seasonal = _clean(rated, timestamps, options)
-    received = check_training(clean_data.streams, clean_data.names, _LEAST_ROWS)
+    clean_data, found, seasonal = usable_data(rated, timestamps, options)
+    received = check_training(clean_data.streams, clean_data.names, LEAST_ROWS)
     usual = restate(found.conditions, received)
     streams = seasonal.restate(usual, clean_data.timestamps)
     least = [one for one in (found.least(received), seasonal.least(usual)) if one is not None]
@@ -170,57 +166,6 @@ def fit_model_set(
     report.seconds = round(time.perf_counter() - began, 3)
     model_set.figures = asdict(report)
     return model_set, report
-
-
-def _clean(
-    rated: Rated, timestamps: Sequence[Times] | None, options: FitOptions
-) -> tuple[Cleaned, ConditionFit, SeasonalFit]:
-    """Leave out garbage and faults; also return the conditions and seasons that readings follow.
-
-    Faults are looked for in readings restated by these, since a changed load is no fault.
-    """
-    share = options.trim if options.watch_stuck and options.drift != "fault" else 0.0
-    cleaned = clean(rated.streams, timestamps, rated.names, options.imputed, share)
-    cleaned = among(cleaned, rated)
-    check_training(cleaned.streams, cleaned.names, _LEAST_ROWS)
-    found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
-    cleaned.notes += found.notes
-    seasonal = SeasonalFit()
-    if options.drift == "fault":
-        return _imputed_again(cleaned, found, seasonal), found, seasonal
-    usual = restate(found.conditions, cleaned.streams)
-    if not drift_is_fault(cleaned.streams):
-        seasonal = find_seasonality(
-            usual,
-            cleaned.timestamps,
-            cleaned.names,
-            options.seasonality,
-            options.seed,
-            options.trim,
-            cleaned.holes,
-        )
-        cleaned.notes += seasonal.notes
-    cleaned = _imputed_again(cleaned, found, seasonal)
-    usual = seasonal.restate(restate(found.conditions, cleaned.streams), cleaned.timestamps)
-    return without_faulty(cleaned, options.trim, usual), found, seasonal
-
-
-def _imputed_again(cleaned: Cleaned, found: ConditionFit, seasonal: SeasonalFit) -> Cleaned:
-    """Impute missing values by what is usual in their condition and at their time, as live."""
-    conditions = found.conditions
-    if cleaned.holes is None or (conditions is None and seasonal.seasonality is None):
-        return cleaned
-    usual = restate(conditions, cleaned.streams)
-    restated = seasonal.restate(usual, cleaned.timestamps)
-    filled = imputed_again(restated, cleaned.holes)
-    out = []
-    each = zip(cleaned.streams, usual, restated, filled, cleaned.holes, strict=True)
-    for values, of_condition, before, after, hole in each:
-        moved = of_condition + (after - before)
-        if conditions is not None:
-            moved = conditions.original(moved, conditions.nearest(values)[0])
-        out.append(np.where(hole, moved, values))
-    return replace(cleaned, streams=out)
 
 
 def _with_examples(

@@ -62,8 +62,8 @@ def test_training_readings_of_a_cycle_are_imputed_within_it() -> None:
     holes = whole.copy()
     lacking = np.random.default_rng(3).random(2000) < 0.1
     holes[lacking, 1] = np.nan
-    (filled,), n = impute([holes], 1)
-    assert n == lacking.sum()
+    (filled,) = impute([holes], 1)
+    assert not np.isnan(filled).any()
     error = (filled[lacking, 1] - whole[lacking, 1]) / 7.0
     assert np.sqrt(np.mean(error**2)) < 0.4
 

@@ -1,0 +1,82 @@
+"""Make training data usable: without garbage and unlabelled faults, missing values imputed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from models.arrays import Times
+from models.fitting.cleaning import Cleaned, clean
+from models.fitting.condition_fit import ConditionFit, find_conditions, restate
+from models.fitting.counter_rates import Rated, among
+from models.fitting.imputation import imputed_again
+from models.fitting.options import FitOptions
+from models.fitting.scaling import check_training, drift_is_fault
+from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
+from models.fitting.trimming import without_faulty
+
+LEAST_ROWS: Final = 60
+
+
+def usable_data(
+    rated: Rated, timestamps: Sequence[Times] | None, options: FitOptions
+) -> tuple[Cleaned, ConditionFit, SeasonalFit]:
+    """Return the data of one group to fit on, and the conditions and the season that they follow.
+
+    Faults are looked for in readings less what is usual in these: a changed load is no fault.
+
+    Parameters
+    ----------
+    rated : readings (n_i, d) by stream, counters as rates; NaN is a missing value.
+    timestamps : list of (n_i,), or None when there are none.
+
+    Raises
+    ------
+    TrainingError
+        Too few readings are left.
+    """
+    share = options.trim if options.watch_stuck and options.drift != "fault" else 0.0
+    cleaned = clean(rated.streams, timestamps, rated.names, options.imputed, share)
+    cleaned = among(cleaned, rated)
+    check_training(cleaned.streams, cleaned.names, LEAST_ROWS)
+    found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
+    cleaned.notes += found.notes
+    seasonal = SeasonalFit()
+    if options.drift == "fault":
+        return _imputed_again(cleaned, found, seasonal), found, seasonal
+    usual = restate(found.conditions, cleaned.streams)
+    if not drift_is_fault(cleaned.streams):
+        seasonal = find_seasonality(
+            usual,
+            cleaned.timestamps,
+            cleaned.names,
+            options.seasonality,
+            options.seed,
+            options.trim,
+            cleaned.holes,
+        )
+        cleaned.notes += seasonal.notes
+    cleaned = _imputed_again(cleaned, found, seasonal)
+    usual = seasonal.restate(restate(found.conditions, cleaned.streams), cleaned.timestamps)
+    return without_faulty(cleaned, options.trim, usual), found, seasonal
+
+
+def _imputed_again(cleaned: Cleaned, found: ConditionFit, seasonal: SeasonalFit) -> Cleaned:
+    """Impute missing values by what is usual in their condition and at their time, as live."""
+    conditions = found.conditions
+    if cleaned.holes is None or (conditions is None and seasonal.seasonality is None):
+        return cleaned
+    usual = restate(conditions, cleaned.streams)
+    restated = seasonal.restate(usual, cleaned.timestamps)
+    filled = imputed_again(restated, cleaned.holes)
+    out = []
+    each = zip(cleaned.streams, usual, restated, filled, cleaned.holes, strict=True)
+    for values, of_condition, before, after, hole in each:
+        moved = of_condition + (after - before)
+        if conditions is not None:
+            moved = conditions.original(moved, conditions.nearest(values)[0])
+        out.append(np.where(hole, moved, values))
+    return replace(cleaned, streams=out)
