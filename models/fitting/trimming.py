@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -32,11 +33,14 @@ from models.fitting.cleaning import Cleaned
 from models.fitting.distance import Scoring, distance, fit_rows
 from models.fitting.held_out import own_magnitudes
 from models.fitting.recurrence import MOVED, Event, cyclic, recurring
-from models.fitting.scaling import drift_is_fault, fit_scales, shrinkage_of
+from models.fitting.scaling import LEAST_SHRINKAGE, drift_is_fault, fit_scales, shrinkage_of
 from models.scoring.garbage import row_ranges
 from models.scoring.tail import SHAPE_PRIOR_SD
 
 _WIDTHS: Final = (9, 1)  # readings in the moving average: for events, and for spikes
+#: Share of the usual shrinkage with which faults are looked for again: two features that follow one
+#: another by a thousandth part still differ by their noise, which a shrinkage of .01 hides.
+_TIGHT: Final = 0.01
 _DECIMALS: Final = 9  # of heights: equal readings' differ by the computer's rounding errors
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _APART: Final = 5  # most readings below it within one event
@@ -180,11 +184,14 @@ def find_faults(
     limit = max_share * sum(map(len, streams))  # readings that faults may take up
     modes: list[list[Event]] = []
     faults = [np.zeros(len(s), bool) for s in streams]
-    for width in _WIDTHS:
+    shrinkage = shrinkage_of(np.concatenate(streams))
+    tight = [_TIGHT * shrinkage] if shrinkage <= LEAST_SHRINKAGE else []
+    for width, shrunk in product(_WIDTHS, [shrinkage, *tight]):
         while True:
             there = [i for i, rows in enumerate(left) if len(rows)]
             rest = [streams[i][left[i]] for i in there]
-            search = _search(rest, limit / max(sum(map(len, rest)), 1), width)
+            share = limit / max(sum(map(len, rest)), 1)
+            search = _search(rest, share, width, shrunk)
             mode = _mode(
                 search, rest, [received[i][left[i]] for i in there],
                 [left[i] for i in there], [clock[i][left[i]] for i in there], width,
@@ -248,8 +255,15 @@ def _levels(rows: Floats, width: int) -> Floats:
     return out
 
 
-def _search(streams: Sequence[Floats], max_share: float, width: int) -> _Search:
-    """Search for events that are candidates for faults; leave out ``max_share`` of the readings."""
+def _search(streams: Sequence[Floats], max_share: float, width: int, shrinkage: float) -> _Search:
+    """Search for events that are candidates for faults; leave out ``max_share`` of the readings.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    width : readings in the moving average of the distance.
+    shrinkage : of correlations.
+    """
     found = [np.zeros(len(s), bool) for s in streams]
     values = np.concatenate(streams)
     # rare spikes are not how a feature varies
@@ -264,7 +278,7 @@ def _search(streams: Sequence[Floats], max_share: float, width: int) -> _Search:
         use = use & (winsorised_std(np.concatenate(known)) >= _STEADY * whole)
         if not use.any():  # the highest events are still those of the first round: unjudged
             return nothing
-        rows, magnitudes = _scored([s[:, use] for s in streams], found)
+        rows, magnitudes = _scored([s[:, use] for s in streams], found, shrinkage)
         heights = [_averaged(one, width) for one in magnitudes]
         if len(streams) > 1:
             centre = np.median(np.concatenate(known)[:, use], axis=0)
@@ -278,14 +292,15 @@ def _search(streams: Sequence[Floats], max_share: float, width: int) -> _Search:
     return search
 
 
-def _scored(streams: list[Floats], faults: Sequence[Bools]) -> tuple[Scoring, list[Floats]]:
+def _scored(
+    streams: list[Floats], faults: Sequence[Bools], shrinkage: float
+) -> tuple[Scoring, list[Floats]]:
     """Fit on the readings but ``faults``; return their rows, and the magnitudes (n_i,) of all.
 
     Those fitted on are scored as if they had been held out, like the faults: else whatever is left
     out would stand apart from the others.
     """
     known = [s[~mask] for s, mask in zip(streams, faults, strict=True)]
-    shrinkage = shrinkage_of(np.concatenate(known))
 
     def fit(pieces: list[Floats]) -> Scoring:
         return fit_rows(pieces)[0](0, shrinkage)
