@@ -6,11 +6,13 @@ stretches above the 80 % quantile. First the distance is averaged over a few rea
 tails of single readings do not count; then spikes are looked for, which hardly last. The height
 distribution of normal events is a generalised Pareto tail fitted to their lower three quarters,
 with a shape of at least 0, shrunk towards 0: in logarithms, so the heaviest tails are normal. An
-event is left out if it is higher than the highest event in all but one of a hundred clean training
-sets. Events at equal intervals are a cycle, not faults; events that reach the same level each time
-are an operating mode (:mod:`models.fitting.recurrence`). A stream that always stands apart from the
-others, or always scatters more, is of a kind of its own. A feature that hardly varies apart from
-the events is ignored here: bursts are its normal operation.
+event is left out if it is higher than the highest event in all but one of four hundred clean
+training sets: there are four searches, as faults that only break a tight relation of features are
+looked for again with correlations that are hardly weakened. Events at equal intervals are a cycle,
+not faults; events that reach the same level each time are an operating mode
+(:mod:`models.fitting.recurrence`). A stream that always stands apart from the others, or always
+scatters more, is of a kind of its own. A feature that hardly varies apart from the events is
+ignored here: bursts are its normal operation.
 
 Faults of a tenth of the readings would hide themselves if they helped to define normal. The search
 therefore starts with the highest events left out, up to the allowed share, and readmits those that
@@ -46,7 +48,7 @@ _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _APART: Final = 5  # most readings below it within one event
 _LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
 _CENSORED: Final = 0.75  # quantile of the heights above which events are censored
-_CHANCE: Final = 0.01  # probability that a clean training set loses anything
+_CHANCE: Final = 0.01 / 4  # probability that a clean training set loses anything, by search
 _NEAREST: Final = 0.2  # share of a stream that tells its own kind: the others may be faults
 _STEADY: Final = 0.25  # least share of a feature's deviation that must remain without the events
 #: If all events take up too much, only their parts above this share of the threshold are left out.
