@@ -54,6 +54,8 @@ _STEADY: Final = 0.25  # least share of a feature's deviation that must remain w
 #: If all events take up too much, only their parts above this share of the threshold are left out.
 _CORE: Final = 0.25
 _ROUNDS: Final = 8
+#: Ratio of two successive heights that a tail of two prior deviations' shape has with _CHANCE.
+_GAP: Final = _CHANCE ** (-2.0 * SHAPE_PRIOR_SD)
 _DEVIATION: Final = 0.68  # quantile of a magnitude that is one standard deviation, robustly
 _NAMED: Final = 5  # most features of a mode in a note
 
@@ -353,6 +355,8 @@ def _beyond(
         return out, [], np.inf
     if line is None:
         line = _furthest(peaks[usual])
+        if width > 1:  # single readings of a signal that is on for one at a time stand apart, too
+            line = min(line, _apart(peaks))
     left = max_share * sum(map(len, heights))
     high = [at for at in np.argsort(-peaks).tolist() if peaks[at] > line]
     if width == 1:  # what lasts is for the other search
@@ -390,6 +394,16 @@ def _furthest(peaks: Floats) -> float:
             if like > best[0]:
                 best = (like, float(scale / shape * (times**shape - 1.0)))
     return best[1]
+
+
+def _apart(peaks: Floats) -> float:
+    """Return the height above which events lie beyond a gap that hardly any normal ones have.
+
+    The gap is looked for in the highest quarter.
+    """
+    high = np.sort(peaks)[::-1][: int(len(peaks) * (1.0 - _CENSORED)) + 1]
+    at = np.flatnonzero(high[:-1] > _GAP * high[1:])
+    return _GAP * float(high[at[-1] + 1]) if len(at) else np.inf
 
 
 def _events(above: Bools, width: int) -> list[tuple[int, int]]:
