@@ -226,3 +226,20 @@ def test_a_signal_that_is_on_for_single_readings_is_no_spike(share, seed):
     current = np.where(on, 5.0 + draw.normal(0.0, 0.1, 2500), draw.normal(0.0, 0.02, 2500))
     for signal in (on.astype(float), current):
         assert not faulty([np.column_stack([level, signal])], 0.15)[0].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_faults_that_only_break_a_tight_relation_are_found(seed):
+    """A tank's flow is proportional to its pump's state, and its pressure to its level."""
+    draw = np.random.default_rng(seed)
+    level, pump = np.full(4000, 500.0), np.ones(4000)
+    for i in range(1, 4000):
+        pump[i] = pump[i - 1] if 300.0 < level[i - 1] < 800.0 else level[i - 1] <= 300.0
+        level[i] = level[i - 1] + (6.0 if pump[i] else -4.0) + draw.normal() / 2.0
+    rows = np.column_stack([level, pump, 2.5 * pump, 0.01 * level])
+    rows += draw.normal(size=rows.shape) * [1.5, 0.0, 0.03, 0.05]
+    for at, feature, size in ((800, 2, 0.4), (1900, 3, 0.6), (3000, 2, 0.4)):
+        rows[at : at + 60, feature] += size
+    (found,) = faulty([rows], 0.15)
+    assert [found[at : at + 60].mean() for at in (800, 1900, 3000)] == [1.0, 1.0, 1.0]
+    assert found.sum() < 3 * 90
