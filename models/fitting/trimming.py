@@ -6,13 +6,12 @@ stretches above the 80 % quantile. First the distance is averaged over a few rea
 tails of single readings do not count; then spikes are looked for, which hardly last. The height
 distribution of normal events is a generalised Pareto tail fitted to their lower three quarters,
 with a shape of at least 0, shrunk towards 0: in logarithms, so the heaviest tails are normal. An
-event is left out if it is higher than the highest event in all but one of four hundred clean
-training sets: there are four searches, as faults that only break a tight relation of features are
-looked for again with correlations that are hardly weakened. Events at equal intervals are a cycle,
-not faults; events that reach the same level each time are an operating mode
-(:mod:`models.fitting.recurrence`). A stream that always stands apart from the others, or always
-scatters more, is of a kind of its own. A feature that hardly varies apart from the events is
-ignored here: bursts are its normal operation.
+event is left out if it is higher than the highest event in all but one of a hundred clean training
+sets. Faults that only break a tight relation of features are looked for again, with correlations
+that are hardly weakened. Events at equal intervals are a cycle, not faults; events that reach the
+same level each time are an operating mode (:mod:`models.fitting.recurrence`). A stream that always
+stands apart from the others, or always scatters more, is of a kind of its own. A feature that
+hardly varies apart from the events is ignored here: bursts are its normal operation.
 
 Faults of a tenth of the readings would hide themselves if they helped to define normal. The search
 therefore starts with the highest events left out, up to the allowed share, and readmits those that
@@ -24,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -33,11 +31,11 @@ from models.arrays import Bools, Floats, Indices
 from models.detectors.covariance import winsorised_std
 from models.fitting.cleaning import Cleaned
 from models.fitting.distance import Scoring, distance, fit_rows
+from models.fitting.event_heights import RARELY, apart, averaged, furthest, stretches
 from models.fitting.held_out import own_magnitudes
 from models.fitting.recurrence import MOVED, Event, cyclic, recurring
 from models.fitting.scaling import LEAST_SHRINKAGE, drift_is_fault, fit_scales, shrinkage_of
 from models.scoring.garbage import row_ranges
-from models.scoring.tail import SHAPE_PRIOR_SD
 
 _WIDTHS: Final = (9, 1)  # readings in the moving average: for events, and for spikes
 #: Share of the usual shrinkage with which faults are looked for again: two features that follow one
@@ -45,17 +43,13 @@ _WIDTHS: Final = (9, 1)  # readings in the moving average: for events, and for s
 _TIGHT: Final = 0.01
 _DECIMALS: Final = 9  # of heights: equal readings' differ by the computer's rounding errors
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
-_APART: Final = 5  # most readings below it within one event
 _LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
-_CENSORED: Final = 0.75  # quantile of the heights above which events are censored
-_CHANCE: Final = 0.01 / 4  # probability that a clean training set loses anything, by search
+_CHANCE: Final = 0.01  # probability that a clean training set loses anything
 _NEAREST: Final = 0.2  # share of a stream that tells its own kind: the others may be faults
 _STEADY: Final = 0.25  # least share of a feature's deviation that must remain without the events
 #: If all events take up too much, only their parts above this share of the threshold are left out.
 _CORE: Final = 0.25
 _ROUNDS: Final = 8
-#: Ratio of two successive heights that a tail of two prior deviations' shape has with _CHANCE.
-_GAP: Final = _CHANCE ** (-2.0 * SHAPE_PRIOR_SD)
 _DEVIATION: Final = 0.68  # quantile of a magnitude that is one standard deviation, robustly
 _NAMED: Final = 5  # most features of a mode in a note
 
@@ -73,6 +67,22 @@ class Unlabelled:
 
     faults: list[Bools]
     modes: list[list[Event]]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """By what a search judges readings.
+
+    Parameters
+    ----------
+    width : readings in the moving average of the distance.
+    shrinkage : share by which correlations are weakened.
+    chance : probability that clean data lose anything.
+    """
+
+    width: int
+    shrinkage: float
+    chance: float
 
 
 @dataclass(slots=True)
@@ -188,17 +198,15 @@ def find_faults(
     limit = max_share * sum(map(len, streams))  # readings that faults may take up
     modes: list[list[Event]] = []
     faults = [np.zeros(len(s), bool) for s in streams]
-    shrinkage = shrinkage_of(np.concatenate(streams))
-    tight = [_TIGHT * shrinkage] if shrinkage <= LEAST_SHRINKAGE else []
-    for width, shrunk in product(_WIDTHS, [shrinkage, *tight]):
+    for view in _views(streams):
         while True:
             there = [i for i, rows in enumerate(left) if len(rows)]
             rest = [streams[i][left[i]] for i in there]
             share = limit / max(sum(map(len, rest)), 1)
-            search = _search(rest, share, width, shrunk)
+            search = _search(rest, share, view)
             mode = _mode(
                 search, rest, [received[i][left[i]] for i in there],
-                [left[i] for i in there], [clock[i][left[i]] for i in there], width,
+                [left[i] for i in there], [clock[i][left[i]] for i in there], view.width,
             )  # fmt: skip
             if not mode:
                 break
@@ -211,6 +219,16 @@ def find_faults(
             limit -= int(mask.sum())
             left[i] = left[i][~mask]
     return Unlabelled(faults, modes)
+
+
+def _views(streams: Sequence[Floats]) -> list[_View]:
+    shrinkage = shrinkage_of(np.concatenate(streams))
+    found = []
+    for width in _WIDTHS:
+        found.append(_View(width, shrinkage, _CHANCE))
+        if shrinkage <= LEAST_SHRINKAGE:  # else readings are too scarce
+            found.append(_View(width, _TIGHT * shrinkage, RARELY))
+    return found
 
 
 def _mode(
@@ -259,19 +277,12 @@ def _levels(rows: Floats, width: int) -> Floats:
     return out
 
 
-def _search(streams: Sequence[Floats], max_share: float, width: int, shrinkage: float) -> _Search:
-    """Search for events that are candidates for faults; leave out ``max_share`` of the readings.
-
-    Parameters
-    ----------
-    streams : list of (n_i, d)
-    width : readings in the moving average of the distance.
-    shrinkage : of correlations.
-    """
+def _search(streams: Sequence[Floats], max_share: float, view: _View) -> _Search:
+    """Search for events that are candidates for faults; leave out ``max_share`` of the readings."""
     found = [np.zeros(len(s), bool) for s in streams]
     values = np.concatenate(streams)
     # rare spikes are not how a feature varies
-    whole = winsorised_std(values) if width == 1 else values.std(axis=0)
+    whole = winsorised_std(values) if view.width == 1 else values.std(axis=0)
     use = np.ones(len(whole), bool)
     nothing = _Search(found, [], np.inf, use, None)
     search = nothing
@@ -282,14 +293,14 @@ def _search(streams: Sequence[Floats], max_share: float, width: int, shrinkage: 
         use = use & (winsorised_std(np.concatenate(known)) >= _STEADY * whole)
         if not use.any():  # the highest events are still those of the first round: unjudged
             return nothing
-        rows, magnitudes = _scored([s[:, use] for s in streams], found, shrinkage)
-        heights = [_averaged(one, width) for one in magnitudes]
+        rows, magnitudes = _scored([s[:, use] for s in streams], found, view.shrinkage)
+        heights = [averaged(one, view.width) for one in magnitudes]
         if len(streams) > 1:
             centre = np.median(np.concatenate(known)[:, use], axis=0)
             mine = [s[:, use] for s in streams]
-            heights = _by_own_kind(distance(rows), mine, heights, centre, width)
+            heights = _by_own_kind(distance(rows), mine, heights, centre, view.width)
         heights = [np.round(one, _DECIMALS) for one in heights]
-        search = _Search(*_beyond(heights, found, line, max_share, width), use, rows)
+        search = _Search(*_beyond(heights, found, line, max_share, view), use, rows)
         if line is None and all(map(np.array_equal, search.faults, found)):
             break
         line = None
@@ -333,13 +344,13 @@ def _by_own_kind(
     for values, height in zip(streams, heights, strict=True):
         near = height <= np.quantile(height, _NEAREST)
         level = np.median(values[near], axis=0)
-        own.append(np.minimum(height, _averaged(score(values - level + centre), width)))
+        own.append(np.minimum(height, averaged(score(values - level + centre), width)))
     usual = np.quantile(np.concatenate(own), _NEAREST)
     return [h - max(float(np.quantile(h, _NEAREST) - usual), 0.0) for h in own]
 
 
 def _beyond(
-    heights: list[Floats], found: list[Bools], line: float | None, max_share: float, width: int
+    heights: list[Floats], found: list[Bools], line: float | None, max_share: float, view: _View
 ) -> tuple[list[Bools], list[tuple[int, int, int, int]], float]:
     """Return the readings in events higher than the threshold ``line``, up to ``max_share``.
 
@@ -347,19 +358,19 @@ def _beyond(
     is estimated from the events that are not in ``found``.
     """
     start = float(np.quantile(np.concatenate(heights), _ABOVE))
-    events = [(i, a, b) for i, h in enumerate(heights) for a, b in _events(h > start, width)]
+    events = [(i, a, b) for i, h in enumerate(heights) for a, b in stretches(h > start, view.width)]
     out = [np.zeros(len(h), bool) for h in heights]
     peaks = np.array([heights[i][a:b].max() - start for i, a, b in events])
     usual = np.array([found[i][a:b].mean() < 0.5 for i, a, b in events], bool)
     if len(events) < _LEAST or usual.sum() < _LEAST // 2:
         return out, [], np.inf
     if line is None:
-        line = _furthest(peaks[usual])
-        if width > 1:  # single readings of a signal that is on for one at a time stand apart, too
-            line = min(line, _apart(peaks))
+        line = furthest(peaks[usual], view.chance)
+        if view.width > 1:  # a signal that is on for single readings stands apart, too
+            line = min(line, apart(peaks))
     left = max_share * sum(map(len, heights))
     high = [at for at in np.argsort(-peaks).tolist() if peaks[at] > line]
-    if width == 1:  # what lasts is for the other search
+    if view.width == 1:  # what lasts is for the other search
         high = [at for at in high if events[at][2] - events[at][1] < _WIDTHS[0]]
     regular = {i for i in range(len(heights)) if cyclic([events[at][1] for at in high
                                                          if events[at][0] == i])}  # fmt: skip
@@ -373,51 +384,3 @@ def _beyond(
             left -= b - a
             out[i][a:b] = True
     return out, whole, start + line
-
-
-def _furthest(peaks: Floats) -> float:
-    """Return the height that the highest of these normal events exceeds with probability _CHANCE.
-
-    Maximum likelihood, censored: of the highest quarter only the number counts.
-    """
-    cut = float(np.quantile(peaks, _CENSORED))
-    low = peaks[peaks <= cut]
-    high = len(peaks) - len(low)
-    times = len(peaks) / _CHANCE
-    best = (-np.inf, np.inf)
-    for shape in np.linspace(0.01, 0.5, 50):
-        for scale in float(np.median(peaks)) / np.log(2.0) * np.linspace(0.5, 2.0, 31):
-            grown = np.log1p(shape * low / scale).sum() * (1.0 + 1.0 / shape)
-            like = -len(low) * np.log(scale) - grown
-            like -= high / shape * np.log1p(shape * cut / scale)
-            like -= 0.5 * (shape / SHAPE_PRIOR_SD) ** 2
-            if like > best[0]:
-                best = (like, float(scale / shape * (times**shape - 1.0)))
-    return best[1]
-
-
-def _apart(peaks: Floats) -> float:
-    """Return the height above which events lie beyond a gap that hardly any normal ones have.
-
-    The gap is looked for in the highest quarter.
-    """
-    high = np.sort(peaks)[::-1][: int(len(peaks) * (1.0 - _CENSORED)) + 1]
-    at = np.flatnonzero(high[:-1] > _GAP * high[1:])
-    return _GAP * float(high[at[-1] + 1]) if len(at) else np.inf
-
-
-def _events(above: Bools, width: int) -> list[tuple[int, int]]:
-    """Return the stretches of ``above`` (n,), joined where few readings separate them."""
-    at = np.flatnonzero(above)
-    if not len(at):
-        return []
-    parts = np.split(at, np.flatnonzero(np.diff(at) > min(_APART, width)) + 1)
-    half = width // 2
-    return [(max(int(p[0]) - half, 0), min(int(p[-1]) + half + 1, len(above))) for p in parts]
-
-
-def _averaged(values: Floats, width: int) -> Floats:
-    from scipy.ndimage import uniform_filter1d
-
-    out: Floats = uniform_filter1d(values, width, mode="nearest")
-    return out

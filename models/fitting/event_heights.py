@@ -1,0 +1,78 @@
+"""Find events in a magnitude, and how high normal ones get.
+
+The heights of normal events have a generalised Pareto tail with a shape of at least 0, shrunk
+towards 0. It is fitted to their lower three quarters: the others may be faults. Whatever the tail,
+a gap between successive heights that a heavy one hardly ever has sets events apart.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from models.arrays import Bools, Floats
+from models.scoring.tail import SHAPE_PRIOR_SD
+
+RARELY: Final = 0.0025  # probability that clean data lose anything by a further search
+_APART: Final = 5  # most other readings within one event
+_CENSORED: Final = 0.75  # quantile of the heights above which events are censored
+#: Ratio of two successive heights that a tail of two prior deviations' shape has so rarely.
+_GAP: Final = RARELY ** (-2.0 * SHAPE_PRIOR_SD)
+
+
+def furthest(peaks: Floats, chance: float) -> float:
+    """Return the height that the highest of normal events exceeds with probability ``chance``.
+
+    Maximum likelihood, censored: of the highest quarter only the number counts.
+
+    Parameters
+    ----------
+    peaks : (n,)
+        Heights of the events, which need not all be normal.
+    """
+    cut = float(np.quantile(peaks, _CENSORED))
+    low = peaks[peaks <= cut]
+    high = len(peaks) - len(low)
+    times = len(peaks) / chance
+    best = (-np.inf, np.inf)
+    for shape in np.linspace(0.01, 0.5, 50):
+        for scale in float(np.median(peaks)) / np.log(2.0) * np.linspace(0.5, 2.0, 31):
+            grown = np.log1p(shape * low / scale).sum() * (1.0 + 1.0 / shape)
+            like = -len(low) * np.log(scale) - grown
+            like -= high / shape * np.log1p(shape * cut / scale)
+            like -= 0.5 * (shape / SHAPE_PRIOR_SD) ** 2
+            if like > best[0]:
+                best = (like, float(scale / shape * (times**shape - 1.0)))
+    return best[1]
+
+
+def apart(peaks: Floats) -> float:
+    """Return the height above which events lie beyond a gap that hardly any normal ones have.
+
+    The gap is looked for in the highest quarter.
+    """
+    high = np.sort(peaks)[::-1][: int(len(peaks) * (1.0 - _CENSORED)) + 1]
+    at = np.flatnonzero(high[:-1] > _GAP * high[1:])
+    return _GAP * float(high[at[-1] + 1]) if len(at) else np.inf
+
+
+def stretches(above: Bools, width: int) -> list[tuple[int, int]]:
+    """Return start and end of each stretch of ``above`` (n,), an average over ``width`` readings.
+
+    Stretches that few readings separate are joined.
+    """
+    at = np.flatnonzero(above)
+    if not len(at):
+        return []
+    parts = np.split(at, np.flatnonzero(np.diff(at) > min(_APART, width)) + 1)
+    half = width // 2
+    return [(max(int(p[0]) - half, 0), min(int(p[-1]) + half + 1, len(above))) for p in parts]
+
+
+def averaged(values: Floats, width: int) -> Floats:
+    """Return the centred moving average (n,) over ``width`` readings."""
+    from scipy.ndimage import uniform_filter1d
+
+    out: Floats = uniform_filter1d(values, width, mode="nearest")
+    return out
