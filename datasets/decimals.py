@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from datasets.numbers import plain_exponent
+from datasets.numbers import plain_exponent, plain_sign
 from datasets.unreadable import ONE_OF
 
 _SIGNS: Final = (".", ",")
@@ -126,7 +126,7 @@ class Decimals:
         """Take further cells of some columns, by index, into account; not of typed ones."""
         for index, found in cells.items():
             for cell in set() if index in self._typed else set(found):
-                self._columns[index].add(cell)
+                self._columns[index].add(plain_sign(cell))
         self._decide()
 
     def sign(self, index: int) -> str:

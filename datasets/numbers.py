@@ -22,6 +22,9 @@ _IS_COMMA_NUMBER: Final = re.compile(_NUMBER.replace(r"\.", ","))
 _EXPONENT: Final = re.compile(
     r"(?<=[\d.,])(?:\s*[eE]\s*|\s*[dD](?=[+-])|\s*[x×*·]\s*10\s?\^\s?)(?P<size>[+-]?\d+)$"
 )
+#: A typographic minus sign, as Scandinavian programs and word processors write it, or a blank
+#: after the sign.
+_ODD_SIGN: Final = "^(?:[\u2212\u2013]\\s?|-\\s)([.,]?\\d)"
 _GROUPED: Final = {
     # groups of thousands, separated by the other sign, a blank or an apostrophe
     ".": re.compile(r"[+-]?\d{1,3}(?:[,\s'\u2019]\d{3})+(?:\.\d+)?"),
@@ -80,13 +83,18 @@ def _is_state(word: str) -> bool:
 
 def is_number(text: str, decimal: str = ".") -> bool:
     """Return whether a text is a number: also infinite, grouped by thousands, or on/off."""
-    word = text.strip()
+    word = plain_sign(text.strip())
     return _value(word, decimal) is not None or word.strip("+-").casefold() in _INFINITE
 
 
 def plain_exponent(text: str) -> str:
     """Return a number with its exponent as Arrow reads it: 1.5e3 for 1.5 E3, 1.5D+3 or 1.5x10^3."""
     return _EXPONENT.sub(r"e\g<size>", text)
+
+
+def plain_sign(text: str) -> str:
+    """Return a number with its minus sign as programs read it, and none but that: ``-1.5``."""
+    return re.sub(_ODD_SIGN, r"-\1", text)
 
 
 class Nulls:
@@ -134,6 +142,7 @@ def to_floats(
         The column mixes on/off with numbers; names the row, the column, the text and the options.
     """
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    text = pc.replace_substring_regex(text, _ODD_SIGN, r"-\1")
     plain = pc.replace_substring(text, ",", ".") if decimal == "," else text
     good = pc.fill_null(pc.match_substring_regex(plain, _ARROW_NUMBER), False)
     if decimal == ",":  # a point is not a decimal sign here: 12.345 is twelve thousand

@@ -89,3 +89,15 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_sentence(
             except DatasetError as error:
                 messages.append(error.message)
     assert all("\n" not in text and text.startswith("x.csv: ") for text in messages)
+
+
+def test_a_typographic_minus_sign_is_one(load: Load) -> None:
+    minus = "\u2212"
+    rows = [
+        f"2026-01-01 00:{i:02d};{minus}{i + 1},5;{minus}{i + 1},5 °C;{minus * (i < 5)}{i}"
+        for i in range(12)
+    ]
+    data = load("timestamp;p;temp;q\n" + "\n".join(rows) + "\n", asset_id="P")
+    assert data.feature_names == ["p", "temp", "q"]
+    assert data.streams[0].values[0].tolist() == [-1.5, -1.5, 0.0]
+    assert data.streams[0].values[11].tolist() == [-12.5, -12.5, 11.0]
