@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from datasets.types import Flags, Times
 
 _HOUR: Final = np.timedelta64(3600, "s")
+#: The zone of a fixed offset; they are named after UTC minus local time.
+FIXED_ZONE: Final = "Etc/GMT{:+d}"
 _NO_TIME: Final = np.timedelta64(0, "us")
 
 
@@ -19,6 +21,8 @@ class LocalTime:
 
     When the clocks go back, one hour occurs twice. The order resolves it: after a step back, or
     where a reading of hourly data has the time of the one before, it is the second occurrence.
+    When the clocks go forward, one hour is skipped: times within it are taken to have the offset
+    from before, as of a clock that was not set, and counted for a note.
     """
 
     def __init__(self, zone: str) -> None:
@@ -26,12 +30,15 @@ class LocalTime:
         #: stream -> its last two local times, and the last one that was in the second hour.
         self._before: dict[Any, Times] = {}
         self._second: dict[Any, np.datetime64] = {}
+        self._skipped = 0
+        self._skipped_first: np.datetime64 | None = None
 
     def utc(self, key: Any, local: Times) -> Times:
         """Convert the times (n,) of one stream's next readings."""
         if not len(local):
             return local
         early, late = (self._assumed(local, which) for which in ("earliest", "latest"))
+        self._count_skipped(local, early)
         twice = early != late
         if 2 * (np.diff(local) < _NO_TIME).sum() > len(local):  # newest first
             return np.where(second_hour(local[::-1], twice[::-1])[::-1], late, early)
@@ -46,12 +53,42 @@ class LocalTime:
         self._before[key] = np.concatenate([before, local])[-2:]
         return early
 
+    def notes(self) -> list[str]:
+        """Return a note if times were read that the zone's clocks never show."""
+        if self._skipped_first is None:
+            return []
+        shown = str(self._skipped_first.astype("datetime64[s]")).replace("T", " ")
+        before = self._skipped_first - _HOUR
+        hours = (before - self._assumed(np.array([before]), "earliest")[0]) / _HOUR
+        fixed = f" ({FIXED_ZONE.format(-int(hours))})" if hours == int(hours) else ""
+        return [
+            f"{self._skipped:,} times, such as {shown}, do not exist in {self._zone}, whose clocks"
+            " go forward there. If the file's clock keeps the same time all year, --time-zone names"
+            f" that time{fixed}, or the readings of half the year are an hour off"
+        ]
+
+    def _count_skipped(self, local: Times, utc: Times) -> None:
+        shown = pc.local_timestamp(pa.array(utc, pa.timestamp("us", self._zone)))
+        skipped = shown.cast(pa.int64()).to_numpy().view("datetime64[us]") != local
+        if skipped.any():
+            self._skipped += int(skipped.sum())
+            if self._skipped_first is None:
+                self._skipped_first = local[np.flatnonzero(skipped)[0]]
+
     def _assumed(self, local: Times, which: str) -> Times:
-        zoned = pc.assume_timezone(
-            pa.array(local, pa.timestamp("us")), self._zone, ambiguous=which, nonexistent="latest"
-        )
-        found: Times = zoned.cast(pa.int64()).to_numpy().view("datetime64[us]")
-        return found
+        def found(times: Times, nonexistent: str) -> Times:
+            zoned = pc.assume_timezone(
+                pa.array(times, pa.timestamp("us")), self._zone,
+                ambiguous=which, nonexistent=nonexistent,
+            )  # fmt: skip
+            utc: Times = zoned.cast(pa.int64()).to_numpy().view("datetime64[us]")
+            return utc
+
+        utc = found(local, "latest")
+        skipped = found(local, "earliest") != utc
+        if skipped.any():  # Arrow itself moves all of them to the moment of the change
+            utc = np.where(skipped, found(local - _HOUR, "latest") + _HOUR, utc)
+        return utc
 
 
 def second_hour(times: Times, twice: Flags, second: np.datetime64 | None = None) -> Flags:

@@ -76,6 +76,7 @@ def load(
         repeated += before - len(stream.timestamps)
         streams.append(stream)
         notes += more
+    notes += zone.notes() if zone is not None else []
     if repeated:
         notes.append(f"{repeated:,} readings occur twice (time and values): counted once")
     groups = None if group is None else _groups(file, group, chunks, parts)
@@ -139,7 +140,7 @@ def readings(
             asset, sensor = chunk.keys[chunk.key[row]]
             yield Reading(asset, sensor, times[row], features, labels[row])
     if report is not None:
-        for note in [*file.notes, *notes]:
+        for note in [*file.notes, *notes, *(zone.notes() if zone is not None else [])]:
             report(note)
 
 

@@ -154,6 +154,25 @@ def test_local_times_row_by_row_agree_with_the_whole_file(tmp_path: Path) -> Non
     assert rows[2] == datetime(2026, 10, 25, 1, 30)
 
 
+def test_local_times_that_no_clock_of_the_zone_shows_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "plant.csv"
+    times = [datetime(2026, 3, 29) + timedelta(minutes=10 * i) for i in range(48)]
+    path.write_text("asset_id,timestamp,x\n" + "".join(f"P,{at},{at.hour}\n" for at in times))
+    berlin = FileFormat(time_zone="Europe/Berlin")
+    data = datasets.load(path, form=berlin)
+    (note,) = (note for note in data.notes if "exist" in note)
+    assert note.startswith("6 times, such as 2026-03-29 02:00:00, do not exist in Europe/Berlin")
+    assert "(Etc/GMT-1)" in note
+    utc = data.streams[0].timestamps
+    assert np.datetime64("2026-03-29T01:50") in utc  # 02:50, by the offset from before the change
+    told: list[str] = []
+    rows = list(datasets.readings(path, form=berlin, report=told.append))
+    assert note in told
+    assert {row.timestamp.replace(tzinfo=None) for row in rows} == set(utc.tolist())
+    other = datasets.load(path, form=FileFormat(time_zone="Etc/GMT-1"))
+    assert not any("exist" in note for note in other.notes)
+
+
 def test_times_with_an_offset_are_not_moved_by_a_zone(load: Load) -> None:
     data = load("asset_id,timestamp,f\nA,2026-01-01T00:00:00Z,1\n", time_zone="Europe/Berlin")
     assert data.streams[0].timestamps[0] == np.datetime64(START)
