@@ -73,13 +73,17 @@ class Chunk:
 
 @dataclass(slots=True)
 class Findings:
-    """Observations made while reading a file, for notes at its end."""
+    """Observations made while reading a file, for notes at its end.
+
+    ``doubt`` is a note on times without an offset.
+    """
 
     states: States = field(default_factory=dict)
     blank: int = 0
     names: int = 0
     local: int = 0
     universal: int = 0
+    doubt: str | None = None
     bad: dict[str, int] = field(default_factory=dict)
     rounded: dict[str, None] = field(default_factory=dict)
     switches: dict[str, None] = field(default_factory=dict)
@@ -99,6 +103,8 @@ class Findings:
         if self.local and self.universal:
             where = zone or "UTC (--time-zone names another)"
             out.append(f"{self.local:,} times have no offset, others have one: read in {where}")
+        if self.local and self.doubt is not None:
+            out.append(self.doubt)
         if self.names:
             out.append(f"{self.names:,} lines repeat the names and are left out")
         if self.blank:

@@ -37,7 +37,7 @@ from datasets.suffixes import kind_of
 from datasets.survey import survey
 from datasets.text import DAMAGED, sample, undone
 from datasets.text_source import TextSource
-from datasets.time_columns import dates_shared, offset_in_name
+from datasets.time_columns import dates_shared, doubtful_zone, zone_in_name
 from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey, named
@@ -211,7 +211,7 @@ def open_file(
         cells = [pa.array(source.columns.cells[index], pa.string()) for index in roles.times]
         if len(cells) > 1:
             cells = [joined(cells, roles.time_kind)]
-        if form.time_zone is None and (zone := offset_in_name(source.columns, roles)):
+        if form.time_zone is None and (zone := zone_in_name(source.columns, roles)):
             form = replace(form, time_zone=zone)
             roles.notes.append("times without an offset have that of their column's name")
         clock = clock_of(
@@ -223,6 +223,7 @@ def open_file(
         decimals = source.columns.decimals
         nulls = Nulls(form.null, decimals.usual)
         reader = ChunkReader(roles, clock, decimals, nulls, source.trim)
+        reader.found.doubt = doubtful_zone(source.columns, roles, clock.zone)
         notes = [*source.notes, *roles.notes]
         labels = [] if roles.label is None else source.columns.seen.spread.get(roles.label, [])
     counted = not roles.times

@@ -127,7 +127,9 @@ class FileFormat:
                 ZoneInfo(self.time_zone)
             except (KeyError, ValueError, OSError):
                 raise _wrong(
-                    "time-zone", f"{self.time_zone!r} is no IANA zone such as Europe/Berlin"
+                    "time-zone",
+                    f"{self.time_zone!r} is no IANA zone such as Europe/Berlin, or Etc/GMT-1 for"
+                    " UTC+1 all year",
                 ) from None
 
     def role(self, name: str) -> str | None:

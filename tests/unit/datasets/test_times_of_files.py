@@ -254,7 +254,7 @@ def test_why_no_column_is_a_time(load: Load, head: str, cells: str, problem: str
 @pytest.mark.parametrize(
     ("name", "hours"),
     [("Time (UTC+1)", 1), ("timestamp GMT-05:00", -5), ("Time UTC+0", 0), ("Time (UTC)", 0),
-     ("Time [UTC +2]", 2)],
+     ("Time [UTC +2]", 2), ("Date/Time (Europe/Berlin)", 1)],
 )  # fmt: skip
 def test_an_offset_in_the_name_of_the_times(load: Load, name: str, hours: int) -> None:
     rows = "".join(f"A,2026-01-01 {i:02d}:00,{i}\n" for i in range(24))
@@ -264,3 +264,28 @@ def test_an_offset_in_the_name_of_the_times(load: Load, name: str, hours: int) -
     assert (said in data.notes) == bool(hours)
     data = load(f"asset_id,{name},f\n{rows}", time_zone="Asia/Tokyo")
     assert data.streams[0].timestamps[0].item() == START - timedelta(hours=9)
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "note"),
+    [
+        ("Time (CET)", None, "read in UTC, yet the name of column 'Time (CET)' says CET"),
+        ("Local Time", None, "read in UTC, yet the name of column 'Local Time' says Local"),
+        ("date_time_local", None, "says local"), ("Datum/Uhrzeit MESZ", None, "says MESZ"),
+        ("timestamp_utc", "Europe/Berlin", "read in Europe/Berlin, yet the name of column"),
+        ("Time (CET)", "Europe/Berlin", None), ("timestamp_utc", None, None),
+        ("timestamp_utc", "UTC", None), ("TIMESTAMP", None, None), ("Time (UTC+1)", None, None),
+        ("Time (UTC+1)", "Europe/Berlin", None), ("DateTime", "Europe/Berlin", None),
+        ("Test Date", None, None), ("DATE_TIME", None, None),
+    ],
+)  # fmt: skip
+def test_a_zone_that_the_name_of_the_times_contradicts(
+    load: Load, name: str, zone: str | None, note: str | None
+) -> None:
+    rows = "".join(f"A,2026-01-01 {i:02d}:00,{i}\n" for i in range(24))
+    data = load(f"asset_id,{name},f\n{rows}", time_zone=zone)
+    told = [each for each in data.notes if " says " in each]
+    assert len(told) == (note is not None)
+    assert all(str(note) in each for each in told)
+    with_offset = load(f"asset_id,{name},f\n{rows.replace(':00,', ':00Z,')}", time_zone=zone)
+    assert not any(" says " in each for each in with_offset.notes)
