@@ -19,7 +19,7 @@ from datasets.numbers import is_number, missing
 from datasets.roles import is_known_name
 from datasets.text import MemoryFile, encoding_of, sample
 from datasets.time_formats import is_time, is_time_of_day
-from datasets.two_lines_of_names import joined_names
+from datasets.two_lines_of_names import are_names, joined_names
 from datasets.units import bare
 from errors import DatasetError
 
@@ -53,6 +53,7 @@ class Layout:
     delimiter, encoding : see :class:`FileFormat`.
     decimals : the decimal sign of each field.
     trim : whether fields begin with a blank that belongs to the separator.
+    below : the lines of units, types and roles below the names.
     annotated : whether it is InfluxDB's annotated CSV, whose annotations do not count as lines.
     notes : findings for the user.
     """
@@ -66,6 +67,7 @@ class Layout:
     trim: bool = False
     annotated: bool = False
     notes: list[str] = field(default_factory=list)
+    below: list[list[str]] = field(default_factory=list)
 
 
 def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
@@ -108,7 +110,10 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     elif top and (both := joined_names(table[top - 1], names)):
         names = both
         notes[:] = [*notes[: -1 if before + comments else None], _joined_note(both)]
-    elif rows and _no_reading(rows[0]) and (both := joined_names(names, rows[0])):
+    elif (
+        rows and not are_names(names) and _no_reading(rows[0])
+        and (both := joined_names(names, rows[0]))
+    ):  # fmt: skip
         names, rows, ends, skip = both, rows[1:], ends[1:], first + ends[1]
         notes.append(_joined_note(both))
     names = [_one_line(name) for name in names]
@@ -118,15 +123,17 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     _check_names(path, names, rows, form, above)
     if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows if row):
         names.append("")  # every row ends with a separator, but the line of names does not
+    between: list[list[str]] = []
     if form.header and (below := _lines_below_names(rows)):
-        shown = " / ".join(", ".join(row) for row in rows[:below])[:80]
+        between = rows[:below]
+        shown = " / ".join(", ".join(row) for row in between)[:80]
         which = f"{below} lines below the names (units, types) are"
         notes.append(f"{'the line of units is' if below == 1 else which} left out: {shown}")
         rows, skip = rows[below:], first + ends[below]
     whole = [row for row in rows if len(row) == len(names)] or [[""] * len(names)]
     cells = [bare(column) for column in zip(*whole, strict=True)]
     decimals = Decimals(cells, delimiter, form.decimal)
-    return Layout(names, rows, skip, delimiter, decimals, encoding, trim, annotated, notes)
+    return Layout(names, rows, skip, delimiter, decimals, encoding, trim, annotated, notes, between)
 
 
 def _joined_note(names: Sequence[str]) -> str:

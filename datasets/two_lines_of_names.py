@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def are_names(line: Sequence[str]) -> bool:
+    """Return whether a line names each column, but maybe the first, so that none is needed below.
+
+    Below such a line stand units or types, which may repeat.
+    """
+    cells = [cell.strip() for cell in line]
+    return all(cells[1:]) and len(set(cells)) == len(cells)
+
+
 def joined_names(upper: Sequence[str], lower: Sequence[str]) -> list[str]:
     """Return names such as ``Motor 1 Temp``; none if one of the lines is enough, or both are not.
 

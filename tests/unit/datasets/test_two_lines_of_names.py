@@ -32,6 +32,18 @@ def test_one_line_is_enough_or_both_are_not(upper: str, lower: str) -> None:
     assert not joined_names(upper.split(","), lower.split(","))
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [",,mm/s,°C,°C", "Unit,,mm/s,°C,°C", "Type,,float,float,float\r\nUnit,,mm/s,°C,°C"],
+)
+def test_units_that_repeat_are_no_names(load: Load, lines: str) -> None:
+    values = readings()
+    head = f"asset_id,timestamp,vib,temp 1,temp 2\r\n{lines}\r\n"
+    data = load(head + table(values, head=None))
+    same(data, values, ["vib", "temp 1", "temp 2"])
+    assert any("left out: " in note for note in data.notes)
+
+
 @pytest.mark.parametrize("above", ["", "Plant report,,,,\r\n"])
 @pytest.mark.parametrize("units", ["", ",,C,mm/s,C\r\n"])
 def test_files(load: Load, above: str, units: str) -> None:
