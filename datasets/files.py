@@ -79,7 +79,8 @@ class _Source(Protocol):
 class OpenFile:
     """A file with known column roles; ``notes`` is complete once ``chunks`` is consumed.
 
-    ``labels`` counts the labels of some rows, spread over the file.
+    ``labels`` counts the labels of some rows, spread over the file. ``units`` are those of
+    :class:`datasets.types.Dataset`.
     """
 
     path: Path | SheetText
@@ -91,6 +92,7 @@ class OpenFile:
     _lines: Unreadable
     _notes: list[str] = field(default_factory=list)
     labels: Mapping[str, int] = field(default_factory=dict)
+    units: dict[str, list[str]] = field(default_factory=dict)
     _far: int = 0
 
     def without_far(self) -> Iterator[Chunk]:
@@ -226,10 +228,14 @@ def open_file(
         reader.found.doubt = doubtful_zone(source.columns, roles, clock.zone)
         notes = [*source.notes, *roles.notes]
         labels = [] if roles.label is None else source.columns.seen.spread.get(roles.label, [])
+        units = {
+            name: [*filter(None, [roles.units.get(name)]), *source.columns.below_name(index)]
+            for index, name in zip(roles.features, roles.names, strict=True)
+        }
     counted = not roles.times
     return OpenFile(
         path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, source.lines,
-        notes, Counter(labels),
+        notes, Counter(labels), units,
     )  # fmt: skip
 
 

@@ -75,6 +75,7 @@ class Columns:
     decimals : the columns' decimal signs.
     nested : indices of columns of lists, structures or bytes (Parquet).
     nulls : the caller's texts for "not measured", in lower case.
+    below : the lines of units and the like below the names, if any.
     look : looks through the whole file, given the columns of the stream, the time and others.
     """
 
@@ -85,6 +86,7 @@ class Columns:
     decimals: Decimals = field(default_factory=Decimals)
     nested: frozenset[int] = frozenset()
     nulls: frozenset[str] = frozenset()
+    below: list[list[str]] = field(default_factory=list)
     look: Callable[[Sequence[int], Sequence[int], Sequence[int]], Survey] | None = None
     seen: Survey = field(default_factory=Survey)
 
@@ -116,6 +118,11 @@ class Columns:
         else:
             first = {index: self.cells[index] for index in (*streams, *times, *open_)}
             self.seen = Survey(first, first)
+
+    def below_name(self, index: int) -> list[str]:
+        """Return what stands between a column's name and its first reading: its unit, its type."""
+        cells = (row[index].strip() for row in self.below if index < len(row))
+        return [cell for cell in cells if cell]
 
     def index(self, name: str, option: str = "") -> int:
         """Return the index of the column with a name, which must occur once."""

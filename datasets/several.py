@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
 from datasets.suffixes import bare_name, is_data
 from datasets.types import Dataset, Reading, Stream, StreamKey, named
+from datasets.units import differ
 from errors import DatasetError
 
 #: Note on an asset that has its folder's name.
@@ -94,6 +96,7 @@ def load_files(
             f"{', '.join(partial)[:200]}: not in each of the {what}s; where one is absent, its"
             " values are missing"
         )
+    notes += _unlike_units(found)
     streams, repeated = _joined(parts, names)
     streams, unset = _without_unset_clocks(streams, form is not None and form.drop_far_times)
     notes += unset
@@ -205,6 +208,43 @@ def _of_sensors(
     at = [data.feature_names.index(name) for name in names]
     streams = [replace(stream, values=stream.values[:, at]) for stream in data.streams]
     return replace(data, feature_names=names, streams=streams)
+
+
+def _unlike_units(parts: Sequence[Part]) -> list[str]:
+    """Return notes on features that the parts hold in different units, such as bar and mbar.
+
+    Raises
+    ------
+    DatasetError
+        One stream has values of both units.
+    """
+    told: dict[str, dict[tuple[str, ...], list[Part]]] = {}
+    for part in parts:
+        for name, units in part.data.units.items():
+            told.setdefault(name, {}).setdefault(tuple(units), []).append(part)
+    notes = []
+    for name, by_units in told.items():
+        for here, there in combinations(by_units, 2):
+            pairs = [
+                (one, other) for one in here for other in there
+                if differ(one, other) and one not in there and other not in here
+            ]  # fmt: skip
+            if not pairs:
+                continue
+            (one, other), *_ = pairs
+            first, second = by_units[here], by_units[there]
+            note = f"{name} is in {one!r} in {first[0].shown}, in {other!r} in {second[0].shown}"
+            if _keys(first) & _keys(second):
+                raise DatasetError(
+                    f"{note}: convert one of them, or --exclude {name!r} leaves the column out",
+                    field=name,
+                )
+            notes.append(f"{note}: the values are used as they are")
+    return notes
+
+
+def _keys(parts: Sequence[Part]) -> set[StreamKey]:
+    return {(stream.asset_id, stream.sensor_id) for part in parts for stream in part.data.streams}
 
 
 def _joined(parts: Sequence[Dataset], names: list[str]) -> tuple[list[Stream], int]:

@@ -35,7 +35,9 @@ class TextSource:
             [row[index].strip() if index < len(row) else "" for row in whole[:SAMPLED_ROWS]]
             for index in range(width)
         ]
-        self.columns = Columns(path.name, layout.names, cells, frozenset(), layout.decimals)
+        self.columns = Columns(
+            path.name, layout.names, cells, decimals=layout.decimals, below=layout.below
+        )
 
     def plain(self, index: int) -> bool:
         """Return whether Arrow can read all sampled cells of a column as numbers."""

@@ -66,13 +66,15 @@ class Dataset:
     """A whole file in memory; the columns of every ``values`` are ``feature_names``.
 
     ``notes`` say what was recognised, replaced or left out. ``groups`` has the value of the
-    grouping column by stream, if one was requested.
+    grouping column by stream, if one was requested. ``units`` has the units of features as the file
+    writes them, and what else stands below their names.
     """
 
     feature_names: list[str]
     streams: list[Stream]
     notes: list[str] = field(default_factory=list)
     groups: dict[StreamKey, str] | None = None
+    units: dict[str, list[str]] = field(default_factory=dict)
 
 
 def named(key: StreamKey) -> str:

@@ -78,6 +78,12 @@ def means_the_same(cell: str, unit: str) -> bool:
     return not unit.startswith("°") and not re.search("[1-9]", cell)
 
 
+def differ(unit: str, other: str) -> bool:
+    """Return whether two units measure the same in different scales: °C and °F, bar and mbar."""
+    first, second = (re.sub(r"^[\[(]?[°º]?|[\])]$", "", each.strip()) for each in (unit, other))
+    return first != second and bool(_bases(first) & _bases(second))
+
+
 def bare(cells: Collection[str]) -> list[str]:
     """Return the cells of a column, stripped, and without their unit."""
     unit = unit_of(cells)

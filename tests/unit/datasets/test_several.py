@@ -144,3 +144,54 @@ def test_a_bad_file_among_good_ones_is_named_and_left_out(tmp_path: Path) -> Non
     (tmp_path / "a.csv").unlink()
     with pytest.raises(DatasetError, match=r"b\.csv"):
         datasets.load_files(datasets.files_of(str(tmp_path)))
+
+
+def _folder(tmp_path: Path, *files: str) -> Path:
+    for number, text in enumerate(files):
+        (tmp_path / f"{number}.csv").write_text(text)
+    return tmp_path
+
+
+def _day(day: int, unit: str, head: str = "", asset: str = "P1") -> str:
+    rows = (f"{asset},2026-01-{day:02d} {i:02d}:00,{20 + i}{unit},{i}" for i in range(24))
+    return f"asset_id,timestamp,temp,flow\n{head}" + "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (_day(1, " °C"), _day(2, " °F")), (_day(1, " bar"), _day(2, " mbar")),
+        (_day(1, "", ",,°C,m³/h\n"), _day(2, "", ",,°F,m³/h\n")),
+        (_day(1, " °C"), _day(2, "", "Type,,float,float\nUnit,,[F],l/h\n")),
+    ],
+)  # fmt: skip
+def test_files_of_one_stream_in_different_units_are_refused(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    with pytest.raises(DatasetError, match=r"temp is in .* in 0\.csv, in .* in 1\.csv: convert"):
+        datasets.load_files(datasets.files_of(str(_folder(tmp_path, first, second))))
+    without = FileFormat(exclude="temp")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)), form=without)
+    assert data.streams[0].values.shape == (48, 1)
+
+
+def test_assets_in_different_units_are_told(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, _day(1, " bar"), _day(1, " mbar", asset="P2"))
+    data = datasets.load_files(datasets.files_of(str(folder)))
+    assert "temp is in 'bar' in 0.csv, in 'mbar' in 1.csv: the values are used as they are" in (
+        data.notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (_day(1, " °C"), _day(2, " C")), (_day(1, " °C"), _day(2, "")),
+        (_day(1, "", ",,°C,m³/h\n"), _day(2, "", ",,C,m³/h\n")),
+        (_day(1, "", ",,°C,m³/h\n"), _day(2, "", "text,,°C,float\n")),
+    ],
+)  # fmt: skip
+def test_files_in_the_same_units_are_joined(tmp_path: Path, first: str, second: str) -> None:
+    data = datasets.load_files(datasets.files_of(str(_folder(tmp_path, first, second))))
+    assert data.streams[0].values.shape == (48, 2)
+    assert not any("is in" in note for note in data.notes)
