@@ -35,6 +35,7 @@ _AS_GIVEN = (
 _OPTIONS: Final = {"header": "--no-header"}
 #: A field of a time format, as strptime knows them.
 _TIME_FIELD: Final = re.compile(r"%[aAbBdfGHIjmMpSuUVwWyYzZ%]")
+_DATE_FIELDS: Final = frozenset(f"%{letter}" for letter in "dmjbByYGUWV")
 #: Characters of the names in a message, at most.
 _SHOWN: Final = 300
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
@@ -116,6 +117,13 @@ class FileFormat:
             if not fields or "%" in _TIME_FIELD.sub("", self.time_format):
                 raise _wrong(
                     "time-format", f"{self.time_format!r} is no format such as %d.%m.%Y %H:%M"
+                )
+            if not _DATE_FIELDS.intersection(fields):
+                raise _wrong(
+                    "time-format",
+                    f"{self.time_format!r} has no date, so all days would be one: --columns"
+                    " timestamp=Date+Time joins it from another column, --time-unit row counts the"
+                    " readings instead",
                 )
         if self.encoding is not None:
             try:

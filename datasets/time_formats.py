@@ -51,7 +51,9 @@ HOURS_LOST: Final = (
 _POINTED: Final = r"^(\d{1,2})\.(\d{1,2})\.(\d{2,4})(?=\D|$)"
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
 SAMPLE: Final = 40
-_COUNT: Final = re.compile(r"\d{9,20}(\.\d+)?")
+_COUNT: Final = re.compile(r"\d{9,20}([.,]\d+)?")
+#: Ten millionths of a second and smaller, which strptime does not read, but pandas does.
+_BEYOND_MICROS: Final = re.compile(r"(?<=[.,:]\d{6})\d{1,3}(?!\d)")
 #: The beginning of the year 2000, in seconds since 1970, and a year.
 _FIRST_S: Final = 946_684_800
 _YEAR_S: Final = 365 * 86_400
@@ -174,7 +176,10 @@ def epoch_unit(cells: Sequence[str]) -> str:
     last = datetime.now(UTC).timestamp() + _YEAR_S
 
     def fits(cell: str, ticks: int) -> bool:
-        return bool(_COUNT.fullmatch(cell)) and _FIRST_S <= float(cell) / ticks <= last
+        return (
+            bool(_COUNT.fullmatch(cell))
+            and _FIRST_S <= float(cell.replace(",", ".")) / ticks <= last
+        )
 
     units = (
         unit for unit, ticks in TIME_UNITS.items() if _mostly(cells, partial(fits, ticks=ticks))
@@ -196,6 +201,8 @@ def is_midnight(cell: str) -> bool:
 @lru_cache(maxsize=4096)
 def reads(form: str, text: str) -> bool:
     """Return whether a strptime format reads a text; 0010 is no %H%M%S."""
+    if "%f" in form:
+        text = _BEYOND_MICROS.sub("", text)
     digits = fixed_digits(form)
     if digits is not None and not re.fullmatch(digits, text):
         return False

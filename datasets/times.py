@@ -23,6 +23,7 @@ from datasets.time_formats import (
     epoch_unit,
     fixed_digits,
     formats_of,
+    is_time_of_day,
     lesser,
     lost_hours,
     reads_somehow,
@@ -41,6 +42,8 @@ _MAX_COUNTED_US: Final = 250 * 365 * 86400 * 10**6
 #: Share of the rows that may be mistyped, and the rows that decide on the order of day and month.
 _FEW_ODD: Final = 0.01
 _SHOWN: Final = 200_000
+#: Seconds and so on since 1970 with a decimal comma.
+_COMMA_COUNT: Final = r"^(\d{9,20}),(\d+)$"
 #: A time of day of digits only, behind a date.
 _COMPACT_END: Final = re.compile(r"(?<=[ T,_])%H%M(%S)?$")
 #: The time of day behind or before a date.
@@ -103,7 +106,10 @@ class Clock:
 
     def _counted(self, column: Any, first: int) -> Times:
         try:
-            numbers = pc.utf8_trim_whitespace(column) if _is_text(column) else column
+            numbers = column
+            if _is_text(column):
+                numbers = pc.utf8_trim_whitespace(column)
+                numbers = pc.replace_substring_regex(numbers, _COMMA_COUNT, r"\1.\2")
             ticks = numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             raise DatasetError(
@@ -315,12 +321,18 @@ def _why_no_time(text: str | None, error: InputError) -> str:
     """Return why a cell is not read as a time, with the option that helps."""
     if text is None or not text.strip():
         return "timestamp is empty"
-    if _NUMBER.fullmatch(text.strip()):
+    figure = text.strip().replace(",", ".")
+    if _NUMBER.fullmatch(figure):
         hint = ": --time-unit s, ms, us or ns reads numbers since 1970, row a count"
-        if 20_000 < float(text) < 80_000:  # the days of 1954 to 2119, counted from 1900
+        if 20_000 < float(figure) < 80_000:  # the days of 1954 to 2119, counted from 1900
             hint = ": a spreadsheet's day number? save that column as date and time"
     elif lost_hours([text]):
         return f"timestamp {text.strip()!r} is {HOURS_LOST}"
+    elif is_time_of_day([text]):
+        hint = (
+            "; it has no date: --columns timestamp=Date+Time joins it from another column,"
+            " --time-unit row counts the readings instead"
+        )
     else:
         hint = "; --time-format gives its format, such as %d/%m/%Y %H:%M"
     return error.message.removesuffix(AMBIGUOUS_DATE) + hint

@@ -45,6 +45,7 @@ def test_every_option_comes_through():
         ({"label": "y", "columns": {"label": "z"}}, "label"), ({"encoding": "utf-9"}, "encoding"),
         ({"asset_id": "A", "columns": {"asset_id": "Unit"}}, "asset-id"),
         ({"time_zone": "Mars/Olympus"}, "time-zone"), ({"time_format": "%Q"}, "time-format"),
+        ({"time_format": "%H:%M:%S"}, "time-format"), ({"time_format": "%a %I %p"}, "time-format"),
         ({"time_format": "YYYY-MM-DD"}, "time-format"), ({"time_format": "%Y-%"}, "time-format"),
     ],
 )  # fmt: skip

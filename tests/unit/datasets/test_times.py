@@ -37,6 +37,9 @@ def parsed(cells: list[str], **form: Any) -> np.ndarray:
         ("Sat Jan 31 12:00:00 2026", "2026-01-31T12:00:00"),
         ("12:00 31.01.2026", "2026-01-31T12:00:00"),
         ("31-Jan-26 01.00.00.500000 PM", "2026-01-31T13:00:00.5"),
+        ("31-JAN-26 01.00.00.500000000 PM", "2026-01-31T13:00:00.5"),
+        ("31/01/2026 12:00:00.1234567", "2026-01-31T12:00:00.123456"),
+        ("31.01.2026 12:00:00,1234567", "2026-01-31T12:00:00.123456"),
     ],
 )
 def test_a_form_is_recognised_where_it_can_only_mean_one_thing(cell, utc):
@@ -62,6 +65,16 @@ def test_the_sample_in_the_note_was_read() -> None:
 def test_a_number_is_no_date_and_the_options_for_numbers_are_named(cell: str) -> None:
     with pytest.raises(DatasetError, match=r"--time-unit s, ms, us or ns .*, row a count"):
         parsed([cell])
+
+
+def test_a_time_of_day_alone_is_told_to_lack_its_date() -> None:
+    with pytest.raises(DatasetError, match=r"it has no date: --columns timestamp=Date\+Time"):
+        parsed(["12:30:00", "12:31:00"])
+
+
+def test_a_spreadsheets_day_number_may_have_a_decimal_comma() -> None:
+    with pytest.raises(DatasetError, match="a spreadsheet's day number"):
+        parsed(["46083,25"])
 
 
 def test_a_year_of_two_digits_may_come_first():

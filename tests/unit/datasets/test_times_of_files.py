@@ -86,6 +86,13 @@ def test_epochs(tmp_path: Path, unit: str, ticks: int, suffix: str) -> None:
     assert data.notes == [f"times such as {moments[0]} are read as {unit} since 1970 (--time-unit)"]
 
 
+@pytest.mark.parametrize("unit", [None, "s"])
+def test_epochs_with_a_decimal_comma(load: Load, unit: str | None) -> None:
+    rows = "".join(f"A;{1_767_225_600 + 60 * i},5;{i},25\n" for i in range(9))
+    data = load(f"asset_id;timestamp;f\n{rows}", time_unit=unit)
+    assert data.streams[0].timestamps[1] == np.datetime64(START + timedelta(minutes=1, seconds=0.5))
+
+
 def test_an_epoch_in_the_wrong_unit_is_refused(load: Load) -> None:
     with pytest.raises(DatasetError, match="no plausible time in s"):
         load("asset_id,timestamp,f\nA,1767225600000,1\n", time_unit="s")
