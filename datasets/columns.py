@@ -317,6 +317,8 @@ class ChunkReader:
             for feature in judged if rows.any() else ():
                 number = self.roles.features.index(feature)
                 bad = int((rows & ~np.isnan(values[:, number])).sum())
+                if not bad:
+                    continue
                 values[rows, number] = np.nan
                 name = self.roles.names[number]
                 self.found.bad[name] = self.found.bad.get(name, 0) + bad

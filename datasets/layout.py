@@ -102,7 +102,7 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
         top = _below_counts(table, top, notes)
     names, rows, ends = table[top], table[top + 1 :], ends[top:]
     skip = first + ends[0]
-    trim = delimiter != BLANKS and len(names) > 1 and all(n[:1] == " " for n in names[1:])
+    trim = delimiter != BLANKS and _padded(names)
     if not form.header:
         names, rows, skip = [str(i + 1) for i in range(len(names))], table[top:], first + before
     elif rows and len(rows[0]) < len(names) and not any(names[len(rows[0]) :]):
@@ -383,6 +383,14 @@ def _names_below(rows: Sequence[Sequence[str]]) -> bool:
         for index in range(min(len(row), len(cells)))
         if cells[index] and not missing(row[index])
     )
+
+
+def _padded(names: Sequence[str]) -> bool:
+    """Return whether blanks beside names belong to the separator, as in a table set in columns."""
+    right, left = ([name for name in some if name] for some in (names[1:], names[:-1]))
+    begin = bool(right) and all(name[0] == " " for name in right)
+    # a name may be as wide as its column
+    return begin or 2 * sum(name[-1] == " " for name in left) > len(left)
 
 
 def _lines_below_names(rows: Sequence[Sequence[str]]) -> int:

@@ -12,6 +12,7 @@ from datasets.format import BLANKS, FileFormat
 from datasets.layout import Layout, read_layout
 from datasets.text import SAMPLE_BYTES
 from errors import DatasetError
+from tests.unit.datasets.plant_files import Load
 
 Read = Callable[..., Layout]
 
@@ -59,6 +60,22 @@ def test_of_a_long_file_the_row_that_the_sample_cuts_is_left_out(read: Read) -> 
 def test_a_separator_that_fits_most_lines_only_makes_no_table(read: Read) -> None:
     odd = "a;b;c|x\n" + "".join(f"{i};2;3|y\n" if i % 12 else "1|y\n" for i in range(1, 100))
     assert read(odd).delimiter == "|"
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("| asset_id | timestamp        | vib |", "| P 1      | 2026-01-01 00:0{0} | 2.{0} |"),
+        ("asset_id ,timestamp       ,vib", "P 1     ,2026-01-01 00:0{0},2.{0}"),
+        ("asset_id;        timestamp; vib", "     P 1; 2026-01-01 00:0{0}; 2.{0}"),
+    ],
+)
+def test_blanks_that_set_a_table_in_columns_are_no_part_of_ids(
+    load: Load, head: str, line: str
+) -> None:
+    data = load("\n".join([head, *(line.format(i) for i in range(9))]) + "\n")
+    assert [stream.asset_id for stream in data.streams] == ["P 1"]
+    assert data.streams[0].values.shape == (9, 1)
 
 
 def test_blanks_behind_commas_belong_to_the_separator(read: Read) -> None:

@@ -22,6 +22,15 @@ BAD_AT_9 = [*GOOD[:9], "Bad", *GOOD[10:]]
 BAD_LATE = [*GOOD[:390], "Bad [Configuration Error]", "Uncertain", *GOOD[392:]]
 
 
+def test_values_that_are_missing_anyway_are_no_bad_ones(load: Load) -> None:
+    text = plant("Temp,Temp_Q,Vib,Vib_Q", BAD_AT_9, GOOD, "{t},{qt},{v},{qv}")
+    lines = text.splitlines(keepends=True)
+    lines[10] = lines[10].replace(",51.125,Bad", ",I/O Timeout,Bad").replace(",50.25,Bad", ",,Bad")
+    data = load("".join(lines))
+    assert np.isnan(data.streams[0].values[9, 0])
+    assert not any("of bad quality" in note for note in data.notes)
+
+
 @pytest.mark.parametrize(
     "head",
     [
