@@ -93,6 +93,7 @@ class OpenFile:
     _notes: list[str] = field(default_factory=list)
     labels: Mapping[str, int] = field(default_factory=dict)
     units: dict[str, list[str]] = field(default_factory=dict)
+    _zone_in_name: bool = False
     _far: int = 0
 
     def without_far(self) -> Iterator[Chunk]:
@@ -155,6 +156,19 @@ class OpenFile:
     def _made_up(self) -> bool:
         return self.counted or self._reader.clock.kind == ROW
 
+    @property
+    def offsets(self) -> tuple[int, int]:
+        """Return the numbers of times without and with an offset so far; made-up ones have none.
+
+        All have one if it stands in the name of their column.
+        """
+        found = self._reader.found
+        if self._made_up:
+            return 0, 0
+        if self._zone_in_name:
+            return 0, found.local + found.universal
+        return found.local, found.universal
+
     def _leave_out(self, chunk: Chunk, far: Flags, inside: Range, total: int) -> Chunk:
         if not far.any():
             return chunk
@@ -213,7 +227,8 @@ def open_file(
         cells = [pa.array(source.columns.cells[index], pa.string()) for index in roles.times]
         if len(cells) > 1:
             cells = [joined(cells, roles.time_kind)]
-        if form.time_zone is None and (zone := zone_in_name(source.columns, roles)):
+        zone = zone_in_name(source.columns, roles) if form.time_zone is None else None
+        if zone is not None:
             form = replace(form, time_zone=zone)
             roles.notes.append("times without an offset have that of their column's name")
         clock = clock_of(
@@ -235,7 +250,7 @@ def open_file(
     counted = not roles.times
     return OpenFile(
         path, roles.names, _chunks(path, source, reader), clock.zone, counted, reader, source.lines,
-        notes, Counter(labels), units,
+        notes, Counter(labels), units, zone is not None,
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def load(
     if repeated:
         notes.append(f"{repeated:,} readings occur twice (time and values): counted once")
     groups = None if group is None else _groups(file, group, chunks, parts)
-    data = Dataset(file.names, streams, notes, groups, file.units)
+    data = Dataset(file.names, streams, notes, groups, file.units, *file.offsets)
     return data if form is None or form.pivot is None else pivoted(data, form.pivot)
 
 

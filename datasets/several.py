@@ -97,6 +97,7 @@ def load_files(
             " values are missing"
         )
     notes += _unlike_units(found)
+    notes += _unlike_offsets(found, form)
     streams, repeated = _joined(parts, names)
     streams, unset = _without_unset_clocks(streams, form is not None and form.drop_far_times)
     notes += unset
@@ -241,6 +242,23 @@ def _unlike_units(parts: Sequence[Part]) -> list[str]:
                 )
             notes.append(f"{note}: the values are used as they are")
     return notes
+
+
+def _unlike_offsets(parts: Sequence[Part], form: FileFormat | None) -> list[str]:
+    """Return a note if the times of some parts have no offset, and those of others have one."""
+    local = [part for part in parts if part.data.local and not part.data.universal]
+    other = [part for part in parts if part.data.universal]
+    if not local or not other:
+        return []
+    where = (form.time_zone if form is not None else None) or "UTC (--time-zone names another)"
+    return [
+        f"the times of {local[0].shown}{_and_more(local)} have no offset, those of"
+        f" {other[0].shown}{_and_more(other)} have one: read in {where}"
+    ]
+
+
+def _and_more(parts: Sequence[Part]) -> str:
+    return f" and {len(parts) - 1} more" if len(parts) > 1 else ""
 
 
 def _keys(parts: Sequence[Part]) -> set[StreamKey]:

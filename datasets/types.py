@@ -67,7 +67,8 @@ class Dataset:
 
     ``notes`` say what was recognised, replaced or left out. ``groups`` has the value of the
     grouping column by stream, if one was requested. ``units`` has the units of features as the file
-    writes them, and what else stands below their names.
+    writes them, and what else stands below their names. ``local`` and ``universal`` are the numbers
+    of times without and with an offset.
     """
 
     feature_names: list[str]
@@ -75,6 +76,8 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
     groups: dict[StreamKey, str] | None = None
     units: dict[str, list[str]] = field(default_factory=dict)
+    local: int = 0
+    universal: int = 0
 
 
 def named(key: StreamKey) -> str:

@@ -195,3 +195,22 @@ def test_files_in_the_same_units_are_joined(tmp_path: Path, first: str, second: 
     data = datasets.load_files(datasets.files_of(str(_folder(tmp_path, first, second))))
     assert data.streams[0].values.shape == (48, 2)
     assert not any("is in" in note for note in data.notes)
+
+
+def test_files_with_and_without_an_offset_are_told(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, _day(1, ""), _day(2, "").replace(":00,", ":00+01:00,"), _day(3, ""))
+    data = datasets.load_files(datasets.files_of(str(folder)))
+    told = "the times of 0.csv and 1 more have no offset, those of 1.csv have one: read in "
+    assert f"{told}UTC (--time-zone names another)" in data.notes
+    berlin = FileFormat(time_zone="Europe/Berlin")
+    data = datasets.load_files(datasets.files_of(str(folder)), form=berlin)
+    assert f"{told}Europe/Berlin" in data.notes
+    assert (np.diff(data.streams[0].timestamps) == np.timedelta64(1, "h")).all()
+    for number in range(3):
+        text = _day(number + 1, "").replace("timestamp", "Time (UTC+1)" if number else "timestamp")
+        (folder / f"{number}.csv").write_text(text)
+    data = datasets.load_files(datasets.files_of(str(folder)))
+    assert any("of 0.csv have no offset, those of 1.csv and 1 more" in note for note in data.notes)
+    (folder / "0.csv").unlink()
+    data = datasets.load_files(datasets.files_of(str(folder)))
+    assert not any("have no offset" in note for note in data.notes)
