@@ -281,6 +281,8 @@ class ChunkReader:
                     check_name(text if text is not None else "", name)
             except InputError as error:
                 problem = f"{name}: is missing" if text is None else error.message
+                if text == "":
+                    problem = f"{name} is empty: each row must name it, also below a merged cell"
                 raise DatasetError(f"row {rows[at[0]]}: {problem}", field=name) from None
             texts.append(text or None)
         return texts, codes.astype(np.intp)

@@ -30,6 +30,8 @@ _COMPRESSED: Final[dict[bytes, Callable[[Path], Any]]] = {
     b"\x28\xb5\x2f\xfd": lambda path: pa.input_stream(str(path), compression="zstd"),
     b"PK\x03\x04": lambda path: _zipped(path),
 }
+#: A tar archive has this in the header of its first file.
+_TAR: Final = (257, b"ustar")
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -81,6 +83,12 @@ def sample(path: Path | MemoryFile) -> tuple[bytes, bool]:
         raise undone(path, error) from None
     found = b"".join(parts)
     return found[:SAMPLE_BYTES], len(found) <= SAMPLE_BYTES
+
+
+def is_packed(start: bytes) -> bool:
+    """Return whether a content, by its first bytes, is an archive or compressed (once more)."""
+    at, mark = _TAR
+    return start.startswith((*_COMPRESSED,)) or start[at:].startswith(mark)
 
 
 def undone(path: Path | MemoryFile, error: Exception) -> DatasetError:

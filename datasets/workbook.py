@@ -17,7 +17,7 @@ from datasets.format import FileFormat
 from datasets.layout import read_layout
 from datasets.sheet_choice import Choice, choose
 from datasets.sheet_text import as_text, first_rows
-from datasets.text import DAMAGED, MemoryFile
+from datasets.text import DAMAGED, MemoryFile, is_packed
 from datasets.text_source import TextSource
 from datasets.workbook_checks import OLD, contents, secret
 from datasets.workbook_process import read_apart
@@ -45,7 +45,7 @@ def is_workbook(path: Path) -> bool:
 
 def may_be_packed(start: bytes) -> bool:
     """Return whether the first bytes of what an archive holds are a workbook's or an archive's."""
-    return start.startswith((OLD, _ZIP))
+    return start.startswith(OLD) or is_packed(start)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def test_times_of_several_forms_in_one_file(csv):
         ),
         (",asset_id,timestamp,f\nx,A,2026-01-01,1\n", "column 1 has no name.*--exclude '\"\"'"),
         ("asset_id,timestamp,f\nA,2026-01-01,inf\n", "row 1: f is not finite"),
-        ("asset_id,timestamp,f\nA,2026-01-01,1\n,2026-01-01,1\n", "row 2: asset_id: ''"),
+        ("asset_id,timestamp,f\nA,2026-01-01,1\n,2026-01-01,1\n", "row 2: asset_id is empty"),
         ("asset_id,timestamp,f\n", "no rows"),
         ("", "empty"),
     ],
@@ -139,6 +139,13 @@ def test_ids_that_pandas_made_floats_of_are_the_whole_numbers_they_were(tmp_path
 def test_a_float_that_is_no_exact_id_is_refused_by_row(tmp_path, number):
     path = parquet(tmp_path / "x.parquet", asset_id=pa.array([1.0, number]))
     with pytest.raises(DatasetError, match=r"row 2: asset_id .* write ids as text"):
+        datasets.load(path)
+
+
+def test_an_asset_that_only_the_first_of_its_rows_names_is_refused_by_row(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("asset_id,timestamp,f\nA,2026-01-01,1.5\n" + ",2026-01-02,2\n" * 9)
+    with pytest.raises(DatasetError, match=r"row 2: asset_id is empty: each row must name it"):
         datasets.load(path)
 
 

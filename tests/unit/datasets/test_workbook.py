@@ -6,6 +6,7 @@ import gzip
 import io
 import random
 import re
+import tarfile
 import zipfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -228,6 +229,23 @@ def test_a_packed_workbook_is_refused(tmp_path):
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(path, "plant.xlsx")
     assert "holds a workbook or an archive: unpack it first" in refused(packed)
+
+
+@pytest.mark.parametrize("inner", ["zip of gz", "gz of gz", "gz of tar"])
+def test_what_is_packed_twice_is_refused(tmp_path, inner):
+    text = b"asset_id,timestamp,f\nA,2026-01-01,1.5\n" * 9
+    path = tmp_path / ("plant.zip" if inner == "zip of gz" else "plant.csv.gz")
+    if inner == "zip of gz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("plant.csv.gz", gzip.compress(text))
+    elif inner == "gz of gz":
+        path.write_bytes(gzip.compress(gzip.compress(text)))
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            found = tarfile.TarInfo("plant.csv")
+            found.size = len(text)
+            archive.addfile(found, io.BytesIO(text))
+    assert "holds a workbook or an archive: unpack it first" in refused(path)
 
 
 def test_protected_workbooks_are_refused(tmp_path):
