@@ -26,6 +26,8 @@ from errors import TrainingError
 MIN_ROWS = 60
 #: A feature missing in a larger share of readings is not used.
 MAX_MISSING = 0.5
+#: The error of data without a feature to use.
+NONE_LEFT = "{}: every feature is missing in more than half of the readings"
 
 
 @dataclass(slots=True)
@@ -162,14 +164,13 @@ def without_missing(
     rows, absent = sum(sizes), lacking(streams, sizes)
     if not absent.any():
         return list(streams), list(feature_names), []
-    worst = int(np.argmax(absent))
-    worst_feature = f"{feature_names[worst]!r} ({int(absent[worst])} of {rows} readings)"
     if missing == "refuse":
-        raise TrainingError(f"{what}: values are missing, most of {worst_feature}")
+        worst = _worst(feature_names, absent, rows)
+        raise TrainingError(f"{what}: values are missing, most of {worst}")
     notes = []
     use = np.flatnonzero(absent <= MAX_MISSING * rows).tolist()
     if not use:
-        raise TrainingError(f"{what}: every feature is missing in more than half of the readings")
+        raise TrainingError(NONE_LEFT.format(what))
     if len(use) < len(feature_names):
         gone = [name for name, n in zip(feature_names, absent, strict=True)
                 if n > MAX_MISSING * rows]  # fmt: skip
@@ -177,15 +178,40 @@ def without_missing(
     kept, left = with_enough(streams, sizes, use, imputed(len(use)))
     kept = [stream for stream in kept if len(stream.timestamps)]
     if sum(left) < MIN_ROWS:
-        raise TrainingError(
-            f"{what}: {sum(left)} readings are left after those with missing values, at least"
-            f" {MIN_ROWS} needed; most are missing of {worst_feature}"
-        )
+        used = [feature_names[j] for j in use]
+        raise too_few_left(what, sum(left), used, absent[use], rows)
     if sum(left) < rows:
-        allowed = imputed(len(use))
-        few = {0: "a value", 1: "more than one value"}.get(allowed, f"more than {allowed} values")
+        few = too_much(imputed(len(use)))
         notes.append(f"{rows - sum(left)} of {rows} readings lack {few} and were left out")
     return kept, [feature_names[j] for j in use], notes
+
+
+def too_few_left(
+    what: str, left: int, names: Sequence[str], absent: NDArray[np.int64], rows: int
+) -> TrainingError:
+    """Return the error of data of which too few readings lack no value, or few.
+
+    Parameters
+    ----------
+    what : names the data.
+    left : number of readings left.
+    names, absent : the features in use, and how many of the readings lack each of them.
+    rows : number of all readings.
+    """
+    return TrainingError(
+        f"{what}: {left} readings are left after those with missing values, at least"
+        f" {MIN_ROWS} needed; most are missing of {_worst(names, absent, rows)}"
+    )
+
+
+def too_much(allowed: int) -> str:
+    """Return what readings lack of which more than ``allowed`` values are missing."""
+    return {0: "a value", 1: "more than one value"}.get(allowed, f"more than {allowed} values")
+
+
+def _worst(names: Sequence[str], absent: NDArray[np.int64], rows: int) -> str:
+    worst = int(np.argmax(absent))
+    return f"{names[worst]!r} ({int(absent[worst])} of {rows} readings)"
 
 
 def lacking(streams: Sequence[Stream], cut: Sequence[int]) -> NDArray[np.int64]:

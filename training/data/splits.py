@@ -13,9 +13,12 @@ from schemas import parse_timestamp
 from training.data.preparation import (
     MAX_MISSING,
     MIN_ROWS,
+    NONE_LEFT,
     Prepared,
     lacking,
     lacking_few,
+    too_few_left,
+    too_much,
     with_enough,
 )  # fmt: skip
 
@@ -89,19 +92,23 @@ def prepared(
     rows = sum(cut)
     if rows < MIN_ROWS:
         raise TrainingError(f"{what}: {rows} training readings, at least {MIN_ROWS} are needed")
-    use = np.flatnonzero(lacking(streams, cut) <= MAX_MISSING * rows).tolist()
+    absent = lacking(streams, cut)
+    use = np.flatnonzero(absent <= MAX_MISSING * rows).tolist()
+    if not use:
+        raise TrainingError(NONE_LEFT.format(what))
     notes = []
     if len(use) < len(names):
         gone = [names[j] for j in range(len(names)) if j not in use]
         notes.append(f"{what}: {', '.join(gone)}: mostly missing before the cut, not used")
-    out, cuts = with_enough(streams, cut, use, imputed(len(use)))
+    allowed = imputed(len(use))
+    out, cuts = with_enough(streams, cut, use, allowed)
     left = sum(cuts)
     if left < rows:
-        notes.append(f"{what}: {rows - left} training readings lack a value and were left out")
-    if not use or left < MIN_ROWS:
-        raise TrainingError(
-            f"{what}: {left} training readings without missing values, at least {MIN_ROWS} needed"
-        )
+        few = too_much(allowed)
+        notes.append(f"{what}: {rows - left} training readings lack {few} and were left out")
+    if left < MIN_ROWS:
+        used = [names[j] for j in use]
+        raise too_few_left(what, left, used, absent[use], rows)
     return Prepared([names[j] for j in use], out, cuts, notes + lacking_few(out, cuts, what))
 
 

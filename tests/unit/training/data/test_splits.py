@@ -7,6 +7,7 @@ import pytest
 
 from datasets import Stream
 from errors import InputError, TrainingError
+from training.data.preparation import prepare
 from training.data.splits import by_asset, parse_cut, prepared, training_sizes
 
 START = np.datetime64("2026-01-01", "us")
@@ -62,6 +63,25 @@ def test_a_training_part_without_a_feature_does_without():
 def test_too_few_readings_are_an_error():
     with pytest.raises(TrainingError, match="A: 20 training readings, at least 60 are needed"):
         prepared([stream(200)], [20], ["x", "y"], "A")
+
+
+def test_a_training_part_that_lacks_every_feature_is_told_so():
+    whole = stream(200)
+    values = np.where(np.arange(200)[:, np.newaxis] < 100, np.nan, whole.values)
+    empty = Stream("A", "S1", whole.timestamps, values)
+    with pytest.raises(TrainingError, match="A: every feature is missing in more than half"):
+        prepared([empty], [100], ["x", "y"], "A")
+
+
+def test_the_feature_in_use_that_leaves_too_few_readings_is_named():
+    whole = stream(200)
+    values = np.column_stack([whole.values, np.full(200, np.nan)])
+    values[:49, 0] = np.nan
+    few = Stream("A", "S1", whole.timestamps, values)
+    with pytest.raises(TrainingError, match=r"A: 51 readings are left .* of 'x' \(49 of 100"):
+        prepared([few], [100], ["x", "y", "empty"], "A")
+    with pytest.raises(TrainingError, match=r"A: 51 readings are left .* of 'x' \(49 of 100"):
+        prepare([few.take(slice(100))], ["x", "y", "empty"], what="A")
 
 
 def test_streams_by_asset_in_order_of_appearance():
