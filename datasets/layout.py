@@ -17,7 +17,7 @@ from datasets.format import BLANKS, FileFormat
 from datasets.influx import AnnotatedTables, is_annotated
 from datasets.numbers import is_number, missing
 from datasets.roles import is_known_name
-from datasets.text import MemoryFile, encoding_of, sample
+from datasets.text import MemoryFile, encoding_of, sample, without_formulas
 from datasets.time_formats import is_time, is_time_of_day
 from datasets.two_lines_of_names import are_names, joined_names
 from datasets.units import bare
@@ -53,6 +53,7 @@ class Layout:
     delimiter, encoding : see :class:`FileFormat`.
     decimals : the decimal sign of each field.
     trim : whether fields begin with a blank that belongs to the separator.
+    formulas : whether cells are texts in formulas, such as ``="0012"``.
     below : the lines of units, types and roles below the names.
     annotated : whether it is InfluxDB's annotated CSV, whose annotations do not count as lines.
     notes : findings for the user.
@@ -68,6 +69,7 @@ class Layout:
     annotated: bool = False
     notes: list[str] = field(default_factory=list)
     below: list[list[str]] = field(default_factory=list)
+    formulas: bool = False
 
 
 def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
@@ -78,12 +80,16 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     DatasetError
         The file is empty, is not text, or has no line of names.
     """
-    lines, encoding = _lines(path, form)
+    written, encoding = _lines(path, form)
+    lines = [without_formulas(line) for line in written]
+    formulas = lines != written
     annotated = is_annotated(lines)
     lines = AnnotatedTables()(lines) if annotated else lines
     notes = []
     if form.encoding is None and not encoding.startswith("utf"):
         notes.append(f"read as {encoding}, since it is not UTF-8 (--encoding names another)")
+    if formulas:
+        notes.append('cells such as ="0012" are read as the texts in them')
     first, named = 0, None
     if lines[0].strip().strip('"').casefold().startswith("sep=") and len(lines) > 1:
         first, named = 1, lines[0].strip().strip('"')[4:5] or None
@@ -133,7 +139,9 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     whole = [row for row in rows if len(row) == len(names)] or [[""] * len(names)]
     cells = [bare(column) for column in zip(*whole, strict=True)]
     decimals = Decimals(cells, delimiter, form.decimal)
-    return Layout(names, rows, skip, delimiter, decimals, encoding, trim, annotated, notes, between)
+    return Layout(
+        names, rows, skip, delimiter, decimals, encoding, trim, annotated, notes, between, formulas
+    )
 
 
 def _joined_note(names: Sequence[str]) -> str:

@@ -40,6 +40,8 @@ _MARKS: Final = (
 #: (charset-normalizer 3.5) fails on the few special characters of a header.
 _CODE_PAGES: Final = ("cp1252", "cp850", "cp1251", "cp866")
 _SIGNS: Final = frozenset("°ºµμ²³¹±ΩØø‰€£§·×÷–—“”„’‘…«»®©™ª½¼¾\xa0")
+#: A text that programs write as a formula, so that a spreadsheet keeps its zeros: ="0012".
+_FORMULA: Final = re.compile(r'(?<![^;,\t|\r\n])(?:"=""([^"\r\n]*)"""|="([^"\r\n]*)")')
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -112,6 +114,11 @@ def encoding_of(start: bytes) -> str:
     except UnicodeDecodeError:
         pass
     return next((page for page in _CODE_PAGES if _readable(start, page)), _CODE_PAGES[0])
+
+
+def without_formulas(text: str) -> str:
+    """Return a CSV text with the text of each cell such as ``="0012"`` in its place."""
+    return _FORMULA.sub(r'"\1\2"', text)
 
 
 def utf8(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from datasets.influx import AnnotatedTables
 from datasets.layout import Layout, read_layout
 from datasets.numbers import is_number
 from datasets.sampled_columns import SAMPLED_ROWS, Columns
-from datasets.text import MemoryFile, utf8
+from datasets.text import MemoryFile, utf8, without_formulas
 from datasets.unreadable import Unreadable
 from errors import DatasetError
 
@@ -63,7 +63,11 @@ class TextSource:
         layout = self._layout
         names = [f"c{index}" for index in range(len(layout.names))]
         types = {f"c{index}": pa.float64() if index in numbers else pa.string() for index in used}
-        kept = AnnotatedTables() if layout.annotated else None
+        kept: Callable[[list[str]], list[str]] | None = None
+        if layout.annotated:
+            kept = AnnotatedTables()
+        elif layout.formulas:
+            kept = _without_formulas
         text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS, kept)
         with text, pa.csv.open_csv(
             text,
@@ -82,3 +86,7 @@ class TextSource:
             ),
         ) as reader:  # fmt: skip
             yield from reader
+
+
+def _without_formulas(lines: list[str]) -> list[str]:
+    return [without_formulas(line) for line in lines]

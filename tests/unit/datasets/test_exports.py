@@ -91,6 +91,19 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_sentence(
     assert all("\n" not in text and text.startswith("x.csv: ") for text in messages)
 
 
+@pytest.mark.parametrize("quote", ['="{}"', '"=""{}"""'])
+def test_texts_in_formulas_are_texts(load: Load, quote: str) -> None:
+    rows = [
+        ",".join(quote.format(cell) for cell in ("0012", f"2026-01-01 00:{i:02d}", f"{i % 7}.25"))
+        for i in range(60)
+    ]
+    data = load("asset_id,timestamp,f\n" + "\n".join(rows) + "\n")
+    assert [stream.asset_id for stream in data.streams] == ["0012"]
+    assert data.streams[0].values[8].tolist() == [1.25]
+    assert data.streams[0].timestamps[8] == np.datetime64("2026-01-01T00:08")
+    assert 'cells such as ="0012" are read as the texts in them' in data.notes
+
+
 def test_a_typographic_minus_sign_is_one(load: Load) -> None:
     minus = "\u2212"
     rows = [
