@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -18,11 +19,14 @@ from datasets.joined_sensors import hint, joined_by_time
 from datasets.parts import Part, Parts, parts_of, single
 from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
+from datasets.sampled_columns import plain_name
 from datasets.suffixes import bare_name, is_data
 from datasets.types import Dataset, Reading, Stream, StreamKey, named
 from datasets.units import differ
 from errors import DatasetError
 
+#: A unit behind a name.
+_UNIT_IN_NAME: Final = re.compile(r"[(\[].*$")
 #: Note on an asset that has its folder's name.
 _NAMED_BY_FOLDER: Final = NAMED_BY_FILE.replace("file's", "folder's")
 
@@ -94,7 +98,7 @@ def load_files(
     if partial:
         notes.append(
             f"{', '.join(partial)[:200]}: not in each of the {what}s; where one is absent, its"
-            " values are missing"
+            f" values are missing{_alike(partial, parts)}"
         )
     notes += _unlike_units(found)
     notes += _unlike_offsets(found, form)
@@ -211,6 +215,18 @@ def _of_sensors(
     return replace(data, feature_names=names, streams=streams)
 
 
+def _alike(partial: Sequence[str], parts: Sequence[Dataset]) -> str:
+    """Return a hint at two names of what may be one feature: Vib and vib, Temp and Temp [°C]."""
+    known: dict[str, str] = {}
+    for name in partial:
+        plain = plain_name(_UNIT_IN_NAME.sub("", name)) or name
+        other = known.setdefault(plain, name)
+        both = any(other in part.feature_names and name in part.feature_names for part in parts)
+        if other != name and not both:
+            return f" (if {other!r} and {name!r} are one feature, give it one name)"
+    return ""
+
+
 def _unlike_units(parts: Sequence[Part]) -> list[str]:
     """Return notes on features that the parts hold in different units, such as bar and mbar.
 
@@ -234,13 +250,13 @@ def _unlike_units(parts: Sequence[Part]) -> list[str]:
                 continue
             (one, other), *_ = pairs
             first, second = by_units[here], by_units[there]
-            note = f"{name} is in {one!r} in {first[0].shown}, in {other!r} in {second[0].shown}"
+            note = f"{name}: in {one!r} in {first[0].shown}, in {other!r} in {second[0].shown}"
             if _keys(first) & _keys(second):
                 raise DatasetError(
                     f"{note}: convert one of them, or --exclude {name!r} leaves the column out",
                     field=name,
                 )
-            notes.append(f"{note}: the values are used as they are")
+            notes.append(f"{note}; the values are used as they are")
     return notes
 
 

@@ -168,7 +168,7 @@ def _day(day: int, unit: str, head: str = "", asset: str = "P1") -> str:
 def test_files_of_one_stream_in_different_units_are_refused(
     tmp_path: Path, first: str, second: str
 ) -> None:
-    with pytest.raises(DatasetError, match=r"temp is in .* in 0\.csv, in .* in 1\.csv: convert"):
+    with pytest.raises(DatasetError, match=r"temp: in .* in 0\.csv, in .* in 1\.csv: convert"):
         datasets.load_files(datasets.files_of(str(_folder(tmp_path, first, second))))
     without = FileFormat(exclude="temp")
     data = datasets.load_files(datasets.files_of(str(tmp_path)), form=without)
@@ -178,7 +178,7 @@ def test_files_of_one_stream_in_different_units_are_refused(
 def test_assets_in_different_units_are_told(tmp_path: Path) -> None:
     folder = _folder(tmp_path, _day(1, " bar"), _day(1, " mbar", asset="P2"))
     data = datasets.load_files(datasets.files_of(str(folder)))
-    assert "temp is in 'bar' in 0.csv, in 'mbar' in 1.csv: the values are used as they are" in (
+    assert "temp: in 'bar' in 0.csv, in 'mbar' in 1.csv; the values are used as they are" in (
         data.notes
     )
 
@@ -194,7 +194,16 @@ def test_assets_in_different_units_are_told(tmp_path: Path) -> None:
 def test_files_in_the_same_units_are_joined(tmp_path: Path, first: str, second: str) -> None:
     data = datasets.load_files(datasets.files_of(str(_folder(tmp_path, first, second))))
     assert data.streams[0].values.shape == (48, 2)
-    assert not any("is in" in note for note in data.notes)
+    assert not any("as they are" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(("other", "hint"), [("Temp", 1), ("temp [°C]", 1), ("rpm", 0)])
+def test_names_of_what_may_be_one_feature_are_told(tmp_path: Path, other: str, hint: int) -> None:
+    folder = _folder(tmp_path, _day(1, ""), _day(2, "").replace("temp", other))
+    data = datasets.load_files(datasets.files_of(str(folder)))
+    (note,) = (note for note in data.notes if "not in each of the files" in note)
+    assert note.startswith(f"temp, {other}: ")
+    assert note.endswith(f"(if 'temp' and {other!r} are one feature, give it one name)") == hint
 
 
 def test_files_with_and_without_an_offset_are_told(tmp_path: Path) -> None:
