@@ -49,8 +49,8 @@ _ZONE_NAME: Final = re.compile(r"[A-Z]\w+(?:/[A-Z][\w+-]+){1,2}")
 #: What says that times are not in UTC, but leaves open what they are: clocks of CET may be set to
 #: daylight saving, and CST has several meanings.
 _LOCAL: Final = re.compile(
-    r"(?<![A-Za-z])(?:CE|ME|WE|EE|OE|E|C|M|P|B|AE)(?:ST|DT|SZ|T|Z)(?![A-Za-z])|"
-    r"(?<![A-Za-z])(?:MSK|JST|IST)(?![A-Za-z])|(?i:(?<![a-z])lo[ck]al\w*|ortszeit)"
+    r"(?<![A-Za-z])(?:CE|ME|WE|EE|OE|E|C|M|P|B|AE)(?:ST|DT|SZ|T|Z)(?![A-Za-z\d])|"
+    r"(?<![A-Za-z])(?:MSK|JST|IST)(?![A-Za-z\d])|(?i:(?<![a-z])lo[ck]al\w*|ortszeit)"
 )
 _UTC: Final = re.compile(r"UTC|(?<![A-Za-z])(?:GMT|utc|Utc)(?![A-Za-z])|(?<=[a-z])Utc(?![a-z])")
 _UTC_ZONES: Final = frozenset(("UTC", "GMT", "Etc/UTC", "Etc/GMT", "Etc/GMT+0", "Zulu"))

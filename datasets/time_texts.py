@@ -28,6 +28,7 @@ _ZONES: Final = (
     (r"(\d) ?(?:UTC|GMT) ?([+-])(\d)$", r"\1\20\3:00"),
     (r"(\d) ?(?:UTC|GMT) ?([+-]\d\d):?(\d\d)?$", r"\1\2:\3"),
     (r"([+-]\d\d):$", r"\1:00"),
+    (r"(:\d\d(?:\.\d+)? ?[+-]\d\d:?\d\d) [A-Z]{3,4}$", r"\1"),  # Go adds the zone's name
     *(
         (rf"(\d) ?\(?(?:{names})\)?$", rf"\1{offset}")
         for names, offset in (
@@ -56,6 +57,8 @@ _MONTH_RULES: Final = (
       for month, names in _MONTHS.items()),
     # the point after an ordinal number or a short name, as in 3. Mar. 2024
     (r"(\d)\.? ([A-Z][a-z]{2})\.? (\d)", r"\1 \2 \3"),
+    # April and others are the same in German, where the names of other months become short above
+    (r"(\d)\. ([A-Z][a-z]{2})[a-z]+ (\d)", r"\1 \2 \3"),
 )  # fmt: skip
 _RULES: Final = (_BLANKS, _HALF, *_INTERVALS, *_ZONES, *_MONTH_RULES)
 #: What texts that some rule may change have, for a quick look.

@@ -180,6 +180,16 @@ def test_local_times_that_no_clock_of_the_zone_shows_are_told(tmp_path: Path) ->
     assert not any("exist" in note for note in other.notes)
 
 
+def test_german_names_of_months_go_on_from_march_to_april(load: Load) -> None:
+    days = [*(f"{day:02d}. März 2026" for day in range(22, 32)),
+            *(f"{day:02d}. April 2026" for day in range(1, 11))]  # fmt: skip
+    data = load(
+        "asset_id,timestamp,f\n" + "".join(f"A,{d} 10:00,{i % 7}\n" for i, d in enumerate(days))
+    )
+    assert (np.diff(data.streams[0].timestamps) == np.timedelta64(1, "D")).all()
+    assert len(data.streams[0].timestamps) == 20
+
+
 def test_times_with_an_offset_are_not_moved_by_a_zone(load: Load) -> None:
     data = load("asset_id,timestamp,f\nA,2026-01-01T00:00:00Z,1\n", time_zone="Europe/Berlin")
     assert data.streams[0].timestamps[0] == np.datetime64(START)
