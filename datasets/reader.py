@@ -80,7 +80,9 @@ def load(
     if repeated:
         notes.append(f"{repeated:,} readings occur twice (time and values): counted once")
     groups = None if group is None else _groups(file, group, chunks, parts)
-    data = Dataset(file.names, streams, notes, groups, file.units, *file.offsets)
+    data = Dataset(
+        file.names, streams, notes, groups, file.units, *file.offsets, _label_counts(chunks)
+    )
     return data if form is None or form.pivot is None else pivoted(data, form.pivot)
 
 
@@ -287,16 +289,26 @@ def _labels(
     if not parts:
         return None, []
     codes, values = distinct(parts)
-    counts = np.bincount(codes + 1, minlength=len(values) + 1)
-    by_value = {value: int(n) for value, n in zip(values, counts[1:], strict=True)}
-    if counts[0]:
-        by_value[""] = by_value.get("", 0) + int(counts[0])
+    by_value = _label_counts(chunks)
     name = (form.role("label") if form is not None else None) or "label"
     meaning, notes = read_labels(by_value, name)
     if not set(meaning.values()) & {0, 1}:
         return None, notes
     table = np.array([*(meaning[value] for value in values), -1], np.int8)
     return np.split(table[codes], np.cumsum([len(p.codes) for p in parts])[:-1]), notes
+
+
+def _label_counts(chunks: Sequence[Chunk]) -> dict[str, int]:
+    """Return the number of rows with each text of the labels; empty without labels."""
+    parts = [chunk.labels for chunk in chunks if chunk.labels is not None]
+    if not parts:
+        return {}
+    codes, values = distinct(parts)
+    counts = np.bincount(codes + 1, minlength=len(values) + 1)
+    by_value = {value: int(n) for value, n in zip(values, counts[1:], strict=True)}
+    if counts[0]:
+        by_value[""] = by_value.get("", 0) + int(counts[0])
+    return by_value
 
 
 def _counts(labels: Texts) -> Counter[str]:

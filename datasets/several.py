@@ -16,6 +16,7 @@ from datasets import reader
 from datasets.far_times import clock_note, never_set
 from datasets.format import FEATURE, FileFormat, names_in
 from datasets.joined_sensors import hint, joined_by_time
+from datasets.labels_of_parts import with_common_labels
 from datasets.parts import Part, Parts, parts_of, single
 from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
@@ -91,6 +92,10 @@ def load_files(
         found, notes = _loaded(assets, feature_names, form, group)
     parts = [part.data for part in found]
     what = "file" if len(paths) > 1 else "sheet"
+    label = (form.role("label") if form is not None else None) or "label"
+    parts, common, former = with_common_labels(parts, label)
+    notes = [note for note in notes if not any(note.endswith(f": {each}") for each in former)]
+    notes += [f"all {what}s: {note}" for note in common]
     if advice := hint(parts):
         notes.append(advice.replace("file holds", f"{what} holds"))
     names = list(dict.fromkeys(name for part in parts for name in part.feature_names))

@@ -68,7 +68,7 @@ class Dataset:
     ``notes`` say what was recognised, replaced or left out. ``groups`` has the value of the
     grouping column by stream, if one was requested. ``units`` has the units of features as the file
     writes them, and what else stands below their names. ``local`` and ``universal`` are the numbers
-    of times without and with an offset.
+    of times without and with an offset. ``label_counts`` are the rows of each text of the labels.
     """
 
     feature_names: list[str]
@@ -78,6 +78,7 @@ class Dataset:
     units: dict[str, list[str]] = field(default_factory=dict)
     local: int = 0
     universal: int = 0
+    label_counts: dict[str, int] = field(default_factory=dict)
 
 
 def named(key: StreamKey) -> str:

@@ -223,3 +223,26 @@ def test_files_with_and_without_an_offset_are_told(tmp_path: Path) -> None:
     (folder / "0.csv").unlink()
     data = datasets.load_files(datasets.files_of(str(folder)))
     assert not any("have no offset" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "labels"),
+    [
+        (["1"] * 24, ["-1"] * 9 + ["1"] * 15, [0] * 24 + [1] * 9 + [0] * 15),
+        (["1"] * 22 + ["-1"] * 2, ["-1"] * 14 + ["1"] * 10, [0] * 22 + [1] * 16 + [0] * 10),
+        (["normal"] * 24, ["bearing"] * 24, [0] * 24 + [1] * 24),
+        (["0"] * 24, ["1"] * 24, [0] * 24 + [1] * 24),
+    ],
+)
+def test_all_files_together_tell_what_their_labels_mean(
+    tmp_path: Path, first: list[str], second: list[str], labels: list[int]
+) -> None:
+    texts = []
+    for day, some in ((1, first), (2, second)):
+        head, *rows = _day(day, "").splitlines()
+        body = (f"{row},{label}" for row, label in zip(rows, some, strict=True))
+        texts.append("\n".join([f"{head},label", *body]) + "\n")
+    data = datasets.load_files(datasets.files_of(str(_folder(tmp_path, *texts))))
+    assert data.streams[0].labels is not None
+    assert data.streams[0].labels.tolist() == labels
+    assert sum("rarer one is the fault" in note for note in data.notes) == (first[0] == "1")
