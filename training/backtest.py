@@ -65,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--train-until", required=True, metavar="ROW|TIMESTAMP",
-        help="train on each asset's first ROW readings, or on those before TIMESTAMP",
+        help="train on each asset's first ROW readings, or on those before TIMESTAMP (without an"
+        " offset: a time in --time-zone, else in UTC)",
     )  # fmt: skip
     made.add_argument("--out", required=True, type=Path, metavar="FILE", help="scores, as CSV")
     made.add_argument(
@@ -95,8 +96,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     out, err = consoles()
     policy = policy_of(settings)
     check_folders(out=arguments.out, plot=arguments.plot)
-    cut = parse_cut(arguments.train_until)
     form = format_of(arguments)
+    cut = parse_cut(arguments.train_until, form.time_zone)
     data = load_data(arguments.data, features=arguments.features, form=form)
     options = with_known_features(
         with_clock(fit_options(arguments), form.time_zone), data.feature_names, data.notes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -28,10 +30,11 @@ _DAY = re.compile(r"(19[7-9]|20\d)\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 Cut = int | np.datetime64
 
 
-def parse_cut(text: str) -> Cut:
+def parse_cut(text: str, zone: str | None = None) -> Cut:
     """Parse ``ROW`` (a number of readings per asset) or ``TIMESTAMP`` (ISO 8601).
 
-    Eight digits that form a plausible day, such as 20260101, are a timestamp.
+    Eight digits that form a plausible day, such as 20260101, are a timestamp. One without an offset
+    is a local time of the IANA ``zone``, as the file's are, or UTC.
 
     Raises
     ------
@@ -46,6 +49,8 @@ def parse_cut(text: str) -> Cut:
         raise InputError(
             f"--train-until: {text!r} is neither a number of rows nor an ISO 8601 time"
         ) from None
+    if zone is not None and datetime.fromisoformat(text.strip().upper()).tzinfo is None:
+        at = at.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     return np.datetime64(at.replace(tzinfo=None), "us")
 
 

@@ -30,6 +30,11 @@ def test_a_cut_is_a_number_of_rows_or_a_time(text, cut):
     assert parse_cut(text) == cut
 
 
+@pytest.mark.parametrize("text", ["2026-01-01T01:00", "2026-01-01T00:00Z", "2026-01-01t00:00z"])
+def test_a_cut_without_an_offset_is_local_as_the_times_of_the_file_are(text):
+    assert parse_cut(text, "Europe/Berlin") == START
+
+
 def test_a_cut_that_is_neither_is_named():
     with pytest.raises(InputError, match="--train-until: 'soon' is neither"):
         parse_cut("soon")
