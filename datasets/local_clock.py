@@ -38,8 +38,14 @@ class LocalTime:
         if not len(local):
             return local
         early, late = (self._assumed(local, which) for which in ("earliest", "latest"))
-        self._count_skipped(local, early)
         twice = early != late
+        skipped = self._assumed(local, "earliest", "earliest") != early
+        if skipped.any():  # Arrow itself moves all of them to the moment of the change
+            moved = self._assumed(local - _HOUR, "earliest") + _HOUR
+            early, late = (np.where(skipped, moved, utc) for utc in (early, late))
+            self._skipped += int(skipped.sum())
+            if self._skipped_first is None:
+                self._skipped_first = local[np.flatnonzero(skipped)[0]]
         if 2 * (np.diff(local) < _NO_TIME).sum() > len(local):  # newest first
             return np.where(second_hour(local[::-1], twice[::-1])[::-1], late, early)
         before = self._before.get(key, local[:0])
@@ -67,27 +73,13 @@ class LocalTime:
             f" that time{fixed}, or the readings of half the year are an hour off"
         ]
 
-    def _count_skipped(self, local: Times, utc: Times) -> None:
-        shown = pc.local_timestamp(pa.array(utc, pa.timestamp("us", self._zone)))
-        skipped = shown.cast(pa.int64()).to_numpy().view("datetime64[us]") != local
-        if skipped.any():
-            self._skipped += int(skipped.sum())
-            if self._skipped_first is None:
-                self._skipped_first = local[np.flatnonzero(skipped)[0]]
-
-    def _assumed(self, local: Times, which: str) -> Times:
-        def found(times: Times, nonexistent: str) -> Times:
-            zoned = pc.assume_timezone(
-                pa.array(times, pa.timestamp("us")), self._zone,
-                ambiguous=which, nonexistent=nonexistent,
-            )  # fmt: skip
-            utc: Times = zoned.cast(pa.int64()).to_numpy().view("datetime64[us]")
-            return utc
-
-        utc = found(local, "latest")
-        skipped = found(local, "earliest") != utc
-        if skipped.any():  # Arrow itself moves all of them to the moment of the change
-            utc = np.where(skipped, found(local - _HOUR, "latest") + _HOUR, utc)
+    def _assumed(self, local: Times, ambiguous: str, nonexistent: str = "latest") -> Times:
+        """Return local times in UTC; see :func:`pyarrow.compute.assume_timezone`."""
+        zoned = pc.assume_timezone(
+            pa.array(local, pa.timestamp("us")), self._zone,
+            ambiguous=ambiguous, nonexistent=nonexistent,
+        )  # fmt: skip
+        utc: Times = zoned.cast(pa.int64()).to_numpy().view("datetime64[us]")
         return utc
 
 
