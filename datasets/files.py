@@ -37,12 +37,13 @@ from datasets.suffixes import kind_of
 from datasets.survey import survey
 from datasets.text import DAMAGED, sample, undone
 from datasets.text_source import TextSource
-from datasets.time_columns import dates_shared, doubtful_zone, zone_in_name
+from datasets.time_columns import dates_shared
 from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey, named
 from datasets.unreadable import ONE_OF, Unreadable
 from datasets.workbook import SheetText, is_workbook, may_be_packed, read_sheet, source_of
+from datasets.zone_names import doubtful_zone, zone_in_name
 from errors import DatasetError, InputError
 
 _CHUNK_ROWS: Final = 20_000

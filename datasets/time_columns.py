@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
-from zoneinfo import available_timezones
 
 from datasets.calendar_columns import (
     DATE_AND_PARTS,
@@ -18,7 +16,6 @@ from datasets.calendar_columns import (
     year_and_day,
 )
 from datasets.format import ROW, FileFormat, quoted
-from datasets.local_clock import FIXED_ZONE
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, plain_name, rows_of
 from datasets.time_formats import (
@@ -44,16 +41,6 @@ TIME_NAMES: Final = frozenset(
 
 #: The days of 1954 to 2119 since 1900.
 _SPREADSHEET_DAYS: Final = (20_000, 80_000)
-_OFFSET: Final = re.compile(r"(?:UTC|GMT) ?([+-]) ?(0?\d|1[0-2])(?::?00)?(?![\d:])")
-_ZONE_NAME: Final = re.compile(r"[A-Z]\w+(?:/[A-Z][\w+-]+){1,2}")
-#: What says that times are not in UTC, but leaves open what they are: clocks of CET may be set to
-#: daylight saving, and CST has several meanings.
-_LOCAL: Final = re.compile(
-    r"(?<![A-Za-z])(?:CE|ME|WE|EE|OE|E|C|M|P|B|AE)(?:ST|DT|SZ|T|Z)(?![A-Za-z\d])|"
-    r"(?<![A-Za-z])(?:MSK|JST|IST)(?![A-Za-z\d])|(?i:(?<![a-z])lo[ck]al\w*|ortszeit)"
-)
-_UTC: Final = re.compile(r"UTC|(?<![A-Za-z])(?:GMT|utc|Utc)(?![A-Za-z])|(?<=[a-z])Utc(?![a-z])")
-_UTC_ZONES: Final = frozenset(("UTC", "GMT", "Etc/UTC", "Etc/GMT", "Etc/GMT+0", "Zulu"))
 #: Names of columns of months.
 _MONTH_NAMES: Final = frozenset(
     ("month", "yearmonth", "monat", "jahrmonat", "mois", "mes", "mese", "period", "periode")
@@ -148,40 +135,6 @@ def _take_named_times(columns: Columns, given: str, roles: Roles) -> None:
             columns.names[time], columns.cells[time], _rows(columns, roles.keys()),
             columns.cells[day], known=True,
         )  # fmt: skip
-
-
-def zone_in_name(columns: Columns, roles: Roles) -> str | None:
-    """Return the IANA zone that the name of a column of times tells, such as Time (UTC+1)."""
-    for name in (columns.names[index] for index in roles.times):
-        if found := _OFFSET.search(name):
-            return FIXED_ZONE.format(-int(found[1] + found[2])) if int(found[2]) else None
-        for zone in _ZONE_NAME.findall(name):
-            if zone in available_timezones():
-                return str(zone)
-    return None
-
-
-def doubtful_zone(columns: Columns, roles: Roles, zone: str | None) -> str | None:
-    """Return a note if the name of a column of local times speaks against their zone.
-
-    Parameters
-    ----------
-    columns, roles
-        The file's columns, and which of them are times.
-    zone
-        IANA zone in which times without an offset are read; None: UTC.
-    """
-    for name in (columns.names[index] for index in roles.times):
-        if zone is None and (said := _LOCAL.search(name)):
-            return (
-                f"times are read in UTC, yet the name of column {name!r} says {said[0]}:"
-                " --time-zone names their zone, such as Europe/Berlin, or Etc/GMT-1 for UTC+1 all"
-                " year"
-            )
-        universal = _UTC.search(name) and not _OFFSET.search(name)
-        if zone is not None and universal and zone not in _UTC_ZONES:
-            return f"times are read in {zone}, yet the name of column {name!r} says UTC"
-    return None
 
 
 def count_rows(columns: Columns, form: FileFormat, roles: Roles) -> None:
