@@ -96,7 +96,8 @@ class Publisher(PartThread):
         self._next_orphans = 0.0
         self._done: list[int] = []  # acknowledged; their rows may still exist
         self._settled = Settled()
-        self._after = 0  # waiting messages up to this id were rejected at the last try
+        # rejected at the last try: all waiting messages up to this id, and the newest by their ids
+        self._after, self._refused = 0, list[int]()
         self._refused_until = 0.0
 
     def notify(self) -> None:
@@ -156,12 +157,12 @@ class Publisher(PartThread):
         """Publish all messages that can be published now."""
         again = time.monotonic() >= self._refused_until
         if again:
-            self._after = 0
+            self._after, self._refused = 0, []
         if again or not self._settled.closed:
             while not self.stopping.is_set() and self._drain_once():
                 pass
             self._drain_orphans()
-        if again and self._after == 0:
+        if again and not self._refused:
             self._topic_outage.record_success()
             self._metrics.refusing.labels(str(self._outlet)).set(0)
 
@@ -169,7 +170,7 @@ class Publisher(PartThread):
         """Publish one chunk of our partitions' messages; return whether there may be more."""
         self._forget_done()
         messages = self._store.waiting(
-            self._outlet.sources(), self._outlet.target, self._after, CHUNK
+            self._outlet.sources(), self._outlet.target, self._after, CHUNK, self._refused
         )
         self._store_outage.record_success(reading=True)
         if not messages:
@@ -182,7 +183,7 @@ class Publisher(PartThread):
     def _drain_orphans(self) -> None:
         """Publish the messages of partitions without an owner."""
         now = time.monotonic()
-        if now < self._next_orphans or self._after:
+        if now < self._next_orphans or self._refused:
             return
         self._next_orphans = now + self._outlet.orphans_every
         self._metrics.outbox.set(self._store.run(outbox.outbox_size))
@@ -246,7 +247,7 @@ class Publisher(PartThread):
         wait = self._topic_outage.record_failure(error, 0.0 if closed else REFUSED_AGAIN)
         self._metrics.refusing.labels(str(self._outlet)).set(1)
         self._refused_until = time.monotonic() + wait
-        self._after = max(refused)
+        self._skip(refused)
         if expired:
             self._metrics.expired.labels(str(self._outlet)).inc(expired)
             log.error(
@@ -254,3 +255,13 @@ class Publisher(PartThread):
                 "published; they stay in the tables",
                 expired, topics, self._outlet.age / 86400, extra={"action": "expired"},
             )  # fmt: skip
+
+    def _skip(self, refused: Collection[int]) -> None:
+        """Let later queries skip these messages.
+
+        They are skipped one by one, for ids are given before the commit: a batch of another worker
+        may be stored later with lower ids. Of many, the oldest are skipped up to the last of them.
+        """
+        ids = sorted({*self._refused, *refused})
+        self._refused = ids[-CHUNK:]
+        self._after = max(self._after, *ids[:-CHUNK], 0)

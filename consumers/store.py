@@ -235,7 +235,12 @@ class BridgeStore:
         self._outbox.put([*batch.outbox, *alarms])
 
     def waiting(
-        self, sources: Collection[Source], target: Target, after: int, limit: int
+        self,
+        sources: Collection[Source],
+        target: Target,
+        after: int,
+        limit: int,
+        without: Collection[int] = (),
     ) -> list[OutboxMessage]:
         """Return the oldest unpublished messages of these partitions to a target.
 
@@ -249,6 +254,8 @@ class BridgeStore:
             Messages up to this id are skipped.
         limit
             Maximum number of messages.
+        without
+            Ids of messages that are skipped too.
         """
         return self.run(
             outbox.next_outbox,
@@ -256,6 +263,7 @@ class BridgeStore:
             limit,
             target=target,
             after=after,
+            without=without,
             take_content=self._outbox.take,
         )
 

@@ -76,6 +76,7 @@ def next_outbox(
     *,
     target: Target = frozenset(),
     after: int = 0,
+    without: Collection[int] = (),
     skip_locked: bool = False,
     take_content: TakeContent = lambda _: None,
 ) -> list[OutboxMessage]:
@@ -90,6 +91,8 @@ def next_outbox(
         Only messages to this topic, or to none of these topics.
     after : int
         Only messages with a greater id.
+    without : collection of int
+        Ids of messages to leave out.
     skip_locked : bool
         Lock the rows until the transaction ends and skip rows locked by other bridges; for sources
         without an owner. If the broker is slow, the server may end the idle transaction
@@ -103,12 +106,14 @@ def next_outbox(
     values = {
         "limit": limit,
         "after": after,
+        "without": list(without),
         "topics": [str(topic) for topic, _ in sources],
         "partitions": [partition for _, partition in sources],
         "target": target if one else sorted(target),
     }
     query = text(
         f"SELECT {_HEAD} FROM outbox WHERE id > :after AND {_OF_SOURCES}"  # noqa: S608 (constants)
+        " AND id <> ALL(CAST(:without AS bigint[]))"
         f" AND {_OF_TARGET if one else _OF_OTHERS}"
         f" ORDER BY id LIMIT :limit{' FOR UPDATE SKIP LOCKED' if skip_locked else ''}"
     )

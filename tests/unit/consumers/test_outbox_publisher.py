@@ -19,6 +19,7 @@ from consumers.outbox_publisher import Outlet, Publisher
 from consumers.sending import Sending
 from consumers.store import BatchCommit, BridgeStore
 from db.queries import outbox
+from db.queries.copy import add_outbox
 from db.queries.outbox import INCIDENT_SOURCE, OutboxMessage
 from errors import AnomalyError, StorageUnavailable
 from tests.fixtures.producer import FakeProducer
@@ -65,16 +66,18 @@ class Publishing:
         )
 
     def put(self, *values: bytes, source: tuple[UUID, int] = (TOPIC, 0)) -> None:
+        self.store.commit(BatchCommit(outbox=[self.row(value, source) for value in values]))
+
+    def row(self, value: bytes, source: tuple[UUID, int] = (TOPIC, 0)) -> dict[str, Any]:
         topic_id, partition = source
-        rows = [
-            {"topic_id": topic_id, "partition": partition, "target_topic": "out", "value": value}
-            for value in values
-        ]
-        self.store.commit(BatchCommit(outbox=rows))
+        return {
+            "topic_id": topic_id, "partition": partition, "target_topic": "out", "value": value
+        }  # fmt: skip
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        self.publisher.start()
+        if not self.publisher.is_alive():
+            self.publisher.start()
         self.publisher.notify()
         yield
         self.publisher.stop(30)
@@ -142,6 +145,39 @@ def test_a_refused_message_waits_and_the_others_pass_it_by(engine: Engine, monke
     assert part.producer.sent == [("out", b"1"), ("out", b"refused")]
     assert part.value("bridge_topic_refuses", topic="out") == 0
     assert not part.publisher.refused
+
+
+def test_what_is_stored_later_with_a_lower_id_passes_a_refused_message_by(engine: Engine):
+    refused = kafka_errors.InvalidRecordError("no key")
+    part = Publishing(engine, FakeProducer(refused, refused))
+    with engine.begin() as another:  # a batch that takes longer to store
+        add_outbox(another, [part.row(b"late")])
+        part.put(b"refused")
+        part.publisher.start()
+        wait_until(lambda: part.publisher.refused and part.publisher.idle, "it is refused")
+    with part.running():
+        part.until_waiting(1)
+    assert part.producer.sent == [("out", b"late")]
+
+
+def test_what_failed_beside_a_refused_message_is_sent_again_at_once(engine: Engine):
+    refused, lost = kafka_errors.InvalidRecordError(), kafka_errors.NotLeaderForPartitionError()
+    part = Publishing(engine, FakeProducer(refused, refused, lost, refused))
+    part.put(b"lost", b"refused")
+    with part.running():
+        part.until_waiting(1)
+    assert part.producer.sent == [("out", b"lost")]
+
+
+def test_of_many_refused_messages_the_last_are_skipped_one_by_one(engine: Engine, monkeypatch):
+    monkeypatch.setattr(outbox_publisher, "CHUNK", 2)
+    refused = kafka_errors.InvalidRecordError("no key")
+    part = Publishing(engine, FakeProducer(*[refused] * 9, None, refused))
+    part.put(*(b"%d" % n for n in range(5)), b"last")
+    with part.running():
+        part.until_waiting(5)
+        assert part.publisher.refused
+    assert part.producer.sent == [("out", b"last")]
 
 
 @pytest.mark.slow
