@@ -125,9 +125,12 @@ class MaintenanceWindow:
         assert self.rrule is not None  # noqa: S101
         zone, first = zone_of(self.time_zone), self._local(self.start)
         lasts = self._local(self.end) - first
+        if lasts <= timedelta():  # the clock was put back in between
+            lasts = self.end - self.start
         rule = parse_rule(self.rrule, self.time_zone, first)
         for at in rule.between(since - lasts, until):
-            yield instant(at, zone, 0), instant(at + lasts, zone, 1)
+            # of a start in the hour that comes twice, the first moment may lie before it
+            yield max(instant(at, zone, 0), self.start), instant(at + lasts, zone, 1)
 
 
 def matches(pattern: str | None, name: str) -> bool:

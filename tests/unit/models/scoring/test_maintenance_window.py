@@ -65,6 +65,23 @@ def test_a_start_in_the_hour_that_is_missing_or_comes_twice(hour, inside, outsid
     assert not one.covers(at(outside))
 
 
+def test_a_window_planned_while_the_clock_is_put_back_lasts_as_long_every_night():
+    half = window(  # 02:45 to 02:15, when the hour comes again
+        "2026-10-25T00:45:00Z", "2026-10-25T01:15:00Z", "FREQ=DAILY", time_zone=BERLIN
+    )
+    spans = half.upcoming(half.start, 2)
+    assert spans[1] == (at("2026-10-26T01:45:00Z"), at("2026-10-26T02:15:00Z"))
+    assert half.covers(at("2026-10-25T01:14:59Z"))
+    assert half.covers(at("2026-10-27T02:00:00Z"))
+
+
+def test_a_window_that_starts_in_the_second_of_two_hours_is_not_said_to_start_in_the_first():
+    one = window("2026-10-25T01:10:00Z", "2026-10-25T03:10:00Z", "FREQ=WEEKLY", time_zone=BERLIN)
+    assert one.upcoming(at("2026-10-25T00:00:00Z"), 2) == [
+        (one.start, one.end), (at("2026-11-01T01:10:00Z"), at("2026-11-01T03:10:00Z")),
+    ]  # fmt: skip
+
+
 def test_rules_end_and_count_and_never_begin_before_their_start():
     daily = ("2026-01-05T08:00:00Z", "2026-01-05T09:00:00Z")
     counted = window(*daily, "RRULE:FREQ=DAILY;COUNT=3")
