@@ -75,11 +75,15 @@ def test_time_outs_and_zone_hold_for_each_transaction_and_no_other_client(
     impatient.dispose()
 
 
-def test_many_bridges_and_readers_share_three_sessions(engine: Engine) -> None:
+def test_many_bridges_and_readers_share_three_sessions(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ThreadPoolExecutor(CLIENTS) as pool:
         assert len(set(pool.map(lambda _: migrate(engine), range(CLIENTS)))) == 1
     maintenance = [Maintenance(engine, Settings(_env_file=None)) for _ in range(2)]
     now = datetime.now(UTC)
+    # the same months for both, even if one begins in between
+    monkeypatch.setattr("db.maintain.database_now", lambda _: now)
 
     def bridge(number: int) -> int:
         store, topic = BridgeStore(engine, f"bridge {number}", SETTINGS), UUID(int=number + 1)
