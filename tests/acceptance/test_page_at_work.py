@@ -161,6 +161,27 @@ def test_a_window_is_planned_changed_and_ended(browser: Browser, open_plant: Sho
         expect(row).to_have_count(0)
 
 
+def test_a_start_in_the_hour_that_comes_twice_is_kept_by_a_change_of_something_else(
+    browser: Browser, open_plant: ShownPlant
+) -> None:
+    window = {
+        "asset_id": "TWICE_*", "start": "2026-10-25T01:20:00Z", "end": "2026-10-25T03:00:00Z",
+        "rrule": "FREQ=WEEKLY", "time_zone": "Europe/Berlin", "reason": "oil", "who": "ANNA",
+    }  # fmt: skip
+    made = open_plant.api.post("/maintenance-windows", json=window).json()
+    with visit(browser, open_plant.url, timezone_id="Europe/Berlin") as page:
+        named(page)
+        page.goto("/maintenance")
+        page.get_by_role("row", name="TWICE_*").get_by_role("button", name="Change").click()
+        page.get_by_label("because").fill("new oil")
+        page.get_by_role("button", name="Change it").click()
+        expect(page.locator(".message.done")).to_have_text("The window is changed, as ANNA")
+    listed = open_plant.api.get("/maintenance-windows").json()["maintenance_windows"]
+    [one] = [one for one in listed if one["id"] == made["id"]]
+    assert (one["reason"], one["start"], one["end"]) == ("new oil", made["start"], made["end"])
+    open_plant.api.delete(f"/maintenance-windows/{made['id']}")
+
+
 def test_an_off_condition_is_tried_added_changed_and_removed(
     browser: Browser, open_plant: ShownPlant
 ) -> None:

@@ -27,7 +27,9 @@
       if (at && !isNaN(at)) {
         field.value = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
       }
-      const tell = () => { sent.value = field.value ? new Date(field.value).toISOString() : ""; };
+      // Of a local time that occurs twice, only the given time tells which of the two it is.
+      const shown = field.value, given = at && !isNaN(at) ? at.toISOString() : "";
+      const tell = () => { sent.value = field.value === shown ? given : field.value ? new Date(field.value).toISOString() : ""; };
       field.addEventListener("input", tell);
       tell();
       field.after(sent);
