@@ -75,7 +75,8 @@ def test_maintenance_and_machine_off_reach_the_rows(one_scene, make_service, pla
         window = add_window(
             connection,
             {"asset_id": "PUMP_001", "sensor_id": None, "group": None,
-             "start": start, "end": start + timedelta(minutes=5), "rrule": None,
+             "start": start, "end": start + timedelta(minutes=5),
+             "rrule": "FREQ=YEARLY",  # one that does not recur would be read for a year only
              "time_zone": "UTC", "reason": "oil change", "alarms": True,
              "training": True},
             "ANNA",
