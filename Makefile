@@ -47,13 +47,13 @@ demo: $(BASE)  ## train, start everything, replay a plant, show the results (ARG
 	@$(BIN)/python -m deploy.local $(ARGS)
 
 test: $(STAMP)  ## the whole suite: unit, integration, acceptance (ARGS="-k name")
-	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m "not soak" $(ARGS)
 
 check: $(STAMP)  ## before every commit: ruff, mypy and the quick unit tests, side by side
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint quick
 
 quick: $(STAMP)
-	@$(BIN)/python -m pytest -q -p no:schemathesis -m "not slow and not soak" --durations=10 --durations-min=0.5 tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 -p no:schemathesis -m "not slow and not soak" --durations=10 --durations-min=0.5 tests/unit $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff check .

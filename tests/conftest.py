@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,3 +42,30 @@ pytest_plugins = [
     for path in sorted((Path(__file__).parent / "fixtures").glob("*.py"))
     if path.stem != "__init__"
 ]
+
+
+def is_unit(nodeid: str) -> bool:
+    """Return whether a test starts no server: such tests may run side by side."""
+    return nodeid.startswith("tests/unit/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run unit tests first: they are the quickest to say what is wrong."""
+    items.sort(key=lambda item: not is_unit(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return what shares out tests to the processes of ``pytest -n 2``, as `make test` starts.
+
+    The files of unit tests run side by side. All tests that start servers then run one after the
+    other in one process: they have their servers in common and need the machine for themselves.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class UnitTestsSideBySide(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.partition("::")[0] if is_unit(nodeid) else "servers"
+
+    config.option.loadscopereorder = False  # the largest first: that would be the servers
+    return UnitTestsSideBySide(config, log)
