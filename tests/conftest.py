@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,20 @@ pytest_plugins = [
     for path in sorted((Path(__file__).parent / "fixtures").glob("*.py"))
     if path.stem != "__init__"
 ]
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """Take back what a test changed in the environment, which later tests' processes inherit.
+
+    MLflow sets the address of its server there, and with it where those register their models.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    yield
+    for name in [name for name in os.environ if not name.startswith("PYTEST_")]:
+        if name not in kept:
+            del os.environ[name]
+    os.environ.update(kept)
 
 
 def is_unit(nodeid: str) -> bool:
