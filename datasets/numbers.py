@@ -25,6 +25,8 @@ _EXPONENT: Final = re.compile(
 #: A typographic minus sign, as Scandinavian programs and word processors write it, or a blank
 #: after the sign.
 _ODD_SIGN: Final = "^(?:[\u2212\u2013]\\s?|-\\s)([.,]?\\d)"
+#: A minus sign behind its number, as SAP and mainframes write it.
+_SIGN_BEHIND: Final = "^([.,]?\\d(?:[\\d.,\\s]*[\\d.,])?)\\s?[-\u2212]$"
 _GROUPED: Final = {
     # groups of thousands, separated by the other sign, a blank or an apostrophe
     ".": re.compile(r"[+-]?\d{1,3}(?:[,\s'\u2019]\d{3})+(?:\.\d+)?"),
@@ -94,7 +96,7 @@ def plain_exponent(text: str) -> str:
 
 def plain_sign(text: str) -> str:
     """Return a number with its minus sign as programs read it, and none but that: ``-1.5``."""
-    return re.sub(_ODD_SIGN, r"-\1", text)
+    return re.sub(_SIGN_BEHIND, r"-\1", re.sub(_ODD_SIGN, r"-\1", text))
 
 
 class Nulls:
@@ -143,6 +145,7 @@ def to_floats(
     """
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     text = pc.replace_substring_regex(text, _ODD_SIGN, r"-\1")
+    text = pc.replace_substring_regex(text, _SIGN_BEHIND, r"-\1")
     plain = pc.replace_substring(text, ",", ".") if decimal == "," else text
     good = pc.fill_null(pc.match_substring_regex(plain, _ARROW_NUMBER), False)
     if decimal == ",":  # a point is not a decimal sign here: 12.345 is twelve thousand

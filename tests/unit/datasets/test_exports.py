@@ -114,3 +114,9 @@ def test_a_typographic_minus_sign_is_one(load: Load) -> None:
     assert data.feature_names == ["p", "temp", "q"]
     assert data.streams[0].values[0].tolist() == [-1.5, -1.5, 0.0]
     assert data.streams[0].values[11].tolist() == [-12.5, -12.5, 11.0]
+
+
+def test_a_minus_sign_behind_its_number_is_one(load: Load) -> None:
+    rows = [f"2026-01-01 00:{i:02d};{i + 1},5{'-' * (i % 2)};1.{i:03d},5-" for i in range(12)]
+    data = load("timestamp;p;q\n" + "\n".join(rows) + "\n", asset_id="P")
+    assert data.streams[0].values[:2].tolist() == [[1.5, -1000.5], [-2.5, -1001.5]]
