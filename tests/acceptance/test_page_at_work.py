@@ -373,7 +373,7 @@ def test_a_thousand_assets_scroll_without_a_long_task(
             "() => { window.tasks = []; new PerformanceObserver((list) => window.tasks.push("
             "...list.getEntries().map((one) => one.duration))).observe({type: 'longtask'}); }"
         )
-        for _ in range(3):
+        for _ in range(10):  # what else the machine does in a moment is not the page's
             page.evaluate("window.tasks.length = 0")
             for step in range(40):
                 page.mouse.wheel(0, 800 if step < 30 else -2000)
