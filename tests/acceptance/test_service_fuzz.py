@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import orjson
@@ -16,8 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from tests.fixtures.postgres import database_on, run_admin
-from tests.fixtures.service import PREFIX, Service
+from tests.fixtures.service import PREFIX, Service, ready_service
 
 QUIET = settings(
     max_examples=150,
@@ -73,18 +71,12 @@ CLIENT = httpx.Client(timeout=60, trust_env=False)
 @pytest.fixture(scope="module")
 def service(
     bundle_dir: Path,
-    postgres_server: str,
-    migrated_template: str,
+    shared_database: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     """A service of its own: what is planned here for the whole plant would mute other tests."""
-    name = f"fuzz_{uuid4().hex[:8]}"
-    run_admin(postgres_server, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    service = Service(tmp_path_factory.mktemp("fuzz"), database_on(postgres_server, name))
-    service.promote(bundle_dir)
-    service.start()
-    yield service
-    service.stop()
+    with ready_service(tmp_path_factory.mktemp("fuzz"), shared_database("fuzz"), bundle_dir) as one:
+        yield one
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from db.session import make_engine, transaction
 from tests.fixtures.incidents import make_incidents
-from tests.fixtures.postgres import run_admin
 from tests.fixtures.service import MakeService, Service
 from tests.integration.serving.page_forms import messages, token, visit
 
@@ -26,14 +25,8 @@ KEYS = [entry("ANNA", "operate", "anna-key"), entry("RITA", "read", "rita-key")]
 
 
 @pytest.fixture(scope="module")
-def closed_url(postgres_server: str, migrated_template: str) -> str:
-    run_admin(postgres_server, f"CREATE DATABASE page_closed TEMPLATE {migrated_template}")
-    return postgres_server_url(postgres_server, "page_closed")
-
-
-def postgres_server_url(server: str, name: str) -> str:
-    url = make_url(server).set(drivername="postgresql+psycopg2", database=name)
-    return url.render_as_string(hide_password=False)
+def closed_url(shared_database: Callable[[str], str]) -> str:
+    return shared_database("page_closed")
 
 
 @pytest.fixture(scope="module")
