@@ -264,4 +264,4 @@ class Publisher(PartThread):
         """
         ids = sorted({*self._refused, *refused})
         self._refused = ids[-CHUNK:]
-        self._after = max(self._after, *ids[:-CHUNK], 0)
+        self._after = max([self._after, *ids[:-CHUNK]])

@@ -22,11 +22,13 @@ _IS_COMMA_NUMBER: Final = re.compile(_NUMBER.replace(r"\.", ","))
 _EXPONENT: Final = re.compile(
     r"(?<=[\d.,])(?:\s*[eE]\s*|\s*[dD](?=[+-])|\s*[x×*·]\s*10\s?\^\s?)(?P<size>[+-]?\d+)$"
 )
-#: A typographic minus sign, as Scandinavian programs and word processors write it, or a blank
-#: after the sign.
-_ODD_SIGN: Final = "^(?:[\u2212\u2013]\\s?|-\\s)([.,]?\\d)"
-#: A minus sign behind its number, as SAP and mainframes write it.
-_SIGN_BEHIND: Final = "^([.,]?\\d(?:[\\d.,\\s]*[\\d.,])?)\\s?[-\u2212]$"
+_ODD_SIGNS: Final = (
+    # a typographic minus sign, as Scandinavian programs and word processors write it, or a blank
+    # after the sign
+    "^(?:[\u2212\u2013]\\s?|-\\s)([.,]?\\d)",
+    # a minus sign behind its number, as SAP and mainframes write it
+    "^([.,]?\\d(?:[\\d.,\\s]*[\\d.,])?)\\s?[-\u2212]$",
+)
 _GROUPED: Final = {
     # groups of thousands, separated by the other sign, a blank or an apostrophe
     ".": re.compile(r"[+-]?\d{1,3}(?:[,\s'\u2019]\d{3})+(?:\.\d+)?"),
@@ -96,7 +98,9 @@ def plain_exponent(text: str) -> str:
 
 def plain_sign(text: str) -> str:
     """Return a number with its minus sign as programs read it, and none but that: ``-1.5``."""
-    return re.sub(_SIGN_BEHIND, r"-\1", re.sub(_ODD_SIGN, r"-\1", text))
+    for odd in _ODD_SIGNS:
+        text = re.sub(odd, r"-\1", text)
+    return text
 
 
 class Nulls:
@@ -144,8 +148,8 @@ def to_floats(
         The column mixes on/off with numbers; names the row, the column, the text and the options.
     """
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    text = pc.replace_substring_regex(text, _ODD_SIGN, r"-\1")
-    text = pc.replace_substring_regex(text, _SIGN_BEHIND, r"-\1")
+    for odd in _ODD_SIGNS:
+        text = pc.replace_substring_regex(text, odd, r"-\1")
     plain = pc.replace_substring(text, ",", ".") if decimal == "," else text
     good = pc.fill_null(pc.match_substring_regex(plain, _ARROW_NUMBER), False)
     if decimal == ",":  # a point is not a decimal sign here: 12.345 is twelve thousand

@@ -24,11 +24,12 @@
       const at = field.value ? new Date(field.value + "Z") : null;
       field.removeAttribute("data-utc");
       field.removeAttribute("name");
-      if (at && !isNaN(at)) {
+      const given = at && !isNaN(at) ? at.toISOString() : "";
+      if (given) {
         field.value = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
       }
       // Of a local time that occurs twice, only the given time tells which of the two it is.
-      const shown = field.value, given = at && !isNaN(at) ? at.toISOString() : "";
+      const shown = field.value;
       const tell = () => { sent.value = field.value === shown ? given : field.value ? new Date(field.value).toISOString() : ""; };
       field.addEventListener("input", tell);
       tell();
