@@ -59,6 +59,10 @@ def _environment_as_before() -> Iterator[None]:
     os.environ.update(kept)
 
 
+# Tests that mostly fit models, and share no server with any other.
+FITS = tuple(f"tests/integration/{part}/" for part in ("fleet", "models", "training"))
+
+
 def is_unit(nodeid: str) -> bool:
     """Return whether a test starts no server: such tests may run side by side."""
     return nodeid.startswith("tests/unit/")
@@ -73,14 +77,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Return what shares out tests to the processes of ``pytest -n 2``, as `make test` starts.
 
-    The files of unit tests run side by side. All tests that start servers then run one after the
-    other in one process: they have their servers in common and need the machine for themselves.
+    The files of unit tests run side by side. All tests of the service, the bridge and the page
+    then run one after the other in one process, whose servers they have in common; beside them,
+    those of training run in the other.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class UnitTestsSideBySide(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return nodeid.partition("::")[0] if is_unit(nodeid) else "servers"
+            if is_unit(nodeid):
+                return nodeid.partition("::")[0]
+            return "fits" if nodeid.startswith(FITS) else "servers"
 
     config.option.loadscopereorder = False  # the largest first: that would be the servers
     return UnitTestsSideBySide(config, log)
