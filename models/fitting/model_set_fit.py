@@ -51,6 +51,7 @@ from models.fitting.plan import FitPlan
 from models.fitting.plan_notes import describe
 from models.fitting.scaling import check_training
 from models.fitting.usable_data import LEAST_ROWS, usable_data
+from models.fitting.zero_row_fit import without_zero_rows
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key, subsets
 from models.scoring.level_offsets import LevelOffsets, unmixed
@@ -128,10 +129,11 @@ def fit_model_set(
     """
     began = time.perf_counter()
     options = options or FitOptions()
-    rated = with_rates(
-        check_training(values, feature_names, LEAST_ROWS, missing=True), timestamps, feature_names,
-        options.counters, options.condition,
-    )  # fmt: skip
+    sent = check_training(values, feature_names, LEAST_ROWS, missing=True)
+    measured, timestamps, zero_rows, notes = without_zero_rows(
+        sent, timestamps, feature_names, options.trim
+    )
+    rated = with_rates(measured, timestamps, feature_names, options.counters, options.condition)
     clean_data, found, seasonal = usable_data(rated, timestamps, options)
     received = check_training(clean_data.streams, clean_data.names, LEAST_ROWS)
     usual = restate(found.conditions, received)
@@ -143,6 +145,7 @@ def fit_model_set(
     )  # fmt: skip
     folds = plan.folds() if plan.scales.kept else []
     report = _report(plan, streams)
+    report.notes[:0] = notes
     figures = {"conditions": found.figures, "seasonality": seasonal.figures}
     report.figures |= {name: of for name, of in figures.items() if of}
     columns: dict[str, Floats] = {}
@@ -156,7 +159,7 @@ def fit_model_set(
         model_set = ModelSet(pre, {}, {}, plan.adaptation)
     pooled = np.concatenate(received)
     pre = _with_examples(model_set.preprocessing, plan, pooled, report)
-    model_set.preprocessing = replace(pre, counters=rated.counters)
+    model_set.preprocessing = replace(pre, counters=rated.counters, zero_rows=zero_rows)
     model_set.options = plan.options.to_dict()  # without detectors that the data are too short for
     model_set.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
     # recent readings are compared with this profile, so it leaves out counters: they always grow

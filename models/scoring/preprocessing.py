@@ -39,6 +39,7 @@ from models.scoring.repeats import Repeats
 from models.scoring.seasonality import Seasonality
 from models.scoring.standing import Standing
 from models.scoring.stored import Stored
+from models.scoring.zero_rows import ZeroRows
 
 #: Number of first readings that a stream's baseline is the mean of.
 BASELINE_READINGS: Final = 20
@@ -85,6 +86,7 @@ class Preprocessing(Stored):
         where features are skewed: a row of zeros is the median. None: taken as 0, as in sets of
         earlier releases.
     repeats : rarity of repeated values of ``names``; None: they do not count.
+    zero_rows : rows of zeros that are no measurements; None: there are none.
     numbers : by name, of the features that are scored by frequency: those that stood still in
         training, then ``names``.
     """
@@ -93,7 +95,7 @@ class Preprocessing(Stored):
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
         "counters", "seasonality", "step", "neighbours",
-        "mean", "repeats", "beyond",
+        "mean", "repeats", "beyond", "zero_rows",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -119,6 +121,7 @@ class Preprocessing(Stored):
     mean: Floats | None = None
     repeats: Repeats | None = None
     beyond: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    zero_rows: ZeroRows | None = None
     numbers: Mapping[str, int] = field(init=False, repr=False, compare=False)
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)

@@ -89,18 +89,22 @@ class OffState:
     until : end of the run-up after the last condition that held (epoch seconds).
     by : name of that condition.
     suppressed : whether the newest reading was suppressed, for any reason.
+    zeros_since : when the readings began to be rows of zeros (epoch seconds); None: the newest is
+        not (:mod:`models.scoring.zero_rows`).
     """
 
     since: dict[str, float] = field(default_factory=dict)
     until: float = 0.0
     by: str = ""
     suppressed: bool = False
+    zeros_since: float | None = None
 
     def to_list(self) -> list[Any] | None:
         """Return the state ready for JSON; None if it is empty."""
-        if not (self.since or self.by or self.suppressed):
+        zeros = [] if self.zeros_since is None else [self.zeros_since]
+        if not (self.since or self.by or self.suppressed or zeros):
             return None
-        return [self.suppressed, self.until, self.by, self.since]
+        return [self.suppressed, self.until, self.by, self.since, *zeros]
 
     @classmethod
     def from_list(cls, data: Any) -> OffState:
@@ -114,12 +118,13 @@ class OffState:
         state = cls()
         if data is None:
             return state
-        suppressed, until, by, since = list(data)[:4]
-        check("off", (until, *since.values()), TIMES)
+        suppressed, until, by, since, *zeros = list(data)[:5]
+        check("off", (until, *since.values(), *zeros), TIMES)
         if not isinstance(suppressed, bool) or not isinstance(by, str):
             raise ValueError("off: is not a stored off state")
         state.suppressed, state.until, state.by = suppressed, float(until), by
         state.since = {str(name): float(at) for name, at in since.items()}
+        state.zeros_since = float(zeros[0]) if zeros else None
         return state
 
 

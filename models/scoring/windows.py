@@ -40,6 +40,7 @@ from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.suppression import Suppressor
 from models.scoring.window_index import Pace, WindowIndex
+from models.scoring.zero_rows import ZeroRows
 
 _BRIDGED: Final = 5  # readings in a row that are bridged because they lack values, at most
 
@@ -87,14 +88,14 @@ def prepare(
     suppressor = Suppressor(
         work.maintenance, work.off_conditions, (work.asset_id, work.sensor_id), group
     )
-    suppresses = bool(suppressor)
+    suppresses = bool(suppressor) or pre.zero_rows is not None
     gap_s = None if pre.interval is None else gap_factor * pre.interval
     for reading in usable:
         _step(state, reading, (gap_s, gap_factor), work.now)
         if pre.step is not None:
             reading.interval = state.clock.unlike(pre.step)
         if suppresses or state.off.suppressed:
-            _suppress(suppressor, state, reading)
+            _suppress(suppressor, pre.zero_rows, state, reading)
     if pre.beyond:
         mark_lasting(pre, window[len(window) - len(past) :], usable)
     if pre.counters is not None:
@@ -186,12 +187,20 @@ def _step(
         reading.restarted = CLOCK_AHEAD
 
 
-def _suppress(suppressor: Suppressor, state: StreamState, reading: PreparedReading) -> None:
+def _suppress(
+    suppressor: Suppressor,
+    zero_rows: ZeroRows | None,
+    state: StreamState,
+    reading: PreparedReading,
+) -> None:
     """Mark whether a reading is suppressed, and whether it is the first after suppressed ones."""
     time, late = reading.received.timestamp, reading.step is Step.LATE
     assert time is not None  # noqa: S101
     if suppressor:
         reading.suppressed = suppressor.take(state.off, time, reading.received.features, late)
+    if zero_rows is not None:
+        zeros = zero_rows.take(state.off, time, reading.received.features, late)
+        reading.suppressed = reading.suppressed or zeros
     if not late:
         reading.resumed = state.off.suppressed and reading.suppressed is None
         state.off.suppressed = reading.suppressed is not None

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from models.arrays import Floats
+from models.fitting.options import FitOptions
 from models.fitting.scatter import learn_with_scatter
+from models.fitting.zero_row_fit import rows_of_zeros
 from models.scoring.garbage import row_ranges
 from training.data.checks import HIGH, LOW, MEDIUM, Finding, Rows, of_sensor, of_times, worst
 from training.data.other_units import other_units
@@ -106,10 +108,12 @@ def assess(data: TrainingData) -> Quality:
     """Grade data without changing them."""
     garbage, found = learn_with_scatter([s.values for s in data.streams])
     scattered = {one.feature: one for one in found}
+    zeros = rows_of_zeros([s.values for s in data.streams], FitOptions().trim)
     streams = []
     for i, stream in enumerate(data.streams):
         rows = stream.rows if stream.rows is not None else np.arange(1, len(stream.timestamps) + 1)
         interval, findings = of_times(stream.timestamps, rows) if data.timed else (None, [])
+        findings += _zeros(rows[zeros[i]])
         made = StreamQuality(
             stream.asset_id, stream.sensor_id, len(stream.timestamps), interval, findings
         )
@@ -120,11 +124,20 @@ def assess(data: TrainingData) -> Quality:
                 continue
             values = stream.values[:, j]
             far = scattered[j].mask(values) if j in scattered else np.zeros(len(values), bool)
-            others = of_sensor(values[~far], mask[~far, j], rows[~far])
+            rest = ~(far | zeros[i])
+            others = of_sensor(values[rest], mask[rest, j], rows[rest])
             made.features[name] = [*_scattered(values[far], rows[far]), *others]
         streams.append(made)
     _find_other_units(data, streams)
     return Quality(data.source, streams, [*data.notes, *_rates(streams)])
+
+
+def _zeros(rows: Rows) -> list[Finding]:
+    """Return a finding on rows of zeros, if there are any."""
+    if not len(rows):
+        return []
+    text = f"{len(rows):,} readings are 0 in every feature, as devices send while they restart"
+    return [Finding(MEDIUM, "zeros", text, row_ranges(rows))]
 
 
 def _scattered(values: Floats, rows: Rows) -> list[Finding]:

@@ -109,8 +109,8 @@ def score_streams(
         done += len(stream.timestamps) - past
         points += [InjectionPoint(i, begin + at, state, window) for at, state, window in noted]
         one = _scored(stream, past, rows[past - begin :])
-        if suppression:
-            flags = ["suppressed" in row.get("metadata", {}) for row in rows[past - begin :]]
+        flags = ["suppressed" in row.get("metadata", {}) for row in rows[past - begin :]]
+        if suppression or any(flags):
             one = replace(one, suppressed=np.array(flags, np.bool_))
         out.append(one)
     return out, points

@@ -92,6 +92,14 @@ def test_each_kind_of_trouble_is_found_named_and_placed(
     assert only(assess(data(x))) == (grade, kind, rows)
 
 
+def test_rows_of_zeros_are_one_finding_and_no_defect_of_a_sensor() -> None:
+    columns = [daily(), 0.1 * daily(seed=1)]
+    for column in columns:
+        for begin in (100, 900, 2000):
+            column[begin : begin + 4] = 0.0
+    assert only(assess(data(*columns))) == ("Medium", "zeros", "101-104, 901-904, 2001-2004")
+
+
 def test_values_scattered_at_random_are_named_where_they_are() -> None:
     rng = np.random.default_rng(4)
     made = [data(daily(seed=i), asset=f"P{i}").streams[0] for i in range(3)]
