@@ -173,6 +173,7 @@ def test_a_start_in_the_hour_that_comes_twice_is_kept_by_a_change_of_something_e
         named(page)
         page.goto("/maintenance")
         page.get_by_role("row", name="TWICE_*").get_by_role("button", name="Change").click()
+        expect(page.get_by_label("because")).to_have_value("oil")  # the form of the change is there
         page.get_by_label("because").fill("new oil")
         page.get_by_role("button", name="Change it").click()
         expect(page.locator(".message.done")).to_have_text("The window is changed, as ANNA")
