@@ -13,6 +13,7 @@ from models.fitting.cleaning import Cleaned, clean
 from models.fitting.condition_fit import ConditionFit, find_conditions, restate
 from models.fitting.counter_rates import Rated, among
 from models.fitting.imputation import imputed_again
+from models.fitting.moved_sensors import realigned
 from models.fitting.options import FitOptions
 from models.fitting.scaling import check_training, drift_is_fault
 from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
@@ -42,6 +43,9 @@ def usable_data(
     cleaned = clean(rated.streams, timestamps, rated.names, options.imputed, share)
     cleaned = among(cleaned, rated)
     check_training(cleaned.streams, cleaned.names, LEAST_ROWS)
+    if options.trim and options.drift != "fault" and not drift_is_fault(cleaned.streams):
+        streams, notes = realigned(cleaned.streams, cleaned.names)
+        cleaned = replace(cleaned, streams=streams, notes=[*cleaned.notes, *notes])
     found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
     cleaned.notes += found.notes
     seasonal = SeasonalFit()

@@ -1,0 +1,140 @@
+"""Sensors that were replaced or adjusted in the middle of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from models.fitting.model_set_fit import fit_model_set
+from models.fitting.moved_sensors import realigned, shifts_of
+from models.fitting.options import FitOptions
+from models.scoring.model_set import ModelSet
+from tests.unit.models.fitting.test_zero_row_fit import NAMES, TIMES, results
+from tests.unit.models.fitting.test_zero_row_fit import plant as machine
+
+N, AT, LATE = 3000, 1700, slice(1700, None)
+
+
+def load(seed: int, n: int = N) -> np.ndarray:
+    """A slow load (n, 1) of standard deviation 1."""
+    random = np.random.default_rng(seed).normal(size=n) * np.sqrt(1 - 0.97**2)
+    return lfilter([1.0], [1.0, -0.97], random)[:, None]
+
+
+def plant(seed: int = 0, n: int = N) -> np.ndarray:
+    """Three sensors (n, 3) that follow one load, with noise of .3, .6 and 1.5."""
+    noise = np.random.default_rng([seed, 1]).normal(size=(n, 3))
+    return np.array([1.0, 2.0, 5.0]) * (load(seed, n) + 0.3 * noise)
+
+
+@pytest.mark.parametrize("feature", [0, 1, 2])
+@pytest.mark.parametrize("at", [900, 2200])
+def test_a_sensor_that_moves_alone_for_good_is_moved_to_its_newest_level(feature, at):
+    values = plant()
+    values[at:, feature] += 2.0 * (1, 2, 5)[feature]
+    other = plant(seed=1)
+    (first, moved), notes = realigned([other, values], NAMES)
+    assert first is other
+    size = moved[0, feature] - values[0, feature]
+    assert size == pytest.approx(2.0 * (1, 2, 5)[feature], rel=0.1)
+    changed = np.flatnonzero((moved != values).any(axis=1))
+    assert abs(len(changed) - at) < 15
+    np.testing.assert_array_equal(changed, np.arange(len(changed)))
+    assert len(notes) == 1
+    assert notes[0].startswith(f"{NAMES[feature]}: shifts by +")
+    assert f"row {N + len(changed) + 1:,} of" in notes[0]
+
+
+def test_sensors_that_move_at_different_times_are_each_moved():
+    values = plant()
+    values[900:, 0] -= 2.0
+    values[2000:, 2] += 10.0
+    assert [(one.feature, round(one.size)) for one in shifts_of(values)] in (
+        [(0, -2), (2, 10)], [(2, 10), (0, -2)],
+    )  # fmt: skip
+
+
+def more_load(x: np.ndarray) -> None:
+    x[LATE] += 10.0 * np.array([1.0, 2.0, 5.0])
+
+
+def two_at_once(x: np.ndarray) -> None:
+    x[LATE, :2] += 2.0 * np.array([1.0, 2.0])
+
+
+def there_and_back(x: np.ndarray) -> None:
+    x[1000:2000, 0] += 2.0
+
+
+def slowly(x: np.ndarray) -> None:
+    x[:, 0] += np.linspace(0.0, 3.0, len(x))
+
+
+def within_days(x: np.ndarray) -> None:
+    x[:, 0] += np.interp(np.arange(len(x)), [1200, 1800], [0.0, 3.0])
+
+
+def setpoint(x: np.ndarray) -> None:
+    x[:, 0], x[LATE, 0] = 60.0, 65.0
+
+
+def too_late(x: np.ndarray) -> None:
+    x[2700:, 0] += 2.0
+
+
+def once(x: np.ndarray) -> None:
+    x[AT : AT + 60, 0] += 5.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [more_load, two_at_once, there_and_back, slowly, within_days, setpoint, too_late, once],
+)
+def test_what_is_no_replaced_sensor_is_left(change: Callable[[np.ndarray], None]):
+    values = plant()
+    change(values)
+    assert shifts_of(values) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_clean_and_wandering_levels_are_left(seed):
+    assert shifts_of(plant(seed)) == []
+    steps = np.random.default_rng(seed).normal(size=(N, 6))
+    assert shifts_of(np.cumsum(steps, axis=0)) == []
+    assert shifts_of(np.cumsum(steps, axis=0) * 0.03 + plant(seed)[:, :1]) == []
+
+
+def test_a_single_feature_and_a_short_stream_tell_nothing():
+    values = plant()
+    values[AT:, 0] += 2.0
+    assert shifts_of(values[:, :1]) == []
+    assert shifts_of(values[AT - 200 : AT + 200]) == []
+
+
+def seen(model_set: ModelSet, clean: np.ndarray, feature: int, size: float) -> float:
+    """Share of steps of 30 readings that alarm."""
+    values, starts = clean.copy(), range(100, len(clean) - 40, 180)
+    for begin in starts:
+        values[begin : begin + 30, feature] += size
+    alarms = np.array([one["is_anomaly"] for one in results(model_set, values)])
+    return float(np.mean([alarms[begin : begin + 30].any() for begin in starts]))
+
+
+@pytest.mark.slow  # fits models
+def test_a_sensor_replaced_in_training_blinds_neither_itself_nor_others():
+    values = machine(seed=0)
+    values[2000:, 0] += 4.0
+    svm = FitOptions(models=("one_class_svm",), folds=3)
+    model_set, report = fit_model_set([values], [TIMES], NAMES, svm)
+    assert any(note.startswith("current: shifts by") for note in report.notes)
+    fresh = machine(1200, seed=2)
+    fresh[:, 0] += 4.0
+    assert not np.mean([one["is_anomaly"] for one in results(model_set, fresh)]) > 0.005
+    assert seen(model_set, fresh, 2, 6 * 0.06) > 0.9
+    assert seen(model_set, fresh, 0, 6 * 0.8) > 0.9
+    _, report = fit_model_set([values], [TIMES], NAMES, replace(svm, trim=0.0))
+    assert not any("shifts by" in note for note in report.notes)
