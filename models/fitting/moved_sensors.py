@@ -107,6 +107,8 @@ def _shift(values: Floats) -> Shift | None:
         return None
     feature, near, rest = _stepwise(values, length)
     at = near - length + _break(rest[near - length : near + length])
+    if min(at, n - at) < _EACH * length:
+        return None
     before, after = rest[:at], rest[at:]
     few = min(len(np.unique(part)) for part in np.split(values[:, feature], [at]))
     low, high, spread = _averages(before, after, length)

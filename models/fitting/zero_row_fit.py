@@ -55,8 +55,8 @@ def without_zero_rows(
     note = (
         f"{np.concatenate(rows).sum():,} readings, in {len(lasted):,} runs, are 0 in every feature:"
         " devices send this while they restart, so they were left out. Live, such readings are"
-        f" marked as those of a machine that is off, for up to {learned.longest_s:,.0f} s; zeros"
-        " that last longer are judged (--trim 0 keeps them)"
+        " marked as those of a machine that is off and not scored, for up to"
+        f" {learned.longest_s:,.0f} s; zeros that last longer are judged (--trim 0 keeps them)"
     )
     left = [i for i, zero in enumerate(rows) if not zero.all()]
     kept = [streams[i][~rows[i]] for i in left]

@@ -93,8 +93,9 @@ class StreamScorer:
             fast = self.model_set.preprocessing.with_rarity(fast, reading.rare)
         magnitude, log10_p = self._magnitude(reading, cal, fast)
         score = score_of(log10_p)
-        # if detectors exist but none could score this reading, it is neither normal nor anomalous
-        decided = cal is not None or not self.model_set.names or bool(reading.outside)
+        # what is no measurement, or could be scored by no detector, is neither normal nor anomalous
+        could = cal is not None or not self.model_set.names or bool(reading.outside)
+        decided = could and not reading.zeros
         anomalous = decided and score >= self.threshold
         work, model_set = self.stream.work, self.model_set
         metadata: dict[str, Any] = {
@@ -117,7 +118,7 @@ class StreamScorer:
             events.update_levels(metadata, reading, row, magnitude, away, beyond=beyond)
         if reading.ended:
             add_events(metadata, list(reading.ended))
-        scores = self._votes(cal, at)
+        scores = [] if reading.zeros else self._votes(cal, at)
         if anomalous:
             self._explain(metadata, reading, cal, at, row, window, scores)
         if cal is not None and log10_p > GATE and self._teaches(reading):
@@ -142,6 +143,8 @@ class StreamScorer:
         self, reading: PreparedReading, cal: Calibration | None, fast: float
     ) -> tuple[float, float]:
         """Return the reading's magnitude and ``log10 p``; update the stream's adaptive tail."""
+        if reading.zeros:
+            return 0.0, 0.0
         tail = self.stream.state.tail
         if reading.gap:
             tail.pause(self.model_set.median)

@@ -36,6 +36,7 @@ class PreparedReading:
     gap = False  # first reading after a pause
     restarted: str | None = None  # why the stream restarts at this reading
     suppressed: dict[str, Any] | None = None  # why its alarm is suppressed
+    zeros = False  # a row of zeros that is no measurement
     ended: Sequence[dict[str, Any]] = ()  # entries of events that a reset or a person ended
     resumed = False  # first reading after suppressed ones
     interval: float | None = None  # the stream's own in seconds, if unlike that of training

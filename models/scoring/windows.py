@@ -200,6 +200,7 @@ def _suppress(
         reading.suppressed = suppressor.take(state.off, time, reading.received.features, late)
     if zero_rows is not None:
         zeros = zero_rows.take(state.off, time, reading.received.features, late)
+        reading.zeros = zeros is not None
         reading.suppressed = reading.suppressed or zeros
     if not late:
         reading.resumed = state.off.suppressed and reading.suppressed is None

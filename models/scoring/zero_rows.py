@@ -2,8 +2,8 @@
 
 A device sends them while it restarts, or while it does not reach its sensors. Where training holds
 such rows (:mod:`models.fitting.zero_row_fit`), they are no measurements. Live, they are suppressed
-like readings of a machine that is off, for up to twice as long as they ever lasted in training.
-Zeros that last longer are judged: the device has failed.
+like readings of a machine that is off, and not scored, for up to twice as long as they ever lasted
+in training. Zeros that last longer are judged: the device has failed.
 """
 
 from __future__ import annotations

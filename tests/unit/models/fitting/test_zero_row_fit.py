@@ -116,12 +116,15 @@ def test_restarts_in_training_blind_no_sensor_and_alarm_only_where_they_last(tmp
     fresh[300:330, 2] += 6 * 0.06
     fresh[400:430] = 0.0
     found = results(model_set, fresh)
-    alarms = np.array([one["is_anomaly"] and "suppressed" not in one["metadata"] for one in found])
+    alarms = np.array([one["is_anomaly"] for one in found])
     off = {"by": "off", "condition": "all features are 0"}
     marked = [at for at, one in enumerate(found) if one["metadata"].get("suppressed") == off]
     # for twice as long as in training: eight readings at intervals, and the one at the end
     assert marked == [*range(100, 104), *range(200, 204), *range(400, 409)]
+    assert [at for at, one in enumerate(found) if "not_scored" in one["metadata"]] == marked
+    assert {(found[at]["final_score"], found[at]["p"]) for at in marked} == {(0.0, 1.0)}
     assert alarms[:300].sum() <= 1
     assert alarms[300:330].any()
     assert alarms[409:430].all()
-    assert found[409]["metadata"]["event"]["incident"]["opens"]
+    assert found[409]["metadata"]["event"]["started_at"] == "2026-03-03T20:10:00+00:00"
+    assert any(one["metadata"]["event"].get("incident", {}).get("opens") for one in found[409:430])
