@@ -53,3 +53,5 @@ for _what in ("look_up", "journal"):
     DEGRADED.labels(_what)
 for _what in ("cleared", "unshelved", "closed"):
     INCIDENTS.labels(_what)
+for _what in ("settled", "ended"):
+    PERSISTENT.labels(_what)
