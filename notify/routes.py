@@ -62,6 +62,11 @@ class Quiet(_Table, kw_only=True, rename={"start": "from"}):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"time_zone: {self.time_zone!r} is no time zone") from None
 
+    def __str__(self) -> str:
+        """Return them in words: the days, if not all, the times and what is not held."""
+        days = "" if set(self.days) == set(DAYS) else f"{' '.join(self.days)} "
+        return f"{days}{self.start}-{self.until} {self.time_zone} unless {self.unless_severity}"
+
     def ends(self, now: datetime) -> datetime | None:
         """Return when the quiet hours that contain ``now`` end; None outside of quiet hours."""
         zone = ZoneInfo(self.time_zone)

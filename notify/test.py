@@ -41,11 +41,10 @@ def listed(routes: Routes) -> str:
     ]
     for name, route in routes.routes.items():
         patterns = (route.assets, route.sensors, route.groups)
-        quiet = (f"{one.start}-{one.until} {one.time_zone}" for one in route.quiet)
         to = (f"{one} ({routes.shown[one]})" for one in route.receivers)
         rows.append((
             name, *map(", ".join, patterns), route.severity, ", ".join(route.changes),
-            ", ".join(quiet) or "-", ", ".join(to),
+            ", ".join(map(str, route.quiet)) or "-", ", ".join(to),
         ))  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -19,7 +19,10 @@ timeout_s = 0.2
 receivers = ["hook"]
 assets = ["PUMP_*", "FAN"]
 severity = "high"
-quiet = [{from = "22:00", until = "06:00"}]
+quiet = [
+    {from = "22:00", until = "06:00"},
+    {from = "00:00", until = "00:00", days = ["sat", "sun"], unless_severity = "high"},
+]
 """
 
 
@@ -38,7 +41,8 @@ def test_routes_are_shown_as_a_table(tmp_path: Path) -> None:
     assert heading.split() == [
         "route", "assets", "sensors", "groups", "from", "changes", "quiet", "receivers",
     ]  # fmt: skip
-    for text in ("PUMP_*, FAN", "high", "22:00-06:00 UTC", "hook (webhook http://127.0.0.1)"):
+    quiet = "22:00-06:00 UTC unless critical, sat sun 00:00-00:00 UTC unless high"
+    for text in ("PUMP_*, FAN", quiet, "hook (webhook http://127.0.0.1)"):
         assert row[heading.index("assets") :].count(text) == 1
     assert row.index("high") == heading.index("from")
 
