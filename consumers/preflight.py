@@ -15,7 +15,7 @@ from config import Settings
 from consumers.broker import clients
 from consumers.scoring_client import HttpScorer
 from db.session import opened, server_version
-from errors import AnomalyError, BrokerUnavailable
+from errors import AnomalyError, BrokerUnavailable, NoModel
 
 log = logging.getLogger("consumers.bridge")
 
@@ -54,8 +54,11 @@ def probe_topic(settings: Settings, topic: str, setting: str) -> str:
 
 
 def probe_service(settings: Settings, scorer: HttpScorer) -> str:
-    """Request the service's health."""
-    scorer.health()
+    """Let the service score no streams, which needs the same key and role as scoring some."""
+    try:
+        scorer.score(b'{"streams": []}')
+    except NoModel:
+        return f"{settings.service_url}; it has no model yet (the bridge will wait for one)"
     return settings.service_url
 
 

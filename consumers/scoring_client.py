@@ -143,10 +143,6 @@ class HttpScorer:
         }
         return str(status.get("bundle_version") or orjson.dumps(versions).decode())
 
-    def health(self) -> None:
-        """Return if the service answers; raises the errors of ``score``."""
-        self._call("GET", f"{API_PREFIX}/health")
-
     def close(self) -> None:
         """Close the connection."""
         self._client.close()

@@ -71,7 +71,7 @@ def test_bridge_and_exporter_trust_the_authority_that_the_setting_names(
     url: str, signed: Certificates
 ) -> None:
     scorer = HttpScorer(given(service_url=url, service_cafile=signed.authority))
-    scorer.health()
+    scorer.bundle_version()
     scorer.close()
     assert (
         service_status(given(service_url=url, service_cafile=signed.authority))["status"]
@@ -83,7 +83,7 @@ def test_another_authority_is_refused_and_the_setting_named(url: str, tmp_path: 
     for cafile in (None, certificates(tmp_path / "other").authority):
         scorer = HttpScorer(given(service_url=url, service_cafile=cafile))
         with pytest.raises(Unavailable, match="SERVICE_CAFILE"):
-            scorer.health()
+            scorer.bundle_version()
         scorer.close()
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
             service_status(given(service_url=url, service_cafile=cafile))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 
 from config import Settings
 from consumers import preflight
+from consumers.scoring_client import HttpScorer
 from errors import BrokerUnavailable
+
+
+def refusal(status: int, code: str) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"code": code, "message": "no", "field": None}})
 
 
 def test_check_names_each_and_counts_failures(database_url):
@@ -23,6 +31,35 @@ def test_check_names_each_and_counts_failures(database_url):
     assert lines[0].startswith("database  ok      PostgreSQL")
     assert lines[1] == "broker    FAILED  Kafka at nowhere: refused"
     assert preflight.run(probes[:1], lines.append) == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (httpx.Response(200, json={"streams": []}), "service   ok      http://service"),
+        (refusal(401, "access_denied"), r"service   FAILED .* 401: .*\(SERVICE_API_KEY\)"),
+        (refusal(403, "access_denied"), r"service   FAILED .* 403: .*\(SERVICE_API_KEY\)"),
+        (refusal(503, "no_model"), "service   ok      http://service; it has no model yet"),
+        (refusal(503, "starting"), "service   FAILED .* 503"),
+    ],
+)
+def test_the_service_must_let_the_bridge_score(answer: httpx.Response, line: str):
+    asked: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return answer
+
+    settings = Settings(_env_file=None, service_url="http://service")
+    scorer = HttpScorer(settings, transport=httpx.MockTransport(handle))
+    lines: list[str] = []
+    probe = partial(preflight.probe_service, settings, scorer)
+    failed = preflight.run([("service", probe)], lines.append)
+    assert re.match(line, lines[0])
+    assert failed == int("FAILED" in line)
+    assert [(one.method, one.url.path) for one in asked] == [
+        ("POST", "/api/v1/anomalies/detect/streams")
+    ]
 
 
 def test_the_topics_that_are_written_are_named_by_their_settings():
