@@ -329,7 +329,9 @@ def _options(node: inspect.Type, parts: list[str]) -> tuple[Any, ...]:
     if isinstance(node, inspect.Metadata):
         return _options(node.type, parts)
     if isinstance(node, inspect.UnionType):
-        return tuple(one for member in node.types for one in _options(member, parts))
+        words = tuple(one for member in node.types for one in _options(member, parts))
+        either = any(isinstance(member, inspect.BoolType) for member in node.types)
+        return ("true", "false", *words) if words and either else words
     if not parts:
         return node.values if isinstance(node, inspect.LiteralType) else ()
     if isinstance(node, inspect.StructType):

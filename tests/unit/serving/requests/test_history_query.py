@@ -52,6 +52,11 @@ def test_a_wrong_parameter_is_named(given: dict[str, str], field: str) -> None:
     assert caught.value.field == field
 
 
+def test_a_wrong_choice_names_all_choices() -> None:
+    with pytest.raises(InputError, match=r"^is_anomaly: 'maybe' is none of true, false, any$"):
+        parse_query({"is_anomaly": "maybe"})
+
+
 def test_a_plus_that_a_query_lost_is_still_an_offset() -> None:
     query = parse_query({"start_date": "2026-01-01T02:00:00 02:00"})
     assert query.start == START
