@@ -308,7 +308,10 @@ def _feature(name: object, number: object, field: str) -> float:
     where = f"{field}.{str(name)[:64]}"
     check_name(name, where)
     if type(number) is not float and type(number) is not int:
-        raise InputError(f"{where}: {number!r:.80} is not a number", code="bad_value", field=where)
+        what = f"{number!r:.80} is not a number"
+        if number is None:
+            what = "null is not a number; leave out a feature that was not measured"
+        raise InputError(f"{where}: {what}", code="bad_value", field=where)
     try:
         as_float = float(number)
     except OverflowError:

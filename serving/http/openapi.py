@@ -72,7 +72,7 @@ _ERRORS: dict[int, tuple[str, str, str | None]] = {
     409: ("closed", "incident 6f1c... was closed by ANNA: reopen it to acknowledge it", None),
     412: ("version_conflict", "incident 6f1c... is at version 3, not 2", "if-match"),
     413: ("body_too_large", "the body is larger than 33554432 bytes (MAX_BODY_BYTES)", None),
-    422: ("bad_value", "features.rms: None is not a number", "features.rms"),
+    422: ("bad_value", "features.rms: '1,5' is not a number", "features.rms"),
     429: ("busy", "256 requests are in flight, at most 256 (MAX_CONCURRENCY)", None),
     503: ("no_model", "no trained bundle is loaded yet: run 'python -m training.fit'", None),
 }

@@ -26,7 +26,7 @@ class Problem(Struct):
     """Description of an error."""
 
     code: Annotated[str, Meta(examples=["bad_value"])]
-    message: Annotated[str, Meta(examples=["features.rms: None is not a number"])]
+    message: Annotated[str, Meta(examples=["features.rms: '1,5' is not a number"])]
     field: Annotated[str | None, Meta(examples=["[1].features.rms"])]
 
 

@@ -107,6 +107,11 @@ def test_what_is_no_finite_number_is_refused_with_feature_and_value(value: objec
         assert caught.value.field == "features.rms"
 
 
+def test_the_sender_of_null_is_told_to_leave_the_feature_out() -> None:
+    with pytest.raises(InputError, match=r"features\.rms: null is not a number; leave out"):
+        check_features({"rms": None, "kurtosis": 3.0})
+
+
 @pytest.mark.parametrize("value", [{}, [], None, "rms", 1.0])
 def test_features_must_be_an_object_with_something_in_it(value: Any) -> None:
     with pytest.raises(InputError, match="non-empty object"):
