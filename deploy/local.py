@@ -26,7 +26,7 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from config import Settings, load_settings
-from datasets import readings
+from datasets import load, readings
 from db.migrate import migrate
 from db.session import describe, open_engine
 from deploy.broker import create_topics, start_broker, topic_id
@@ -35,7 +35,7 @@ from deploy.processes import Child, ChildError, Children, free_port, port_is_fre
 from deploy.replay_process import replay_command, sent, shift_of
 from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
-from errors import AnomalyError
+from errors import AnomalyError, SettingsError
 from runtime import INTERRUPTED, die_with_parent, run_command
 from schemas import API_PREFIX
 
@@ -117,6 +117,7 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
             file = replay_file(args.data, var)
             trained()
         wait_until_ready(flow, engine, url)
+        check_champion(url, file, var)
         return replay(settings, args, engine, children, flow, file, began)
 
 
@@ -175,6 +176,37 @@ def wait_until_ready(flow: Flow, engine: Engine, url: str) -> None:
     step(f"service: {url} is ready")
     flow.bridge.wait_ready(lambda: claimed(engine, flow.source) == PARTITIONS, within=120)
     step("bridge: has its partitions; replaying")
+
+
+def check_champion(url: str, file: Path, var: Path) -> None:
+    """Raise if the champion needs features that the file lacks: then each reading is rejected.
+
+    So it is if a bundle of other data was champion in this folder before: the demo's, which cannot
+    be compared with it, stays challenger.
+
+    Parameters
+    ----------
+    url
+        Address of the service.
+    file
+        The readings to replay.
+    var
+        The folder, for the error.
+    """
+    status = httpx.get(f"{url}{API_PREFIX}/status", timeout=10, trust_env=False).json()
+    groups = status.get("groups") or {"": status["models"]}
+    needed = {
+        name
+        for models in groups.values()
+        for model in models.values()
+        for name in model["feature_names"]
+    }
+    if lacking := sorted(needed - set(load(file).feature_names)):
+        raise SettingsError(
+            f"VAR_DIR: the champion in {var} was trained on other data: it needs"
+            f" {', '.join(lacking[:3])}{', ...' if lacking[3:] else ''}, which {file.name} lacks."
+            f" Use another folder, such as {var}/demo"
+        )
 
 
 def replay(

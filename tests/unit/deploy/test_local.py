@@ -20,6 +20,7 @@ from config import Settings
 from db.session import transaction
 from deploy import local
 from deploy.processes import ChildError, Children
+from errors import SettingsError
 from tests.fixtures.answering import Answering
 
 
@@ -132,6 +133,28 @@ def test_ready_is_a_service_that_answers_200_and_a_bridge_with_all_partitions(
             )  # fmt: skip
         local.wait_until_ready(flow, engine, answering.url)
     assert "has its partitions" in capsys.readouterr().out
+
+
+def test_a_champion_of_other_data_is_named_before_anything_is_replayed(
+    tmp_path: Path, answering: Answering
+) -> None:
+    file = tmp_path / "plant.csv"
+    file.write_text("asset_id,timestamp,rms,flow\nA,2026-01-01T00:00:00Z,1,2\n")
+
+    def check(*groups: list[str]) -> None:
+        models = [{"lstm_autoencoder": {"feature_names": names}} for names in groups]
+        named = dict(zip("ab", models, strict=False))
+        answering.answers["/api/v1/anomalies/status"] = (
+            200, {"models": models[0], **({"groups": named} if len(groups) > 1 else {})},
+        )  # fmt: skip
+        local.check_champion(answering.url, file, tmp_path)
+
+    check(["rms"])
+    check(["rms"], ["flow", "rms"])
+    with pytest.raises(SettingsError, match=r"needs torque, which plant\.csv lacks"):
+        check(["rms", "torque"])
+    with pytest.raises(SettingsError, match=r"needs a, b, c, \.\.\., which"):
+        check(["rms"], ["d", "c", "b", "a"])
 
 
 def test_where_to_look_is_shown_when_all_stops(
