@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -334,7 +335,7 @@ def _chunks(path: Path | SheetText, source: _Source, reader: ChunkReader) -> Ite
                     done += piece.num_rows
                 return
             except pa.ArrowInvalid as error:
-                if "out of sync" in str(error):
+                if re.search("out of sync|straddl", str(error)):  # the last quote of the file
                     raise DatasetError(f"a quote after row {done:,} does not close") from None
                 if not numbers or "conversion error" not in str(error):
                     raise

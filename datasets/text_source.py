@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from datasets.influx import AnnotatedTables
 from datasets.layout import Layout, read_layout
 from datasets.numbers import is_number
 from datasets.sampled_columns import SAMPLED_ROWS, Columns
+from datasets.swallowed_rows import SwallowedRows
 from datasets.text import MemoryFile, utf8, without_formulas
 from datasets.unreadable import Unreadable
 from errors import DatasetError
@@ -38,6 +40,8 @@ class TextSource:
         self.columns = Columns(
             path.name, layout.names, cells, decimals=layout.decimals, below=layout.below
         )
+        self._swallowed = SwallowedRows(layout.names, cells, layout.delimiter)
+        self._texts = [index for index in range(width) if not self.plain(index)]
 
     def plain(self, index: int) -> bool:
         """Return whether Arrow can read all sampled cells of a column as numbers."""
@@ -62,7 +66,9 @@ class TextSource:
         """Yield batches of the columns ``used``; those in ``numbers`` are parsed as numbers."""
         layout = self._layout
         names = [f"c{index}" for index in range(len(layout.names))]
-        types = {f"c{index}": pa.float64() if index in numbers else pa.string() for index in used}
+        unseen = [index for index in self._texts if index not in used]
+        read = [*used, *unseen]
+        types = {f"c{index}": pa.float64() if index in numbers else pa.string() for index in read}
         kept: Callable[[list[str]], list[str]] | None = None
         if layout.annotated:
             kept = AnnotatedTables()
@@ -77,15 +83,28 @@ class TextSource:
                 skip_rows=layout.skip,
             ),
             parse_options=pa.csv.ParseOptions(
-                delimiter=layout.delimiter, invalid_row_handler=self._odd
+                delimiter=layout.delimiter, invalid_row_handler=self._odd,
+                newlines_in_values=True,
             ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=types,
-                include_columns=[f"c{index}" for index in used],
+                include_columns=[f"c{index}" for index in read],
                 decimal_point=layout.decimals.usual,
             ),
         ) as reader:  # fmt: skip
-            yield from reader
+            done = 0
+            for batch in reader:
+                self._swallowed.check(batch, partial(self._row, done))
+                done += batch.num_rows
+                yield batch.select([f"c{index}" for index in used])
+        self._texts = []  # which are read once, since rows may be lost within them
+
+    def _row(self, done: int, at: int) -> int:
+        """Return the number in the file of a row, given the rows before its batch."""
+        number = done + at + 1
+        for odd in sorted(self.lines.rows):
+            number += odd <= number
+        return number
 
 
 def _without_formulas(lines: list[str]) -> list[str]:

@@ -121,12 +121,42 @@ def test_a_quote_that_does_not_close_loses_nothing_silently(load: Load) -> None:
     with pytest.raises(DatasetError, match=r"row 301 has 1 fields, not 3 .*a quote that does not"):
         load("asset_id,timestamp,f\n" + "".join(rows))
     rows[300], rows[350] = 'A,2026-01-01T05:00:00Z,"1\n', '2"\n'  # fifty rows in one value
-    with pytest.raises(DatasetError, match="row 301: column 'f' holds"):
+    with pytest.raises(DatasetError, match="row 301: column 'f' has a quote"):
         load("asset_id,timestamp,f\n" + "".join(rows))
     rows[300], rows[350] = '"' + rows[0], rows[1]
     many = [row.strip() + "0" * 90 + "\n" for row in rows * 200]  # several of Arrow's blocks
     with pytest.raises(DatasetError, match="does not close"):
         load("asset_id,timestamp,f\n" + "".join(many))
+
+
+@pytest.mark.parametrize("column", [0, 2, 4])
+@pytest.mark.parametrize("closes", [None, 51, 300])
+@pytest.mark.parametrize("options", [{}, {"exclude": "note,tag,remark"}])
+def test_rows_swallowed_by_a_quote_in_a_column_of_texts_are_not_lost_silently(
+    load: Load, column: int, closes: int | None, options: dict[str, str]
+) -> None:
+    rows = [
+        [f"P{i % 9}", f"2026-01-01T{i // 60:02d}:{i % 60:02d}:00Z", f"ok {i % 3}", f"{i}.5", "none"]
+        for i in range(400)
+    ]
+    for at in (50, closes):
+        if at is not None:
+            rows[at][column] = '"' + rows[at][column]
+    text = "tag,timestamp,note,f,remark\n" + "".join(f"{','.join(row)}\n" for row in rows)
+    with pytest.raises(DatasetError, match=r"row 51\b.* a quote that does not close"):
+        load(text, asset_id="A", **options)
+
+
+def test_cells_of_several_lines_are_read_wherever_the_blocks_of_the_file_end(load: Load) -> None:
+    notes = ['"changed the filter,\nand greased it"', '"Checked by A, B, and C"', "", "ok"]
+    notes.append('"see list:\na, b, c, d"')  # as many commas as a row
+    long = '"' + "word " * 30 + '\nend"'
+    rows = [f"2026-01-{1 + i // 1440:02d}T{i // 60 % 24:02d}:{i % 60:02d}:00Z,{i % 7}.5,"
+            f"{i % 5}.25,{notes[i % 5]},{long}\n" for i in range(30_000)]  # fmt: skip
+    data = load("timestamp,f,g,note,more\n" + "".join(rows), asset_id="A")
+    assert data.feature_names == ["f", "g"]
+    assert len(data.streams[0].timestamps) == 30_000
+    assert data.streams[0].values[-1].tolist() == [29_999 % 7 + 0.5, 4.25]
 
 
 def test_a_line_of_units_is_left_out_and_said(load: Load) -> None:
