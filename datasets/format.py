@@ -36,6 +36,7 @@ _OPTIONS: Final = {"header": "--no-header"}
 #: A field of a time format, as strptime knows them.
 _TIME_FIELD: Final = re.compile(r"%[aAbBdfGHIjmMpSuUVwWyYzZ%]")
 _DATE_FIELDS: Final = frozenset(f"%{letter}" for letter in "dmjbByYGUWV")
+_YEAR_FIELDS: Final = frozenset(("%y", "%Y", "%G"))
 #: Characters of the names in a message, at most.
 _SHOWN: Final = 300
 _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": BLANKS, "comma": ",", "semicolon": ";"}
@@ -113,18 +114,7 @@ class FileFormat:
 
     def _check_known(self) -> None:
         if self.time_format is not None:
-            fields = _TIME_FIELD.findall(self.time_format)
-            if not fields or "%" in _TIME_FIELD.sub("", self.time_format):
-                raise _wrong(
-                    "time-format", f"{self.time_format!r} is no format such as %d.%m.%Y %H:%M"
-                )
-            if not _DATE_FIELDS.intersection(fields):
-                raise _wrong(
-                    "time-format",
-                    f"{self.time_format!r} has no date, so all days would be one: --columns"
-                    " timestamp=Date+Time joins it from another column, --time-unit row counts the"
-                    " readings instead",
-                )
+            _check_time_format(self.time_format)
         if self.encoding is not None:
             try:
                 codecs.lookup(self.encoding)
@@ -171,6 +161,28 @@ class FileFormat:
         given = [option for key, option in self.options().items() if key in fields]
         verb = "mean" if len(given) > 1 else "means"
         return [f"{', '.join(given)} {verb} nothing for {kind}: ignored"] if given else []
+
+
+def _check_time_format(form: str) -> None:
+    fields = _TIME_FIELD.findall(form)
+    if not fields or "%" in _TIME_FIELD.sub("", form):
+        raise _wrong("time-format", f"{form!r} is no format such as %d.%m.%Y %H:%M")
+    for part, needed, lost in (
+        ("Date", _DATE_FIELDS, "date, so all days would be one"),
+        ("Year", _YEAR_FIELDS, "year, so all readings would be of 1900"),
+    ):
+        if not needed.intersection(fields):
+            raise _wrong(
+                "time-format",
+                f"{form!r} has no {lost}: --columns timestamp={part}+Time joins it from another"
+                " column, --time-unit row counts the readings instead",
+            )
+    import pandas as pd  # imported late: it takes 40 MB, and most files do not need it
+
+    try:
+        pd.to_datetime([""], format=form, errors="coerce")
+    except ValueError as error:  # weeks without days of the week, for instance
+        raise _wrong("time-format", f"{form!r} cannot be read: {error}") from None
 
 
 def add_format_arguments(parser: argparse.ArgumentParser) -> None:

@@ -47,6 +47,8 @@ def test_every_option_comes_through():
         ({"time_zone": "Mars/Olympus"}, "time-zone"), ({"time_format": "%Q"}, "time-format"),
         ({"time_format": "%H:%M:%S"}, "time-format"), ({"time_format": "%a %I %p"}, "time-format"),
         ({"time_format": "YYYY-MM-DD"}, "time-format"), ({"time_format": "%Y-%"}, "time-format"),
+        ({"time_format": "%d.%m. %H:%M"}, "time-format"),  # without a year all would be of 1900
+        ({"time_format": "%Y %U %H:%M"}, "time-format"), ({"time_format": "%G-%V"}, "time-format"),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_named(wrong, option):
