@@ -190,7 +190,9 @@ def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls) -> float:
     value = _value(cell, decimal)
     if value is not None:
         return value
-    hint = f"--null {cell!r:.60} reads it as missing, --exclude {name!r} leaves the column out"
+    sign = '"' if "'" in cell else "'"  # as a shell reads it: no backslash is doubled
+    typed = f"{sign}{cell:.60}{sign}"
+    hint = f"--null {typed} reads it as missing, --exclude {name!r} leaves the column out"
     if decimal == "," and _IS_NUMBER.fullmatch(cell):
         hint = "its other numbers have decimal commas: --decimal gives the decimal sign"
     elif decimal == "." and _IS_COMMA_NUMBER.fullmatch(cell):

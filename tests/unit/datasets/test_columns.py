@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,16 @@ def test_values_that_mean_not_measured(load: Load) -> None:
     data = load(text, null=["-200", "-999", "x"])
     expected = [[np.nan, 5], [1, np.nan], [np.nan, 3]]
     np.testing.assert_array_equal(data.streams[0].values, expected)
+
+
+@pytest.mark.parametrize("text", [r"\N", "not a number"])
+def test_the_option_that_reads_a_text_as_missing_can_be_typed_as_shown(
+    load: Load, text: str
+) -> None:
+    table = "asset_id,timestamp,f\n" + f"A,2026-01-01,{text}\nA,2026-01-02,1.5\n" * 20
+    with pytest.raises(DatasetError, match=f"--null '{re.escape(text)}' reads it as missing"):
+        load(table)
+    assert np.isnan(load(table, null=[text]).streams[0].values).sum() == 1  # the same 20 times
 
 
 @pytest.mark.parametrize("unit", ["", " bar"])
