@@ -32,7 +32,8 @@ _LOST_BLOCK: Final = re.compile(r"\x00{4,}")
 #: How web pages begin, which some programs save under the name of a workbook, and XML.
 _MARKUP: Final = re.compile(r"\s*<(?:!doctype|html|head|body|meta|table|\?xml)\b", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n?|\n")
-_MAX_PREAMBLE: Final = 30
+#: Lines above the names: loggers describe themselves, and each of their channels.
+_MAX_PREAMBLE: Final = 100
 #: Numbers 0, 1, 2, ... of so many columns are no reading.
 _SURELY_COUNTED: Final = 5
 #: Lines of units, types and roles that programs write between the names and the readings.
@@ -163,7 +164,7 @@ def _below_counts(table: list[list[str]], top: int, notes: list[str]) -> int:
 
 def _lines(path: Path | MemoryFile, form: FileFormat) -> tuple[list[str], str]:
     """Return the first lines of a text file, and its encoding."""
-    start, whole = sample(path)
+    start, whole = sample(path, lines=_COMPARED)
     if start.startswith(bytes(4)):
         start = start.lstrip(b"\0")
     encoding = form.encoding or encoding_of(start)
@@ -179,8 +180,12 @@ def _lines(path: Path | MemoryFile, form: FileFormat) -> tuple[list[str], str]:
     text = _LOST_BLOCK.sub("", text)
     if not text.strip():
         raise DatasetError(f"{path.name}: is empty")
-    if _CONTROL.search(text):
-        raise DatasetError(f"{path.name}: is not text in {encoding}, so not a CSV file")
+    if (odd := _CONTROL.search(text)) is not None:
+        line = len(_LINE_END.findall(text[: odd.start()])) + 1
+        raise DatasetError(
+            f"{path.name}: line {line} holds the character {odd[0]!r}, so it is damaged or is not"
+            f" text in {encoding}: --encoding gives another"
+        )
     if _MARKUP.match(text):
         raise DatasetError(
             f"{path.name}: is a web page or XML, not a table: open it in a spreadsheet program and"
@@ -199,6 +204,8 @@ def _one_line(name: str) -> str:
 
 def _delimiter(lines: Sequence[str]) -> str:
     for delimiter in _DELIMITERS:
+        if delimiter == BLANKS and _separated(lines):
+            continue
         widths = [len(row) for row in _table(lines, delimiter)[0] if any(row)]
         usual, often = Counter(widths).most_common(1)[0] if widths else (0, 0)
         if usual > 1 and often >= 0.9 * (len(widths) - _MAX_PREAMBLE) and often > 1:
@@ -208,6 +215,20 @@ def _delimiter(lines: Sequence[str]) -> str:
     if len(lines) == 1 or not any(lines[1:]):
         return max(_DELIMITERS[:-1], key=lines[0].count)
     return max(",;\t", key=lines[0].count)
+
+
+def _separated(lines: Sequence[str]) -> bool:
+    """Return whether another sign than blanks separates as many names as the rows have, or fewer.
+
+    Then the blanks stand within times, and the rows are uneven for another reason.
+    """
+    filled = [line for line in lines if line.strip()][:_COMPARED]
+    counts = [[line.count(sign) for line in filled] for sign in ",;\t|"]
+    return (
+        len(filled) > 1
+        and len(filled[0].split()) == 1
+        and any(found[0] > 0 and min(found) >= found[0] for found in counts)
+    )
 
 
 def _regular(widths: Sequence[int], usual: int) -> bool:

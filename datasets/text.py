@@ -23,6 +23,7 @@ from errors import DatasetError
 DAMAGED: Final = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 #: Bytes sampled to recognise a file's layout.
 SAMPLE_BYTES: Final = 256 * 1024
+_MOST_SAMPLED: Final = 64 * SAMPLE_BYTES
 _COMPRESSED: Final[dict[bytes, Callable[[Path], Any]]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -72,19 +73,34 @@ def open_bytes(path: Path | MemoryFile) -> IO[bytes]:
     return path.open("rb")
 
 
-def sample(path: Path | MemoryFile) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, and whether they are the whole file."""
+def sample(path: Path | MemoryFile, lines: int = 0) -> tuple[bytes, bool]:
+    """Return the first bytes of a file, and whether they are the whole file.
+
+    They are more if they do not hold so many ``lines``, as in a file of thousands of columns.
+    """
+    size = SAMPLE_BYTES
     try:
         with open_bytes(path) as file:
-            parts = []
-            left = SAMPLE_BYTES + 1
-            while left and (part := file.read(left)):
-                parts.append(part)
-                left -= len(part)
+            found = _bytes(file, size + 1)
+            while len(found) > size and _line_ends(found) < lines and size < _MOST_SAMPLED:
+                size *= 4
+                found += _bytes(file, size + 1 - len(found))
     except DAMAGED as error:
         raise undone(path, error) from None
-    found = b"".join(parts)
-    return found[:SAMPLE_BYTES], len(found) <= SAMPLE_BYTES
+    return found[:size], len(found) <= size
+
+
+def _bytes(file: IO[bytes], size: int) -> bytes:
+    """Read ``size`` bytes, or all that are left; a packed file gives them in pieces."""
+    parts = []
+    while size and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _line_ends(content: bytes) -> int:
+    return max(content.count(b"\n"), content.count(b"\r"))
 
 
 def is_packed(start: bytes) -> bool:

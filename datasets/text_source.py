@@ -65,6 +65,8 @@ class TextSource:
     def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
         """Yield batches of the columns ``used``; those in ``numbers`` are parsed as numbers."""
         layout = self._layout
+        if not layout.rows:  # Arrow refuses names without an end of the line
+            return
         names = [f"c{index}" for index in range(len(layout.names))]
         unseen = [index for index in self._texts if index not in used]
         read = [*used, *unseen]

@@ -94,6 +94,30 @@ def test_titles_units_and_a_line_that_names_the_separator_are_no_rows(read: Read
     assert any("line of units is left out: mm/s, bar, rpm" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("separator", [",", ": "])
+def test_a_logger_may_describe_itself_and_each_channel_above_the_names(
+    read: Read, separator: str
+) -> None:
+    about = "".join(f"Channel {n}{separator}Thermocouple K\n" for n in range(90))
+    rows = "".join(f"2026-01-01 00:{m},{m}.5,2,3\n" for m in range(10, 60)) * 4
+    found = read(f"{about}time,temp,flow,rpm\n{rows}")
+    assert (found.names, found.skip) == (["time", "temp", "flow", "rpm"], 91)
+    assert found.notes == ["90 lines before the line of names are left out"]
+
+
+def test_a_line_of_names_may_be_longer_than_the_sample(read: Read) -> None:
+    names = ["time", *(f"Plant/Area/Line/Machine/{'x' * 40}/TAG_{n}" for n in range(5000))]
+    found = read(",".join(names) + "\n" + ("2026-01-01" + ",1.5" * 5000 + "\n") * 3)
+    assert found.names == names
+    assert len(found.rows) == 3
+
+
+def test_a_channel_that_is_added_later_does_not_turn_commas_into_blanks(read: Read) -> None:
+    rows = [f"2026-01-01 00:{m},{m}.5,2,3" + ",7" * (m >= 30) for m in range(10, 50)]
+    found = read("\n".join(["time,temp,flow,rpm", *rows]) + "\n")
+    assert (found.delimiter, found.names) == (",", ["time", "temp", "flow", "rpm"])
+
+
 def test_titles_with_empty_fields_behind_them_are_no_names(read: Read) -> None:
     found = read(
         "Export of plant 4,,,\nSite:,Kiel,,\n,,,\ntime,temp,flow,rpm\n"
@@ -242,7 +266,8 @@ def test_the_decimal_sign_is_the_only_one_that_reads_all(
     ("content", "problem"),
     [
         (b"  \n", "is empty"),
-        (b"a,b\n\x00\x01,2\n", "is not text in utf-8"),
+        (b"a,b\n\x00\x01,2\n", r"line 2 holds the character '\\x00'.* is not text in utf-8"),
+        (b"a,b\n1,2\r\n3,\x07\r\n", r"line 3 holds the character '\\x07'"),
     ],
 )
 def test_what_is_no_table_or_two_is_refused_with_the_files_name(

@@ -167,6 +167,12 @@ def test_a_line_of_units_is_left_out_and_said(load: Load) -> None:
     assert any("left out" in note and "mm/s" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_file_of_names_only_holds_no_rows(load: Load, end: str) -> None:
+    with pytest.raises(DatasetError, match=r"plant\.csv: holds no rows"):
+        load("asset_id,timestamp,f" + end)
+
+
 def test_blanks_after_commas(load: Load) -> None:
     values = readings()
     same(load(table(values).replace(",", ", ")), values)
