@@ -203,15 +203,23 @@ def _one_line(name: str) -> str:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
+    found = ""
     for delimiter in _DELIMITERS:
-        if delimiter == BLANKS and _separated(lines):
+        if delimiter == BLANKS and (found or _separated(lines)):
             continue
         widths = [len(row) for row in _table(lines, delimiter)[0] if any(row)]
         usual, often = Counter(widths).most_common(1)[0] if widths else (0, 0)
-        if usual > 1 and often >= 0.9 * (len(widths) - _MAX_PREAMBLE) and often > 1:
-            head = next((w for w in widths if w == usual), 0)
-            if head and _regular(widths, usual):
+        if (
+            usual > 1
+            and often >= 0.9 * (len(widths) - _MAX_PREAMBLE)
+            and often > 1
+            and _regular(widths, usual)
+        ):
+            if (not found and widths[0] > 1) or {*widths[:_COMPARED]} == {usual}:
                 return delimiter
+            found = found or delimiter  # unless another sign separates the first lines as well
+    if found:
+        return found
     if len(lines) == 1 or not any(lines[1:]):
         return max(_DELIMITERS[:-1], key=lines[0].count)
     return max(",;\t", key=lines[0].count)

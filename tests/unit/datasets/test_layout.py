@@ -118,6 +118,15 @@ def test_a_channel_that_is_added_later_does_not_turn_commas_into_blanks(read: Re
     assert (found.delimiter, found.names) == (",", ["time", "temp", "flow", "rpm"])
 
 
+def test_a_sign_within_each_row_but_not_within_the_names_separates_nothing(read: Read) -> None:
+    rows = "".join(f"ns=2;s=P{m % 3},2026-01-01 00:{m},{m}.5\n" for m in range(10, 50))
+    found = read(f"NodeId,SourceTimestamp,Value\n{rows}")
+    assert (found.delimiter, found.names) == (",", ["NodeId", "SourceTimestamp", "Value"])
+    rows = "".join(f"00:{m};{m},5\n" for m in range(10, 50))  # decimal commas
+    for title in ("Pump", "Pump, Kiel", "Pump 4"):
+        assert read(f"{title}\n\nTime;Temp\n{rows}").delimiter == ";"
+
+
 def test_titles_with_empty_fields_behind_them_are_no_names(read: Read) -> None:
     found = read(
         "Export of plant 4,,,\nSite:,Kiel,,\n,,,\ntime,temp,flow,rpm\n"
