@@ -30,7 +30,7 @@ _ZONES: Final = (
     (r"([+-]\d\d):$", r"\1:00"),
     (r"(:\d\d(?:\.\d+)? ?[+-]\d\d:?\d\d) [A-Z]{3,4}$", r"\1"),  # Go adds the zone's name
     *(
-        (rf"(\d) ?\(?(?:{names})\)?$", rf"\1{offset}")
+        (rf"(\d(?: ?[aApP][mM])?) ?\(?(?:{names})\)?$", rf"\1{offset}")
         for names, offset in (
             ("WET|WEZ", "+00:00"), ("CET|MEZ|WEST|WESZ", "+01:00"),
             ("CEST|MESZ|EET|OEZ", "+02:00"), ("EEST|OESZ|MSK", "+03:00"), ("JST", "+09:00"),

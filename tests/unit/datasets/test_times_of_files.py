@@ -215,6 +215,7 @@ def test_numbers_that_are_no_times_of_our_years_are_refused(load: Load, number: 
         ("%m.%d.%Y %H:%M", "6h", 80), ("%m.%d.%Y", "D", 80), ("%m.%d.%Y %H.%M", "6h", 80),
         ("%Y-%j", "D", 400), ("%Y-%jT%H:%M:%S", "h", 50), ("%Y-%j %H:%M", "h", 50),
         ("%Y-%m", "MS", 36), ("%m/%Y", "MS", 36), ("%b %Y", "MS", 36), ("%B %Y", "MS", 36),
+        ("%d-%b-%y %I:%M:%S %p CET", "h", 50),
         ("%d.%m.%Y %H:%M CET", "h", 50), ("%Y-%m-%d %H:%M:%S GMT+1", "h", 50),
         ("%Y-%m-%dT%H:%M UTC+01:00", "h", 50), ("%d/%m/%Y %H:%M:%S (MEZ)", "h", 50),
     ],
