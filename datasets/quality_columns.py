@@ -20,11 +20,13 @@ from datasets.types import Flags
 
 _NAME: Final = re.compile(
     r"(?P<base>.*?)[\W_]*(?:(?P<sure>(?:opc)?(?:quality|qual|qc|q|validity|qualität|qualitaet|"
-    r"qualité|calidad|qualità)(?:[ _-]?(?:code|detail|flag))?)|"
-    r"status(?:[ _-]?code)?|stat|state|flag|(?:is)?valid|statut|estado|stato)\W*",
+    r"qualité|calidad|qualità|data[ _-]?integrity)(?:[ _-]?(?:code|detail|flag))?)|"
+    r"status(?:[ _-]?code)?|stat|state|flag|(?:is[ _-]?)?(?:valid|good)|statut|estado|stato)\W*",
     re.IGNORECASE,
 )
 _VALUE: Final = re.compile(r"(values?|val|wert|messwert|valeur|valor|pv)$")
+#: A status code of OPC UA, alone or behind words: the upper two bits tell 0 good, 1 doubtful.
+_UA_CODE: Final = re.compile(r"(?:.*\()?0x(?P<code>[0-9a-f]{8}|0)\)?")
 _GOOD: Final = re.compile(r"good.*|ok|okay|valid|true|gut|gültig|bon|bonne|valide|bueno|buena|g")
 _BAD: Final = re.compile(
     r"bad.*|invalid.*|no[t ]? ?good|n\.?ok|not ok|false|schlecht|ungültig|mauvaise?|malo|mala|"
@@ -52,6 +54,7 @@ def find_qualities(columns: Columns, roles: Roles) -> None:
     features = [p for p in roles.features if p not in found and not _named_quality(columns, p)]
     if not features:
         return
+    _say_features(columns, roles, found)
     alone = [p for p in found if not _judged(columns, p, features)]
     for index in found:
         judged = _judged(columns, index, features)
@@ -75,6 +78,18 @@ def find_qualities(columns: Columns, roles: Roles) -> None:
             f" (--exclude {quoted(name)} keeps bad ones, --label {quoted(name)} reads a label)"
         )
         roles.notes.append(f"column {name!r} is read as the quality of {whose}{instead}")
+
+
+def _say_features(columns: Columns, roles: Roles, found: Sequence[int]) -> None:
+    """Note which features are named as the quality of another, but are not read as it."""
+    for index, name in zip(roles.features, roles.names, strict=True):
+        others = [p for p in roles.features if p != index]
+        if index not in found and (judged := _judged(columns, index, others)):
+            roles.notes.append(
+                f"column {name!r} is read as a feature, not as the quality of"
+                f" {columns.names[judged[0]]}: its values do not say which are bad (--exclude"
+                f" {quoted(name)} leaves it out)"
+            )
 
 
 def bad_rows(column: Any) -> Flags:
@@ -102,13 +117,14 @@ def _is_quality(columns: Columns, index: int) -> bool:
         usual = [float(cell) for cell in columns.filled(index)]
         most = 2 * sum(number in _OPC_GOOD for number in usual) > len(usual)
         return most and max(map(float, cells)) <= _OPC_MOST
-    if words & {"true", "false"} and "valid" not in match[0].casefold():
+    flag = words & {"true", "false"}
+    if flag and not re.search("valid|good", match[0].casefold()):
         return False
-    if not (match["base"] or match["sure"] or any("good" in word for word in words)):
+    beside = flag and any(names_values(plain_name(name)) for name in columns.names)
+    if not (match["base"] or match["sure"] or beside or any("good" in word for word in words)):
         return False  # OK and NOK of the machine, or of what it made
-    return any(map(_GOOD.fullmatch, words)) and all(
-        any(known.fullmatch(word) for known in (_GOOD, _BAD, _DOUBTFUL)) for word in words
-    )
+    kinds = {_kind(word) for word in words}
+    return "good" in kinds and "" not in kinds
 
 
 def _judged(columns: Columns, index: int, features: Sequence[int]) -> list[int]:
@@ -122,9 +138,18 @@ def _judged(columns: Columns, index: int, features: Sequence[int]) -> list[int]:
 
 
 @cache
+def _kind(word: str) -> str:
+    """Return what a word in lower case says: good, bad, doubtful, or nothing."""
+    if (ua := _UA_CODE.fullmatch(word)) is not None:
+        return ("good", "doubtful", "bad", "bad")[int(ua["code"], 16) >> 30]
+    known = (("good", _GOOD), ("bad", _BAD), ("doubtful", _DOUBTFUL))
+    return next((kind for kind, words in known if words.fullmatch(word)), "")
+
+
+@cache
 def _is_bad(text: str) -> bool:
     word = text.strip().casefold()
     try:
         return float(word) < _OPC_DOUBTFUL
     except ValueError:
-        return _BAD.fullmatch(word) is not None
+        return _kind(word) == "bad"

@@ -66,13 +66,25 @@ def test_qualities_of_opc_are_numbers(load: Load) -> None:
 @pytest.mark.parametrize(
     ("head", "good", "bad"),
     [("Temp,Temp_Valid", "TRUE", "FALSE"), ("Temp,Temp_Status", "OK", "NOK"),
-     ("Temp,Temp StatusCode", "Good", "BadSensorFailure")],
+     ("Temp,Temp StatusCode", "Good", "BadSensorFailure"), ("Temp,Temp.Good", "true", "false"),
+     ("Temp,Temp StatusCode", "0x00000000", "0x80890000"),
+     ("Temp,Temp Quality", "OK (0x0)", "The device failed (0x808B0000)"),
+     ("Value,Good", "True", "False"), ("Value,dataintegrity", "192", "0")],
 )  # fmt: skip
 def test_other_words_of_named_pairs(load: Load, head: str, good: str, bad: str) -> None:
     words = [bad if i == 9 else good for i in range(400)]
     data = load(plant(f"{head},Vib", words, GOOD, "{t},{qt},{v}"))
-    assert data.feature_names == ["Temp", "Vib"]
+    assert data.feature_names == [head.partition(",")[0], "Vib"]
     assert np.argwhere(np.isnan(data.streams[0].values)).tolist() == [[9, 0]]
+
+
+@pytest.mark.parametrize("good", ["0", "100"])  # of OPC UA, and of Honeywell's and GE's historians
+def test_numbers_that_may_be_qualities_are_said_to_be_features(load: Load, good: str) -> None:
+    codes = [good] * 390 + ["2150891520" if good == "0" else "0"] * 10
+    data = load(plant("Temp,Temp_Status,Vib", codes, GOOD, "{t},{qt},{v}"))
+    assert data.feature_names == ["Temp", "Temp_Status", "Vib"]
+    assert any("'Temp_Status' is read as a feature, not as the quality of Temp" in note
+               for note in data.notes)  # fmt: skip
 
 
 def test_excluded_qualities_judge_nothing(load: Load) -> None:
@@ -86,7 +98,7 @@ def test_excluded_qualities_judge_nothing(load: Load) -> None:
         ("Temp,Status,Vib", ["RUN", "STOP"] * 200), ("Temp,Status,Vib", ["OK", "NOK"] * 200),
         ("Temp,Running,Vib", ["TRUE", "FALSE"] * 200), ("Temp,Grade,Vib", ["Good", "Bad"] * 200),
         ("Temp,Temp_Q,Vib", ["12", "300"] * 200), ("Temp,Q,Vib", ["190.5", "201.5"] * 200),
-        ("Temp,Q,Vib", ["195", "201"] * 200),
+        ("Temp,Q,Vib", ["195", "201"] * 200), ("Temp,Good,Vib", ["true", "false"] * 200),
     ],
 )  # fmt: skip
 def test_what_is_no_quality_judges_nothing(load: Load, head: str, cells: list[str]) -> None:
