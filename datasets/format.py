@@ -177,6 +177,8 @@ def _check_time_format(form: str) -> None:
                 f"{form!r} has no {lost}: --columns timestamp={part}+Time joins it from another"
                 " column, --time-unit row counts the readings instead",
             )
+    if twice := next((field for field in fields if fields.count(field) > 1), None):
+        raise _wrong("time-format", f"{form!r} has {twice} twice")
     import pandas as pd  # imported late: it takes 40 MB, and most files do not need it
 
     try:

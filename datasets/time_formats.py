@@ -79,8 +79,10 @@ def formats_of(cells: Sequence[str]) -> list[str]:
 def lesser(form: str) -> list[str]:
     """Return shorter formats, which programs write if the fraction or time of day is zero."""
     parts = (r"[.,]%f", r"[:.]%S", r"[ T,_:-]+%[HI].*")
-    less = [re.sub(part, "", form) for part in parts] + [form.replace("%S", "%S.%f")]
-    return [each for each in less if each != form and "%f.%f" not in each]
+    less = [re.sub(part, "", form) for part in parts]
+    if "%f" not in form:  # which no format may have twice
+        less.append(form.replace("%S", "%S.%f"))
+    return [each for each in less if each != form]
 
 
 def reads_somehow(form: str, text: str) -> bool:

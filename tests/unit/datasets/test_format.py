@@ -49,6 +49,7 @@ def test_every_option_comes_through():
         ({"time_format": "YYYY-MM-DD"}, "time-format"), ({"time_format": "%Y-%"}, "time-format"),
         ({"time_format": "%d.%m. %H:%M"}, "time-format"),  # without a year all would be of 1900
         ({"time_format": "%Y %U %H:%M"}, "time-format"), ({"time_format": "%G-%V"}, "time-format"),
+        ({"time_format": "%d.%d.%Y"}, "time-format"),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_named(wrong, option):

@@ -203,6 +203,17 @@ def test_a_column_that_counts_from_1970_is_found(load: Load, name: str) -> None:
     assert load(f"asset_id,day,{name},f\n{beside}").feature_names == [name, "f"]
 
 
+@pytest.mark.parametrize("sign", [":", ",", " "])
+def test_a_row_without_a_time_among_fractions_of_seconds_is_left_out(load: Load, sign: str) -> None:
+    times = [f"02.03.2026 22:{i // 4 % 60:02d}:00{sign}{i % 4 * 250:03d}" for i in range(400)]
+    times[200] = "END"
+    rows = "".join(f"A;{time};{i}\n" for i, time in enumerate(times))
+    options = {"time_format": "%d.%m.%Y %H:%M:%S %f"} if sign == " " else {}
+    data = load(f"asset_id;timestamp;f\n{rows}", **options)
+    assert len(data.streams[0].timestamps) == 399
+    assert any("row 201: timestamp 'END' does not follow" in note for note in data.notes)
+
+
 @pytest.mark.parametrize("number", [946684799, 4102444800, 126230400, 17672256000])
 def test_numbers_that_are_no_times_of_our_years_are_refused(load: Load, number: int) -> None:
     with pytest.raises(DatasetError, match="--time-unit"):
