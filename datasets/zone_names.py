@@ -7,7 +7,7 @@ from typing import Final
 from zoneinfo import available_timezones
 
 from datasets.local_clock import FIXED_ZONE
-from datasets.sampled_columns import Columns, Roles
+from datasets.sampled_columns import Columns, Roles, plain_name
 
 _OFFSET: Final = re.compile(r"(?:UTC|GMT) ?([+-]) ?(0?\d|1[0-2])(?::?00)?(?![\d:])")
 _ZONE_NAME: Final = re.compile(r"[A-Z]\w+(?:/[A-Z][\w+-]+){1,2}")
@@ -18,6 +18,9 @@ _LOCAL: Final = re.compile(
     r"(?<![A-Za-z])(?:MSK|JST|IST)(?![A-Za-z\d])|(?i:(?<![a-z])lo[ck]al\w*|ortszeit)"
 )
 _UTC: Final = re.compile(r"UTC|(?<![A-Za-z])(?:GMT|utc|Utc)(?![A-Za-z])|(?<=[a-z])Utc(?![a-z])")
+#: Names, in lower case without punctuation, of columns that hold the zone of each time.
+_ZONE_COLUMN: Final = re.compile(r"tz|(time|zeit)zone|(utc|gmt|tz)offset\w*|decalageutc")
+_NO_OFFSET: Final = re.compile(r"Z|UTC|GMT|Etc/\w+|(?:UTC|GMT)?[+-]?[0:.]+", re.IGNORECASE)
 _UTC_ZONES: Final = frozenset(("UTC", "GMT", "Etc/UTC", "Etc/GMT", "Etc/GMT+0", "Zulu"))
 
 
@@ -33,7 +36,9 @@ def zone_in_name(columns: Columns, roles: Roles) -> str | None:
 
 
 def doubtful_zone(columns: Columns, roles: Roles, zone: str | None) -> str | None:
-    """Return a note if the name of a column of local times speaks against their zone.
+    """Return a note if a column of zones, or the name of that of local times, speaks against UTC.
+
+    The name may also speak against the zone that the caller gives.
 
     Parameters
     ----------
@@ -42,6 +47,16 @@ def doubtful_zone(columns: Columns, roles: Roles, zone: str | None) -> str | Non
     zone
         IANA zone in which times without an offset are read; None: UTC.
     """
+    for index, name in enumerate(columns.names if zone is None else ()):
+        if not _ZONE_COLUMN.fullmatch(plain_name(name)):
+            continue
+        told = next((cell for cell in columns.filled(index) if not _NO_OFFSET.fullmatch(cell)), "")
+        if told:
+            return (
+                f"times are read in UTC, yet column {name!r} says {told}, which is not read:"
+                " --time-zone names their zone, such as Europe/Berlin, or Etc/GMT-1 for UTC+1 all"
+                " year"
+            )
     for name in (columns.names[index] for index in roles.times):
         if zone is None and (said := _LOCAL.search(name)):
             return (

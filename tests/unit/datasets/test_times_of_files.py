@@ -296,6 +296,22 @@ def test_an_offset_in_the_name_of_the_times(load: Load, name: str, hours: int) -
 
 
 @pytest.mark.parametrize(
+    ("name", "cell", "said"),
+    [("TZ", "CET", True), ("UTC offset (min)", "60", True), ("time_zone", "+01:00", True),
+     ("TZ", "UTC", False), ("utc_offset", "+00:00", False), ("Zone", "B", False)],
+)  # fmt: skip
+def test_a_zone_in_a_column_of_its_own_is_pointed_out(
+    load: Load, name: str, cell: str, said: bool
+) -> None:
+    rows = "".join(f"A,2026-01-01 {i:02d}:00,{cell},{i}\n" for i in range(24))
+    note = f"times are read in UTC, yet column {name!r} says {cell}"
+    text = f"asset_id,timestamp,{name},f\n{rows}"
+    assert any(found.startswith(note) for found in load(text).notes) == said
+    assert not any(note in found for found in load(text, time_zone="Europe/Berlin").notes)
+    assert not any(note in found for found in load(text.replace(":00,", ":00Z,")).notes)
+
+
+@pytest.mark.parametrize(
     ("name", "zone", "note"),
     [
         ("Time (CET)", None, "read in UTC, yet the name of column 'Time (CET)' says CET"),
