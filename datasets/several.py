@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,13 +14,14 @@ import numpy as np
 from datasets import reader
 from datasets.far_times import clock_note, never_set
 from datasets.format import FEATURE, FileFormat, names_in
+from datasets.found_files import files_of
 from datasets.joined_sensors import hint, joined_by_time
 from datasets.labels_of_parts import with_common_labels
 from datasets.parts import Part, Parts, parts_of, single
 from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
 from datasets.sampled_columns import plain_name
-from datasets.suffixes import bare_name, is_data
+from datasets.suffixes import bare_name
 from datasets.types import Dataset, Reading, Stream, StreamKey, named
 from datasets.units import differ
 from errors import DatasetError
@@ -30,26 +30,6 @@ from errors import DatasetError
 _UNIT_IN_NAME: Final = re.compile(r"[(\[].*$")
 #: Note on an asset that has its folder's name.
 _NAMED_BY_FOLDER: Final = NAMED_BY_FILE.replace("file's", "folder's")
-
-
-def files_of(spec: str) -> list[Path]:
-    """Return the sorted files of a file name, a folder or a glob pattern.
-
-    Raises
-    ------
-    DatasetError
-        The folder has no such file.
-    """
-    path = Path(spec)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        found = sorted(name for name in path.iterdir() if is_data(name))
-        if not found:
-            raise DatasetError(f"folder {spec!r} holds no .csv, .json, .parquet or .xlsx file")
-        return found
-    found = sorted(Path(name) for name in glob.glob(spec, recursive=True))
-    return [name for name in found if name.is_file()]
 
 
 def load_files(

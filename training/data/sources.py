@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets import FileFormat, Stream, StreamKey, files_of, load_files, names_in
+from datasets import FileFormat, Stream, StreamKey, files_of, load_files, names_in, not_read
 from errors import DatasetError, InputError, TrainingError
 from models.arrays import Bools
 from models.fitting.options import FitOptions
@@ -161,7 +161,7 @@ def from_files(
     notes = [f"left out: {name.name}: a matrix is read alone (--data FILE.npz)" for name in left]
     return TrainingData(
         found.feature_names, found.streams, shown, column=found.groups,
-        notes=(*notes, *found.notes),
+        notes=(*notes, *not_read(spec), *found.notes),
     )  # fmt: skip
 
 

@@ -126,6 +126,24 @@ def test_a_folder_of_files_is_an_asset_each(tmp_path: Path) -> None:
     assert [s.asset_id for s in data.streams] == ["pump_1", "pump_2"]
 
 
+def test_what_a_folder_holds_beside_files_is_said(tmp_path: Path) -> None:
+    month = tmp_path / "2026-02"
+    month.mkdir()
+    (month / "a.csv").write_text(table(readings()))
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(DatasetError, match=r"holds no .*; left out: the files in 2026-02: "):
+        datasets.files_of(str(tmp_path))
+    (tmp_path / "b.csv").write_text(table(readings()))
+    (tmp_path / "c.csv").symlink_to(tmp_path / "archive" / "c.csv")
+    first, second = datasets.not_read(str(tmp_path))
+    assert first == "left out: c.csv: a link to a file that does not exist"
+    assert f"--data '{tmp_path}/**/*.csv' reads them too" in second
+    assert len(datasets.files_of(f"{tmp_path}/**/*.csv")) == 2
+    assert datasets.not_read(str(month)) == datasets.not_read(str(month / "a.csv")) == []
+    with pytest.raises(DatasetError, match="no file is named"):
+        datasets.files_of("")
+
+
 def test_overlapping_exports_count_once(tmp_path: Path) -> None:
     lines = table(readings(100)).split("\r\n")[:-1]
     (tmp_path / "a.csv").write_text("\n".join(lines[:71]) + "\n")

@@ -1,0 +1,67 @@
+"""Find the files of a name, a folder or a pattern, and say what a folder holds beside them."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import Final
+
+from datasets.suffixes import is_data
+from errors import DatasetError
+
+#: Characters of the names in a note, at most.
+_SHOWN: Final = 100
+
+
+def files_of(spec: str) -> list[Path]:
+    """Return the sorted files of a file name, a folder or a glob pattern.
+
+    Raises
+    ------
+    DatasetError
+        The folder has no such file, or nothing is named.
+    """
+    if not spec.strip():  # Path("") is the current folder
+        raise DatasetError("no file is named (a variable that is not set?)")
+    path = Path(spec)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(name for name in path.iterdir() if is_data(name))
+        if not found:
+            rest = "".join(f"; {note}" for note in not_read(spec))
+            raise DatasetError(
+                f"folder {spec!r} holds no .csv, .json, .parquet or .xlsx file{rest}"
+            )
+        return found
+    found = sorted(Path(name) for name in glob.glob(spec, recursive=True))
+    return [name for name in found if name.is_file()]
+
+
+def not_read(spec: str) -> list[str]:
+    """Return notes on what a folder holds beside the files of :func:`files_of`.
+
+    These are folders with files of data, and links that lead nowhere.
+    """
+    folder = Path(spec)
+    inside = sorted(folder.iterdir()) if spec.strip() and folder.is_dir() else []
+    notes = [
+        f"left out: {path.name}: a link to a file that does not exist"
+        for path in inside
+        if path.is_symlink() and not path.exists()
+    ]
+    folders = [
+        path.name
+        for path in inside
+        if path.is_dir()
+        and os.access(path, os.R_OK | os.X_OK)
+        and any(map(is_data, path.iterdir()))
+    ]
+    if folders:
+        shown = ", ".join(folders)[:_SHOWN]
+        notes.append(
+            f"left out: the files in {shown}: a folder in a folder is not read (--data"
+            f" '{spec.rstrip('/')}/**/*.csv' reads them too)"
+        )
+    return notes
