@@ -31,12 +31,12 @@ from datasets.json_documents import is_json
 from datasets.json_source import JsonSource
 from datasets.line_protocol import LineProtocolSource, is_line_protocol
 from datasets.numbers import Nulls
-from datasets.parquet_source import ParquetSource
+from datasets.parquet_source import ParquetSource, is_parquet
 from datasets.roles import find_roles
 from datasets.sampled_columns import Columns, Roles
 from datasets.suffixes import kind_of
 from datasets.survey import survey
-from datasets.text import DAMAGED, sample, undone
+from datasets.text import DAMAGED, sample, undone, what_else
 from datasets.text_source import TextSource
 from datasets.time_columns import dates_shared
 from datasets.time_of_day import chosen_kind, joined, many_share
@@ -268,13 +268,15 @@ def _opened(path: Path | SheetText, form: FileFormat) -> tuple[_Source, str, Seq
     if isinstance(path, SheetText):
         return source_of(path, form), "a workbook", ("delimiter", "encoding")
     kind = kind_of(path)
-    if kind == "parquet":
+    if kind == "parquet" or is_parquet(path):
         return ParquetSource(path, form), "a Parquet file", ("sheet", *_OF_TEXTS, "encoding")
     if is_workbook(path):
         return _opened(read_sheet(path, form), form)
     start, _ = sample(path)
     if may_be_packed(start):
         raise DatasetError("holds a workbook or an archive: unpack it first")
+    if other := what_else(start):
+        raise DatasetError(f"is {other}, despite its name: save its table as Parquet or CSV")
     if kind == "json" or is_json(start):
         return JsonSource(path, form), "a JSON file", ("sheet", *_OF_TEXTS)
     if is_line_protocol(start):

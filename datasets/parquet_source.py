@@ -18,6 +18,12 @@ from datasets.unreadable import Unreadable
 _BATCH_ROWS: Final = 20_000
 
 
+def is_parquet(path: Path) -> bool:
+    """Return whether a file begins as a Parquet file, whatever its name is."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
 class ParquetSource:
     """A Parquet file, whose columns have types."""
 

@@ -33,6 +33,11 @@ _COMPRESSED: Final[dict[bytes, Callable[[Path], Any]]] = {
 }
 #: A tar archive has this in the header of its first file.
 _TAR: Final = (257, b"ustar")
+#: How files begin that are no texts, and whose tables are not read.
+_OTHERS: Final = {
+    b"ARROW1": "an Arrow (Feather) file", b"\x89HDF": "an HDF5 file", b"MATLAB 5": "a MATLAB file",
+    b"SQLite format 3": "a database (SQLite)", b"%PDF-": "a PDF", b"RDX": "a file of R",
+}  # fmt: skip
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -107,6 +112,11 @@ def is_packed(start: bytes) -> bool:
     """Return whether a content, by its first bytes, is an archive or compressed (once more)."""
     at, mark = _TAR
     return start.startswith((*_COMPRESSED,)) or start[at:].startswith(mark)
+
+
+def what_else(start: bytes) -> str:
+    """Return what a file is that is no text, by its first bytes; empty if it may be one."""
+    return next((kind for begin, kind in _OTHERS.items() if start.startswith(begin)), "")
 
 
 def undone(path: Path | MemoryFile, error: Exception) -> DatasetError:

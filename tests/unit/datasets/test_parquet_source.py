@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
@@ -31,6 +32,16 @@ def test_texts_of_a_parquet_file_are_read_as_those_of_a_csv(tmp_path: Path) -> N
         pa.parquet.write_table(pa.table({**good, column: [{"x": "A"}, {"x": "A"}]}), path)
         with pytest.raises(DatasetError, match=rf"x\.parquet: column '{column}' holds struct"):
             datasets.load(path)
+
+
+def test_a_files_content_decides_whatever_its_name_is(tmp_path: Path) -> None:
+    table = pa.table({"asset_id": ["A"], "timestamp": ["2026-01-01"], "f": [1.25]})
+    path = tmp_path / "x.csv"
+    pa.parquet.write_table(table, path)
+    assert datasets.load(path).streams[0].values.tolist() == [[1.25]]
+    pa.feather.write_feather(table, path)
+    with pytest.raises(DatasetError, match=r"x\.csv: is an Arrow \(Feather\) file, despite its"):
+        datasets.load(path)
 
 
 @pytest.mark.parametrize("label", [[1, 2], {"x": 1}, b"\xff"])
