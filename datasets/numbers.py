@@ -36,6 +36,7 @@ _GROUPED: Final = {
 }
 _EMPTY: Final = frozenset(
     ("", "nan", "na", "n/a", "#n/a", "#na", "null", "<null>", "none", "nil", "-", "--", "---", "?",
+     "<na>", "nat", "(null)", r"\n",  # of pandas and of databases, in lower case
      "-nan", "1.#qnan", "-1.#ind", "1.#ind", "nan(ind)", "-nan(ind)", "undefined", "missing")
 )  # fmt: skip
 #: Texts that historians (PI, OPC, iFIX, Wonderware) and spreadsheets write instead of a value.

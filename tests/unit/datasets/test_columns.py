@@ -92,7 +92,7 @@ def test_values_that_mean_not_measured(load: Load) -> None:
     np.testing.assert_array_equal(data.streams[0].values, expected)
 
 
-@pytest.mark.parametrize("text", [r"\N", "not a number"])
+@pytest.mark.parametrize("text", [r"\void", "not a number"])
 def test_the_option_that_reads_a_text_as_missing_can_be_typed_as_shown(
     load: Load, text: str
 ) -> None:

@@ -42,6 +42,7 @@ def test_a_number_is_read_as_people_write_it(cell, decimal, value):
     [
         "", "NaN", "n/a", "Bad Input", "#DIV/0!", "I/O Timeout", "-", "-----", "....", "****", "OL",
         "[-11059] No Good Data For Calculation", "-254: I/O Timeout", "Kein Wert", "–",
+        "<NA>", "NaT", "(null)", r"\N",
     ],
 )  # fmt: skip
 def test_what_says_that_nothing_was_measured_is_no_number(cell):
