@@ -326,7 +326,7 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
                 " name it in the file, or --exclude '\"\"' leaves columns without a name out"
             )
         elif index in columns.timed or (filled and _no_number(columns, index, filled)):
-            shown = ", ".join(sorted(set(filled))[:3])[:80]
+            shown = ", ".join(" ".join(cell.split()) for cell in sorted(set(filled))[:3])[:80]
             hint = ""
             if may_be_label(_label_name(name), filled):
                 hint = f" (--label {quoted(name)} reads it as the label)"

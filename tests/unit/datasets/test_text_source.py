@@ -156,6 +156,7 @@ def test_cells_of_several_lines_are_read_wherever_the_blocks_of_the_file_end(loa
     data = load("timestamp,f,g,note,more\n" + "".join(rows), asset_id="A")
     assert data.feature_names == ["f", "g"]
     assert len(data.streams[0].timestamps) == 30_000
+    assert not any("\n" in note for note in data.notes)
     assert data.streams[0].values[-1].tolist() == [29_999 % 7 + 0.5, 4.25]
 
 
