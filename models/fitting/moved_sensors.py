@@ -111,11 +111,11 @@ def _shift(values: Floats) -> Shift | None:
         return None
     before, after = rest[:at], rest[at:]
     few = min(len(np.unique(part)) for part in np.split(values[:, feature], [at]))
-    low, high, spread = _averages(before, after, length)
+    low, high, spread = _gap(before, after, length)
     if few < _DISTINCT or high - low < spread:
         return None
     for other in values.T[np.arange(values.shape[1]) != feature]:
-        low, high, _ = _averages(other[:at], other[at:], length)
+        low, high, _ = _gap(other[:at], other[at:], length)
         if high > low:
             return None
     size = float(after.mean() - before.mean())
@@ -151,28 +151,28 @@ def _stepwise(values: Floats, length: int) -> tuple[int, int, Floats]:
 
 def _break(x: Floats) -> int:
     """Return where (n,) values change level, by least squares."""
-    parts: Indices = np.arange(1, len(x))
+    before: Indices = np.arange(1, len(x))
     sums = np.cumsum(x - x.mean())[:-1]
-    return 1 + int(np.argmax(sums**2 * (1.0 / parts + 1.0 / (len(x) - parts))))
+    return 1 + int(np.argmax(sums**2 * (1.0 / before + 1.0 / (len(x) - before))))
 
 
 def _stayed(before: Floats, after: Floats, size: float, length: int) -> bool:
     """Return whether a feature's own average surely moved by less than most of a shift."""
-    blocks = [_of_blocks(part, length) for part in (before, after)]
+    blocks = [_averages(part, length) for part in (before, after)]
     error = np.sqrt(np.sum([part.var(ddof=1) / len(part) for part in blocks]))
     moved = float(after.mean() - before.mean()) * np.sign(size)
     return bool(_OWN * abs(size) - moved > _SURE * error)
 
 
-def _averages(before: Floats, after: Floats, length: int) -> tuple[float, float, float]:
+def _gap(before: Floats, after: Floats, length: int) -> tuple[float, float, float]:
     """Return the ends of the gap between averages over ``length`` readings, and their spread.
 
     The first end is above the second if there is no gap.
     """
-    parts = [_of_blocks(before, length), _of_blocks(after, length)]
+    parts = [_averages(before, length), _averages(after, length)]
     below, above = sorted(parts, key=np.mean)
     return float(below.max()), float(above.min()), float(max(map(np.ptp, parts)))
 
 
-def _of_blocks(x: Floats, length: int) -> Floats:
+def _averages(x: Floats, length: int) -> Floats:
     return np.array([part.mean() for part in np.array_split(x, max(len(x) // length, 1))])

@@ -43,7 +43,8 @@ def usable_data(
     cleaned = clean(rated.streams, timestamps, rated.names, options.imputed, share)
     cleaned = among(cleaned, rated)
     check_training(cleaned.streams, cleaned.names, LEAST_ROWS)
-    if options.trim and options.drift != "fault" and not drift_is_fault(cleaned.streams):
+    wears = drift_is_fault(cleaned.streams)
+    if options.trim and options.drift != "fault" and not wears:
         streams, notes = realigned(cleaned.streams, cleaned.names)
         cleaned = replace(cleaned, streams=streams, notes=[*cleaned.notes, *notes])
     found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
@@ -52,7 +53,7 @@ def usable_data(
     if options.drift == "fault":
         return _imputed_again(cleaned, found, seasonal), found, seasonal
     usual = restate(found.conditions, cleaned.streams)
-    if not drift_is_fault(cleaned.streams):
+    if not wears:
         seasonal = find_seasonality(
             usual,
             cleaned.timestamps,
