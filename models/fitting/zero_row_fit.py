@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats, Indices, Times
-from models.fitting.reading_times import epoch_seconds, median_interval
+from models.fitting.reading_times import median_interval
 from models.scoring.zero_rows import ZeroRows
 
 #: Fewest separate runs.
@@ -100,8 +100,7 @@ def _starts(zero: Bools) -> Indices:
 
 
 def _lasted(times: Times, zero: Bools) -> Floats:
-    """Return the seconds from the first to the last reading of each run."""
-    seconds = epoch_seconds(times)
+    """Return the seconds from the first to the last reading of each run, pauses not counted."""
     ends = np.flatnonzero(zero & ~np.append(zero[1:], False))
-    out: Floats = seconds[ends] - seconds[_starts(zero)]
+    out: Floats = (ends - _starts(zero)) * (median_interval([times]) or 0.0)
     return out

@@ -199,6 +199,8 @@ def _suppress(
     if suppressor:
         reading.suppressed = suppressor.take(state.off, time, reading.received.features, late)
     if zero_rows is not None:
+        if reading.step in (Step.GAP, Step.SET_BACK):
+            state.off.zeros_since = None  # nothing is known of the pause
         zeros = zero_rows.take(state.off, time, reading.received.features, late)
         reading.zeros = zeros is not None
         reading.suppressed = reading.suppressed or zeros

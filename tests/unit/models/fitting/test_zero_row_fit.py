@@ -61,6 +61,13 @@ def test_a_stream_of_nothing_but_zeros_is_left_out_whole():
     assert learned.longest_s == 2 * 40 * SECONDS
 
 
+def test_a_pause_within_zeros_does_not_make_them_last():
+    late = TIMES + np.where(np.arange(4000) >= 152, 10, 0) * np.timedelta64(1, "D")
+    _, _, learned, _ = without_zero_rows([with_restarts(plant())], [late], NAMES, 0.1)
+    assert learned is not None
+    assert learned.longest_s == 2 * 4 * SECONDS
+
+
 def test_missing_values_do_not_matter_but_two_must_be_there():
     values = with_restarts(plant())
     values[150:154, 0] = np.nan
@@ -91,13 +98,16 @@ def test_other_zeros_are_kept(values, times, share):
     assert notes == []
 
 
-def results(model_set: ModelSet, values: np.ndarray, state: dict | None = None) -> list[dict]:
+def results(
+    model_set: ModelSet, values: np.ndarray, pause: tuple[int, timedelta] = (0, timedelta())
+) -> list[dict]:
+    """Score readings singly; before the reading ``pause[0]`` comes a pause."""
     start = datetime(2026, 3, 1, tzinfo=UTC)
-    readings = [
-        Reading(start + timedelta(seconds=SECONDS * i), dict(zip(NAMES, row, strict=True)))
-        for i, row in enumerate(values.tolist())
-    ]
-    found = []
+    times = [start + timedelta(seconds=SECONDS * i) for i in range(len(values))]
+    times = [at + pause[1] if i >= pause[0] else at for i, at in enumerate(times)]
+    rows = [dict(zip(NAMES, row, strict=True)) for row in values.tolist()]
+    readings = list(map(Reading, times, rows))
+    found, state = [], None
     for reading in readings:  # singly, so that the state is stored in between
         done = score(model_set, [StreamWork("P1", None, None, "medium", state, (), [reading])])[0]
         found += done.results
@@ -115,6 +125,11 @@ def test_restarts_in_training_blind_no_sensor_and_alarm_only_where_they_last(tmp
     fresh = with_restarts(plant(600, seed=1), at=(100, 200))
     fresh[300:330, 2] += 6 * 0.06
     fresh[400:430] = 0.0
+    # off and on again: zeros before a pause and after it
+    paused = results(model_set, fresh[:104], (102, timedelta(days=10)))
+    assert [at for at, one in enumerate(paused) if "suppressed" in one["metadata"]] == [
+        *range(100, 104)
+    ]
     found = results(model_set, fresh)
     alarms = np.array([one["is_anomaly"] for one in found])
     off = {"by": "off", "condition": "all features are 0"}
