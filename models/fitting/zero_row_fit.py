@@ -102,5 +102,5 @@ def _starts(zero: Bools) -> Indices:
 def _lasted(times: Times, zero: Bools) -> Floats:
     """Return the seconds from the first to the last reading of each run, pauses not counted."""
     ends = np.flatnonzero(zero & ~np.append(zero[1:], False))
-    out: Floats = (ends - _starts(zero)) * (median_interval([times]) or 0.0)
-    return out
+    readings: Floats = (ends - _starts(zero)).astype(np.float64)
+    return readings * (median_interval([times]) or 0.0)
