@@ -242,6 +242,7 @@ class Incident:
         if activity.persistent and activity.state != "cleared":
             self._lasts(activity)
         if ends and not activity.late:  # what it was then, and not what it is now
+            self._may_alarm_again(activity)
             self.recent = [*self.recent, activity.timestamp.timestamp()][-RECENT:]
             # of a closed one, an anomaly tells whether its fault is still there afterwards
             waits = self.closed_at is not None and not (activity.suppressed or activity.anomalous)
@@ -282,6 +283,13 @@ class Incident:
         self.change("persistent", SYSTEM, at=activity.timestamp, persistent=True)
         if self.closed_at is None:
             self._resume(activity)
+
+    def _may_alarm_again(self, activity: Activity) -> None:
+        """Record that the event is an ordinary one again: another bundle knows no settled level."""
+        goes_on = activity.event_id == self.event_id and activity.state != "cleared"
+        if self.persistent and goes_on and not (activity.persistent or activity.unkeyed):
+            what, why = "no longer persistent", "another model version does not know the new level"
+            self.change(what, SYSTEM, at=activity.timestamp, why=why, persistent=False)
 
     def _resume(self, activity: Activity, **values: Any) -> None:
         if self.cleared_at is not None or values:  # silence cleared it, but the event continues

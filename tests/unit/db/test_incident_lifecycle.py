@@ -271,6 +271,19 @@ def test_a_lasting_event_is_over_for_good_only_if_a_person_closed_it(
     assert (incident.closed_at is None) == (incident.cleared_at is None) == reopens
 
 
+def test_an_event_that_another_bundle_no_longer_knows_as_persistent_alarms_again() -> None:
+    incident = opened()
+    incident.take(lasting(60), ends=True)
+    incident.take(replace(activity(90), late=True), ends=True)
+    incident.take(activity(100), ends=False)  # readings of REST
+    assert whats(incident) == ["opened", "persistent"]
+    incident.take(activity(120), ends=True)
+    incident.take(activity(180), ends=True)
+    assert not incident.persistent
+    incident.take(lasting(240), ends=True)
+    assert whats(incident) == ["opened", "persistent", "no longer persistent", "persistent"]
+
+
 def test_an_event_that_cannot_be_read_is_that_rows_fault() -> None:
     with pytest.raises(InputError, match="event") as caught:
         activity(0, event="not-a-uuid")
