@@ -252,7 +252,7 @@ class Incident:
                 self.change(what, SYSTEM, at=at, suppressed_by=activity.suppressed)
         rises = activity.anomalous and self._anomaly(activity)
         if ends and activity.state == "cleared":
-            self.end_event(activity.event_id, activity.timestamp)
+            self.end_event(activity.event_id, self._end_at(activity))
         return rises or reopens
 
     def _comes_back(self, activity: Activity, gap_s: float) -> bool:
@@ -328,7 +328,12 @@ class Incident:
         """Continue while another event occurs on top; its readings show when this one is over."""
         self.touched = True
         if activity.beneath[event_id] == "cleared":
-            self.end_event(event_id, activity.timestamp)
+            self.end_event(event_id, self._end_at(activity))
+
+    def _end_at(self, activity: Activity) -> datetime:
+        """Return when an event ends: a reset ends it at a reading that may be older than itself."""
+        at = activity.timestamp
+        return max(at, self.last_activity_at) if activity.late else at
 
     def end_event(self, event_id: UUID, at: datetime, why: str | None = None) -> None:
         """End an event; with its last event the incident is cleared.

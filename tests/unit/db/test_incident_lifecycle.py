@@ -284,6 +284,26 @@ def test_an_event_that_another_bundle_no_longer_knows_as_persistent_alarms_again
     assert whats(incident) == ["opened", "persistent", "no longer persistent", "persistent"]
 
 
+def test_an_event_that_a_reset_ends_at_a_late_reading_ends_after_its_last_anomaly() -> None:
+    incident = opened()
+    incident.take(activity(600), ends=True)
+    late = activity(300, anomalous=False, state="cleared", late=True)
+    incident.take(late, ends=True)
+    assert incident.cleared_at == START + timedelta(seconds=600)
+
+
+def test_a_persistent_event_that_a_reset_ends_at_a_late_reading_ends_after_its_last_anomaly() -> (
+    None
+):
+    incident = opened()
+    incident.take(activity(600), ends=True)
+    another = activity(300, event=str(uuid.uuid4()), late=True)
+    incident.goes_on_beneath(
+        uuid.UUID(EVENT), replace(another, beneath={uuid.UUID(EVENT): "cleared"})
+    )
+    assert incident.cleared_at == START + timedelta(seconds=600)
+
+
 def test_an_event_that_cannot_be_read_is_that_rows_fault() -> None:
     with pytest.raises(InputError, match="event") as caught:
         activity(0, event="not-a-uuid")
