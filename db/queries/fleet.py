@@ -14,7 +14,7 @@ from db.queries.slices import WITHIN, slices, walk
 CellState = Literal["anomaly", "maintenance", "off", "warming_up", "normal"]
 STATES: Final[tuple[CellState, ...]] = get_args(CellState)
 #: Maximum number of assets listed.
-MAX_ASSETS: Final = 5000
+MAX_ASSETS: Final = 20_000
 
 #: Memory for the aggregates of 1,000 assets by 50 steps (12 MB). With the default of 4 MB the
 #: server sorts the rows with their metadata: 3.8 s instead of 1.6 s for 1.44 million readings.

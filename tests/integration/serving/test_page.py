@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.incident_tables import STATES
+from db.queries.fleet import MAX_ASSETS
 from db.session import transaction
 from tests.fixtures.incidents import make_incidents
 from tests.fixtures.service import Service
@@ -238,12 +239,12 @@ def test_a_fleet_of_which_some_assets_are_not_shown_says_so(
 ) -> None:
     add = """
         INSERT INTO stream_states (topic_id, partition, asset_id, state)
-        SELECT gen_random_uuid(), 0, 'MANY ' || a, '{}' FROM generate_series(1, 5000) AS a
+        SELECT gen_random_uuid(), 0, 'MANY ' || a, '{}' FROM generate_series(1, :many) AS a
     """
     with transaction(stored) as connection:
-        connection.execute(text(add))
+        connection.execute(text(add), {"many": MAX_ASSETS})
     try:
-        assert "There are more than 5000 assets" in page.get("/fleet").text
+        assert f"There are more than {MAX_ASSETS} assets" in page.get("/fleet").text
     finally:
         with transaction(stored) as connection:
             connection.execute(text("DELETE FROM stream_states WHERE asset_id LIKE 'MANY %'"))
