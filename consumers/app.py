@@ -21,6 +21,7 @@ from consumers.polling.claims import Claims
 from consumers.polling.monitor import ConsumerMonitor
 from consumers.polling.poll_loop import PollLoop
 from consumers.polling.rebalance import Assignment
+from consumers.processing.clocks_behind import ClocksBehind
 from consumers.processing.local_time import RepeatedHour
 from consumers.processing.processor import Dependencies
 from consumers.processing.rejection_breaker import MisconfigurationError, RejectionBreaker
@@ -118,7 +119,8 @@ class Bridge:
         ]  # fmt: skip
         deps = Dependencies(
             settings, store, metrics, RejectionBreaker(settings), unkeyed, budget, LookAlikes(),
-            RepeatedHour(), service_outage=Outage("service", listener), store_outage=store_outage,
+            RepeatedHour(), ClocksBehind(settings.event_silence_s),
+            service_outage=Outage("service", listener), store_outage=store_outage,
             setup_outage=Outage("set-up", listener), stored=self._publish,
             misconfigured=self.condition.misconfigured,
         )  # fmt: skip

@@ -20,6 +20,7 @@ from consumers.partition import PartitionStatus
 from consumers.processing import batch as steps
 from consumers.processing import batch_commit
 from consumers.processing.batch import BatchRecord, StreamBatch
+from consumers.processing.clocks_behind import ClocksBehind
 from consumers.processing.local_time import RepeatedHour
 from consumers.processing.rejection_breaker import (
     Judgement,
@@ -64,6 +65,7 @@ class Dependencies:
     cache_budget: CacheBudget
     names: LookAlikes
     repeated_hour: RepeatedHour
+    clocks_behind: ClocksBehind
     service_outage: Outage
     store_outage: Outage
     setup_outage: Outage
@@ -104,6 +106,7 @@ class BatchProcessor:
         deps.setup_outage.record_success()
         self._commit(items, streams)
         deps.breaker.note(scored, framings)
+        deps.clocks_behind.check(streams)
         update_cache(streams)
         deps.cache_budget.make_room()
         self._log_outcomes(items)
