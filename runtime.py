@@ -82,8 +82,10 @@ def configure_logging(level: str, as_json: bool) -> None:
     kafka.setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
     kafka.propagate = level == "DEBUG"
     kafka.addHandler(logging.NullHandler())
-    for name in ("httpx", "httpcore", "alembic"):
+    # their lines hold addresses, which may be secrets: a chat's webhook has its token in the path
+    for name in ("httpx", "httpcore", "urllib3", "oauthlib", "requests_oauthlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def configure_service_logging(level: str, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from runtime import (
     BENTOML_HANDLER,
     JsonFormatter,
+    configure_logging,
     configure_service_logging,
     one_blas_thread,
     one_line,
@@ -62,6 +63,17 @@ def test_a_process_that_does_not_serve_is_left_alone() -> None:
     before = [logging.getLogger(name).level for name in OURS]
     configure_service_logging("ERROR", as_json=True)
     assert [logging.getLogger(name).level for name in OURS] == before
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpcore.http11", "urllib3.connectionpool"])
+def test_addresses_that_may_hold_a_token_are_not_logged_even_with_debug(
+    library: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("DEBUG", as_json=False)
+    logging.getLogger(library).debug('"POST /services/%s HTTP/1.1" 200', "TOKEN")
+    logging.getLogger("notify").debug("heard")
+    assert "TOKEN" not in (text := capsys.readouterr().err)
+    assert "heard" in text
 
 
 def test_json_log_is_one_object_a_line():
