@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from errors import AnomalyError, NotFound
+from errors import AnomalyError, Conflict, NotFound
 from models.bundles.bundle import Bundle
 from models.registry.base import CHALLENGER, CHAMPION, Registry
 
@@ -104,17 +104,32 @@ def challenge(registry: Registry, version: str, why: str) -> None:
     registry.set_alias(CHALLENGER, version)
 
 
-def roll_back(registry: Registry) -> tuple[str, str]:
+def roll_back(registry: Registry, champion: str | None = None) -> tuple[str, str]:
     """Restore the previous champion; return the replaced version and the restored one.
+
+    Parameters
+    ----------
+    registry
+        Holds both.
+    champion
+        The version to be replaced, so that a repeated request does not go back twice; None: any.
 
     Raises
     ------
     NotFound
         There is no champion, or it replaced none.
+    Conflict
+        ``champion_moved``: another version is champion.
     """
     now = registry.alias(CHAMPION)
     if now is None:
         raise NotFound("there is no champion to roll back")
+    if champion is not None and champion != now:
+        raise Conflict(
+            f"version {now} is the champion now, not {champion}: nothing is rolled back",
+            code="champion_moved",
+            field="champion",
+        )
     tags: dict[str, str] = next((v["tags"] for v in registry.versions() if v["version"] == now), {})
     before = tags.get(PREVIOUS_TAG)
     if before is None:

@@ -80,14 +80,19 @@ class Catalogue:
         before = await self._registry.ask("promote", version=wanted, why=why)
         return self._moved({"champion": wanted, "previous": before})
 
-    async def roll_back(self) -> dict[str, Any]:
+    async def roll_back(self, champion: str | None) -> dict[str, Any]:
         """Make the previous champion the champion again.
+
+        Parameters
+        ----------
+        champion : str or None
+            The version to be replaced; None: whichever is champion.
 
         Raises
         ------
-        NotFound, Unavailable
+        NotFound, Conflict, Unavailable
         """
-        left, back = await self._registry.ask("roll_back")
+        left, back = await self._registry.ask("roll_back", champion=champion)
         return self._moved({"champion": back, "previous": left})
 
     def _moved(self, done: dict[str, Any]) -> dict[str, Any]:

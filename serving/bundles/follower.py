@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,10 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "runs": lambda registry, **page: registry.runs(**page),
     "versions": lambda registry: registry.versions(),
     "promote": lambda registry, **wanted: _promotion().promote(registry, **wanted),
-    "roll_back": lambda registry: _promotion().roll_back(registry),
+    "roll_back": lambda registry, **of: _promotion().roll_back(registry, **of),
 }
+#: Those that move the champion.
+CHANGES = ("promote", "roll_back")
 
 
 def _promotion() -> Any:
@@ -70,6 +73,7 @@ class Follower:
         self._poll_s = poll_s
         self._registry: Registry | None = None
         self._connecting = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._fetching: tuple[str, asyncio.Task[str]] | None = None
         self._questions = questions_folder(champion.home)
@@ -193,8 +197,11 @@ class Follower:
             await asyncio.sleep(WATCH_S / 2)
 
     async def _answer(self, path: Path, question: dict[str, Any]) -> None:
+        what, details = question["what"], question["details"]
         try:
-            reply = {"answer": await self._ask(question["what"], **question["details"])}
+            # two changes at once would each take the same version for the previous champion
+            async with self._changing if what in CHANGES else nullcontext():
+                reply = {"answer": await self._ask(what, **details)}
         except AnomalyError as error:
             reply = {"error": error.entry()}
         text = json.dumps(reply, default=str)

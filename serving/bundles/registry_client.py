@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from errors import BundleError, InputError, NotFound, Unavailable
+from errors import BundleError, Conflict, InputError, NotFound, Unavailable
 from models.bundles.atomic_files import write_text_atomically
 
 QUESTION: Final = ".question"
@@ -19,7 +19,8 @@ ANSWER_S: Final = 90.0
 FETCH_S: Final = 900.0
 #: Interval of checking for the answer.
 LOOK_S: Final = 0.05
-_KINDS: Final = {"not_found": NotFound, "bad_bundle": BundleError, "invalid_input": InputError}
+_KINDS: Final = {"not_found": NotFound, "bad_bundle": BundleError, "invalid_input": InputError,
+                 "champion_moved": Conflict}  # fmt: skip
 
 
 def questions_folder(home: Path) -> Path:
@@ -45,13 +46,13 @@ class RegistryClient:
     async def ask(self, what: str, **details: Any) -> Any:
         """Ask ``alias(name)``, ``fetch(version, into)`` or ``runs(limit, page, model_name)``.
 
-        Other questions are ``versions()``, ``promote(version, why)`` and ``roll_back()``.
+        Other questions are ``versions()``, ``promote(version, why)`` and ``roll_back(champion)``.
 
         Raises
         ------
         Unavailable
             The registry cannot be reached, or there was no answer in time.
-        NotFound, BundleError, InputError
+        NotFound, BundleError, Conflict, InputError
             The registry's own errors.
         """
         question = self._folder / f"{uuid4().hex}{QUESTION}"

@@ -24,14 +24,19 @@ from serving.training_queue import shown
 log = logging.getLogger("bentoml.serving.models")
 
 
+Version = Annotated[str, Meta(min_length=1, max_length=100, examples=["3"])]
+
+
 class Promotion(VerbBody, frozen=True, kw_only=True):
     """The version to promote (default: the challenger) and the reason."""
 
-    version: Annotated[str, Meta(min_length=1, max_length=100, examples=["3"])] | None = None
+    version: Version | None = None
 
 
 class Rollback(SignedBody, frozen=True):
-    """Make the previous champion the champion again."""
+    """The champion to be replaced (default: any); 409 if another is champion by now."""
+
+    champion: Version | None = None
 
 
 class JobsQuery(Struct, frozen=True):
@@ -68,11 +73,11 @@ class ModelHandlers:
         log.info("version %s promoted by %s", done["champion"], who, extra={"action": "promote"})
         return JsonResponse(done)
 
-    @route("POST", "/models/rollback", "train", body=Rollback, answer=Promoted, errors=(404,))
+    @route("POST", "/models/rollback", "train", body=Rollback, answer=Promoted, errors=(404, 409))
     async def roll_back(self, request: Request) -> Response:
         """Make the previous champion the champion again."""
-        _, who = await self.bodies.read(request, Rollback)
-        done = await self.catalogue.roll_back()
+        body, who = await self.bodies.read(request, Rollback)
+        done = await self.catalogue.roll_back(body.champion)
         log.info("rolled back to version %s by %s", done["champion"], who,
                  extra={"action": "rollback"})  # fmt: skip
         return JsonResponse(done)

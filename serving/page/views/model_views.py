@@ -46,7 +46,7 @@ class ModelViews(Screen):
 
     async def _act(self, form: Form) -> str:
         if form.text("do") == "roll_back":
-            done = await self.catalogue.roll_back()
+            done = await self.catalogue.roll_back(form.text("champion"))
         else:
             body = convert(Promotion, {name: form.text(name) for name in ("version", "why")})
             why = f"{form.who}: {body.why or 'no reason given'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy import text
 
 from db.queries.copy import insert_detections
 from db.session import make_engine, transaction
-from models.registry.base import CHALLENGER, open_registry
+from models.registry.base import CHALLENGER, CHAMPION, open_registry
 from tests.fixtures.service import MakeService, Service
 
 ROOT = "/api/v1"
@@ -123,6 +124,27 @@ def test_versions_are_listed_promoted_and_rolled_back(
     service.until(lambda: service_version(http) == "1")
     assert http.post("/models/rollback", json={}).status_code == 404
     assert http.get("/anomalies/train").json() == {"jobs": []}
+
+
+def test_a_repeated_roll_back_does_not_go_back_twice(
+    client: tuple[Service, httpx.Client], bundle_dir: Path
+) -> None:
+    service, http = client
+    registry = open_registry(None, "anomaly-detection", service.var_dir)
+    before = registry.alias(CHAMPION)
+    first, second = registry.register(bundle_dir), registry.register(bundle_dir)
+    with ThreadPoolExecutor() as pool:  # by two people at once
+        wanted = [{"version": version} for version in (first, second)]
+        done = [pool.submit(http.post, "/models/promote", json=body) for body in wanted]
+    previous = {one.result().json()["champion"]: one.result().json()["previous"] for one in done}
+    champion = registry.alias(CHAMPION)
+    assert champion is not None
+    earlier = ({first, second} - {champion}).pop()
+    assert previous == {earlier: before, champion: earlier}
+    assert http.post("/models/rollback", json={"champion": champion}).status_code == 200
+    again = http.post("/models/rollback", json={"champion": champion})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "champion_moved")
+    assert registry.alias(CHAMPION) == earlier
 
 
 def service_version(http: httpx.Client) -> str:

@@ -105,7 +105,7 @@ def test_without_a_challenger_a_version_must_be_named(made: Any) -> None:
 
 def test_the_champion_before_comes_back(made: Any) -> None:
     catalogue, _, file = made
-    assert asyncio.run(catalogue.roll_back()) == {"champion": "1", "previous": "3"}
+    assert asyncio.run(catalogue.roll_back(None)) == {"champion": "1", "previous": "3"}
     assert file.recheck.exists()
 
 
