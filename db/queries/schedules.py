@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import Connection, text
 
@@ -16,6 +16,8 @@ from errors import Conflict
 MAX_WINDOWS: Final = 1000
 #: Windows that ended longer ago (days) cannot concern any coming reading.
 WINDOW_DAYS: Final = 400
+#: Namespace of the ids of windows that were added with a token.
+_TOKENS: Final = UUID("5b8f3d0e-6a6c-5b8a-9a4e-2f3f4a1c7d52")
 #: Fields of a window, and the table's columns.
 WINDOW_COLUMNS: Final = {
     "start": "starts_at", "end": "ends_at", "rrule": "rrule", "time_zone": "time_zone",
@@ -35,6 +37,9 @@ _WINDOWS = text(f"""
 _ADD = text(f"""
     INSERT INTO maintenance_windows (id, {", ".join(WINDOW_COLUMNS.values())}, created_by)
     VALUES (:id, {", ".join(f":{name}" for name in WINDOW_COLUMNS)}, :who) RETURNING {_WINDOW}
+""")  # noqa: S608
+_ADDED = text(f"""
+    SELECT {_WINDOW} FROM maintenance_windows WHERE id = :id
 """)  # noqa: S608
 _CHANGE = text(f"""
     UPDATE maintenance_windows SET
@@ -112,7 +117,9 @@ def lock_window(connection: Connection, window_id: UUID) -> dict[str, Any]:
     return find_row(connection, _LOCK, window_id, "maintenance window")
 
 
-def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> dict[str, Any]:
+def add_window(
+    connection: Connection, values: Mapping[str, Any], who: str, token: str | None = None
+) -> dict[str, Any]:
     """Add a window; return its row.
 
     Parameters
@@ -122,20 +129,33 @@ def add_window(connection: Connection, values: Mapping[str, Any], who: str) -> d
         Fields of the window, those of :data:`WINDOW_COLUMNS`.
     who : str
         Stored with the window.
+    token : str, optional
+        Of the caller: the same token adds one window, whose id follows from it.
 
     Raises
     ------
     Conflict
         ``too_many``: a window beyond the limit would never be read, and so have no effect.
+        ``idempotency_key_used``: the token was used for another window, or it was changed since.
     """
     connection.execute(_ONE_ADDS)
+    window_id = uuid4() if token is None else uuid5(_TOKENS, f"{who}\x1f{token}")
+    before = None if token is None else read_row(connection, _ADDED, {"id": window_id})
+    if before is not None:
+        if window_fields(before) != {name: values[name] for name in WINDOW_COLUMNS}:
+            raise Conflict(
+                f"Idempotency-Key: {token!r:.80} was used before, for window {window_id}",
+                code="idempotency_key_used",
+                field="idempotency-key",
+            )
+        return before
     if connection.execute(_COUNT).scalar_one() >= MAX_WINDOWS:
         raise Conflict(
             f"{MAX_WINDOWS} windows are planned, recur or ended within {WINDOW_DAYS} days: delete"
             " some, or use one pattern for many assets",
             code="too_many",
         )
-    given = {**values, "id": uuid4(), "who": who}
+    given = {**values, "id": window_id, "who": who}
     return dict(connection.execute(_ADD, given).mappings().one())
 
 

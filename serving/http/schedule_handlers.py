@@ -73,12 +73,13 @@ class ScheduleHandlers:
         return JsonResponse({"occurrences": [{"start": a, "end": b} for a, b in spans]})
 
     @route("POST", "/maintenance-windows", "operate", body=NewWindow, answer=answers.Window,
-           status=201, errors=(409,))  # fmt: skip
+           status=201, errors=(409,), headers=("Idempotency-Key",))  # fmt: skip
     async def add_window(self, request: Request) -> Response:
         """Add a maintenance window."""
         body, who = await self.bodies.read(request, NewWindow)
         values = asdict(window(present_fields(body, "who")))
-        row = await self.database.run(schedules.add_window, values, who)
+        token = read_token(request.headers.get("idempotency-key"))
+        row = await self.database.run(schedules.add_window, values, who, token)
         log.info("maintenance window %s added by %s", row["id"], who, extra={"action": "window"})
         return versioned_response(shown(row), 201)
 

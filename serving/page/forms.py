@@ -14,6 +14,7 @@ from serving.http.bodies import read_body
 from serving.http.callers import Callers
 from serving.page.pages import Pages, failed, message
 from serving.page.sessions import Visitor, check_form
+from serving.requests.incident_bodies import read_token
 
 #: Maximum size of a form: 1,000 incidents and a note.
 BODY_BYTES: Final = 256 * 1024
@@ -35,6 +36,11 @@ class Form:
     fields: dict[str, list[str]]
     visitor: Visitor
     who: str
+
+    @property
+    def once(self) -> str | None:
+        """Return the form's own token: the form takes effect once, even if it is sent again."""
+        return read_token(self.text("once"))
 
     def text(self, name: str) -> str | None:
         """Return a field's text, or None if it was left empty."""

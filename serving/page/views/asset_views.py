@@ -127,7 +127,7 @@ def _act(connection: Connection, asset: str, form: Form) -> str:
     if form.text("do") == "reset":
         given = {"sensor_id": form.text("sensor_id"), "reason": why}
         reset = convert(StreamReset, given)
-        request_reset(connection, asset, reset.sensor_id, form.who, reset.reason, None)
+        request_reset(connection, asset, reset.sensor_id, form.who, reset.reason, form.once)
         return "Its streams restart with their next reading"
     body = convert(AssetBody, {"criticality": form.text("criticality"), "why": why})
     set_assets(connection, {asset: body.criticality}, form.who, body.why)

@@ -28,7 +28,7 @@ from serving.page.forms import Form
 from serving.page.pages import Messages, failed, given_query, message
 from serving.page.series import incident_series
 from serving.page.views.screen import Screen
-from serving.requests.incident_bodies import BODIES, read_filters, read_if_match, read_token
+from serving.requests.incident_bodies import BODIES, read_filters, read_if_match
 from serving.requests.wire import convert, read_parameters
 
 #: Default list: something is wrong, and nobody has looked.
@@ -123,7 +123,7 @@ class IncidentViews(Screen):
         form = await self.forms.read(request)
         try:
             verb, targets = _asked(form, only)
-            action = Action(verb, form.who, _arguments(verb, form), read_token(form.text("once")))
+            action = Action(verb, form.who, _arguments(verb, form), form.once)
             outcome = await self.database.run(perform, action, targets, self.settings)
         except AnomalyError as error:
             return [failed(error)]

@@ -112,7 +112,7 @@ def _act(connection: Connection, form: Form) -> _Done:
         return _act_on_row(connection, form.who, row, do)
     planned = window(_body(form))
     if do == "add":
-        schedules.add_window(connection, asdict(planned), form.who)
+        schedules.add_window(connection, asdict(planned), form.who, form.once)
         narrow = planned.asset_id or planned.sensor_id or planned.group
         return _Done(f"The window is planned{'' if narrow else ' for the whole plant'}")
     if do == "change" and row is not None:

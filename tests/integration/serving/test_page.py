@@ -16,7 +16,15 @@ from db.queries.fleet import MAX_ASSETS
 from db.session import transaction
 from tests.fixtures.incidents import make_incidents
 from tests.fixtures.service import Service
-from tests.integration.serving.page_forms import HOSTILE, messages, named, token, version, visit
+from tests.integration.serving.page_forms import (
+    HOSTILE,
+    hidden,
+    messages,
+    named,
+    token,
+    version,
+    visit,
+)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -201,6 +209,29 @@ def test_the_same_form_sent_twice_takes_effect_once(page: httpx.Client, stored: 
     fields = {"verb": "acknowledge", "version": "1", "form_token": token(text), "once": once[1]}
     assert "acknowledged" in messages(page.post(f"/incidents/{one}", data=fields))
     assert messages(page.post(f"/incidents/{one}", data=fields)).startswith("done Nothing")
+
+
+def test_a_window_and_a_reset_sent_twice_take_effect_once(
+    page: httpx.Client, stored: Engine
+) -> None:
+    form, asset = {"form_token": named(page)}, f"TWICE {uuid4()}"
+    plan = {"do": "add", "asset_id": asset, "start": "2131-01-01T10:00", "end": "2131-01-01T12:00",
+            "alarms": "yes"}  # fmt: skip
+    reset = {"do": "reset", "why": "new bearing"}
+    for path, fields in (("/maintenance", plan), (f"/assets/{asset}", reset)):
+        once = hidden(page, path, "<form", "once")
+        said = [messages(page.post(path, data=form | fields | {"once": once})) for _ in range(2)]
+        assert said[0] == said[1]
+        assert said[0].startswith("done")
+    with stored.connect() as connection:
+        counted = connection.execute(
+            text(
+                "SELECT (SELECT count(*) FROM maintenance_windows WHERE asset_pattern = :asset),"
+                " (SELECT count(*) FROM stream_resets WHERE asset_id = :asset)"
+            ),
+            {"asset": asset},
+        ).one()
+    assert tuple(counted) == (1, 1)
 
 
 def test_a_list_is_a_spreadsheet_too(page: httpx.Client, stored: Engine) -> None:

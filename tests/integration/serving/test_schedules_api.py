@@ -38,6 +38,18 @@ def test_a_window_is_planned_listed_changed_and_deleted(http):
     assert one["id"] not in http.get("/maintenance-windows").text
 
 
+def test_a_window_is_added_once_by_its_token(http):
+    key = {"Idempotency-Key": "window-1"}
+    given = {**WINDOW, "who": "ANNA"}
+    first = http.post("/maintenance-windows", json=given, headers=key)
+    again = http.post("/maintenance-windows", json=given, headers=key)
+    assert (again.status_code, again.json()) == (first.status_code, first.json()) != (409, {})
+    other = http.post("/maintenance-windows", json={**given, "reason": "overhaul"}, headers=key)
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_used")
+    hers = http.post("/maintenance-windows", json={**given, "who": "BERTA"}, headers=key)
+    assert hers.json()["id"] != first.json()["id"]
+
+
 def test_a_window_that_would_never_be_read_is_refused(database_url):
     fields = dict.fromkeys(("asset_id", "sensor_id", "group", "rrule", "reason"))
     now = datetime.now(UTC)
