@@ -143,13 +143,13 @@ class _Sheets:
             out.found.append(Part(self._shown(sheet), sheet, data))
         if not out.found:
             raise out.problems[0]
-        if one_after_another([_times(part.data) for part in out.found]):
+        if one_after_another([times_of(part.data) for part in out.found]):
             if asset is None:
-                for part in filter(_unnamed, out.found):
+                for part in filter(unnamed, out.found):
                     self._load(part.name, None)  # raises: nothing names the asset
-            out.found = [_renamed(part, asset or "", bare_name(path)) for part in out.found]
+            out.found = [renamed(part, asset or "", bare_name(path)) for part in out.found]
         elif form.one_file_per == FEATURE:
-            out.found = [_renamed(part, bare_name(path), part.name) for part in out.found]
+            out.found = [renamed(part, bare_name(path), part.name) for part in out.found]
             _note(out.found, "workbook")
         else:
             _note(out.found, "sheet")
@@ -185,11 +185,13 @@ def _contradict(parts: Sequence[Part]) -> bool:
     return not all(map(one_after_another, pieces.values()))
 
 
-def _times(data: Dataset) -> Times:
+def times_of(data: Dataset) -> Times:
+    """Return the times of all readings (n,), stream by stream."""
     return np.concatenate([stream.timestamps for stream in data.streams])
 
 
-def _unnamed(part: Part) -> bool:
+def unnamed(part: Part) -> bool:
+    """Return whether nothing but the name of its file tells a part's asset."""
     return NAMED_BY_FILE in part.data.notes
 
 
@@ -200,7 +202,7 @@ def _note(parts: Sequence[Part], what: str) -> None:
         notes[:] = [n.replace("file", what) if n == NAMED_BY_FILE else n for n in notes]
 
 
-def _renamed(part: Part, asset: str, name: str) -> Part:
+def renamed(part: Part, asset: str, name: str) -> Part:
     """Return a sheet as a part of another name; its asset has that name if nothing names it.
 
     Parameters
@@ -209,7 +211,7 @@ def _renamed(part: Part, asset: str, name: str) -> Part:
     asset, name : the new names of asset and part.
     """
     data = part.data
-    if _unnamed(part):
+    if unnamed(part):
         streams = [replace(stream, asset_id=asset) for stream in data.streams]
         groups = data.groups and {(asset, key[1]): value for key, value in data.groups.items()}
         data = replace(data, streams=streams, groups=groups)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from datasets import reader
+from datasets.equal_names import told_apart
 from datasets.far_times import clock_note, never_set
 from datasets.format import FEATURE, FileFormat, names_in
 from datasets.found_files import files_of
@@ -43,8 +44,8 @@ def load_files(
 
     A stream that continues in another file is joined in order of time; readings that occur in two
     files count once. A feature that a file lacks is missing there. If a file has no column of
-    assets, its name is the asset id. The sheets of a workbook are like files
-    (:mod:`datasets.parts`). If each file is a sensor (``one_file_per``), see
+    assets, its name is the asset id (see :mod:`datasets.equal_names`). The sheets of a workbook
+    are like files (:mod:`datasets.parts`). If each file is a sensor (``one_file_per``), see
     :mod:`datasets.joined_sensors`.
 
     Parameters
@@ -69,7 +70,9 @@ def load_files(
         found, notes = whole.found, _notes(paths[0], whole)
     else:
         assets = {path: bare_name(path) for path in paths}
-        found, notes = _loaded(assets, feature_names, form, group)
+        files, notes = _loaded(assets, feature_names, form, group)
+        found, apart = told_apart(files)
+        notes += apart
     parts = [part.data for part in found]
     what = "file" if len(paths) > 1 else "sheet"
     label = (form.role("label") if form is not None else None) or "label"
@@ -136,8 +139,8 @@ def _loaded(
     feature_names: str | Sequence[str] | None,
     form: FileFormat | None,
     group: str | None,
-) -> tuple[list[Part], list[str]]:
-    """Return what the files hold that can be read, and notes on all of them.
+) -> tuple[dict[Path, list[Part]], list[str]]:
+    """Return what each file holds that can be read, and notes on all of them.
 
     Parameters
     ----------
@@ -146,7 +149,7 @@ def _loaded(
     feature_names, form, group
         Those of :func:`datasets.reader.load`.
     """
-    parts: list[Part] = []
+    parts: dict[Path, list[Part]] = {}
     notes: list[str] = []
     problems: list[DatasetError] = []
     for path, asset in assets.items():
@@ -156,7 +159,7 @@ def _loaded(
             problems.append(error)
             notes.append(f"left out: {error.message}")
             continue
-        parts += found.found
+        parts[path] = found.found
         notes += _notes(path, found)
     if not parts:
         raise problems[0]
@@ -188,7 +191,8 @@ def _of_sensors(
         Those of :func:`datasets.reader.load`.
     """
     folders = {path: path.resolve().parent.name for path in paths}
-    parts, notes = _loaded(folders, None, form, group)
+    files, notes = _loaded(folders, None, form, group)
+    parts = [part for found in files.values() for part in found]
     data = joined_by_time([part.name for part in parts], [part.data for part in parts])
     found = [note.replace(NAMED_BY_FILE, _NAMED_BY_FOLDER) for note in _gathered(notes)]
     data = replace(data, notes=[*found, *data.notes])
