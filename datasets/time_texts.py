@@ -28,6 +28,7 @@ _ZONES: Final = (
     (r"(\d) ?(?:UTC|GMT) ?([+-])(\d)$", r"\1\20\3:00"),
     (r"(\d) ?(?:UTC|GMT) ?([+-]\d\d):?(\d\d)?$", r"\1\2:\3"),
     (r"([+-]\d\d):$", r"\1:00"),
+    (r"(\d)Z([+-]\d\d:?\d\d)$", r"\1\2"),  # Mosquitto writes both
     (r"(:\d\d(?:\.\d+)? ?[+-]\d\d:?\d\d) [A-Z]{3,4}$", r"\1"),  # Go adds the zone's name
     *(
         (rf"(\d(?: ?[aApP][mM])?) ?\(?(?:{names})\)?$", rf"\1{offset}")
@@ -63,7 +64,7 @@ _MONTH_RULES: Final = (
 _RULES: Final = (_BLANKS, _HALF, *_INTERVALS, *_ZONES, *_MONTH_RULES)
 #: What texts that some rule may change have, for a quick look.
 _ODD: Final = (
-    "[\u00a0\u202f]|[A-Za-zÀ-ÿ]{3}|[mM]\\.?$|(?:UTC|GMT) ?[+-]|T[^/]*/| (?:-|–|—|to|à|au) "
+    "[\u00a0\u202f]|[A-Za-zÀ-ÿ]{3}|[mM]\\.?$|(?:UTC|GMT) ?[+-]|T[^/]*/| (?:-|–|—|to|à|au) |Z[+-]"
 )
 
 
