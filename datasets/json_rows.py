@@ -1,4 +1,4 @@
-"""Turn JSON objects into rows: messages of the input topic, flat objects, objects in objects."""
+"""Turn JSON objects into rows: messages of Kafka or MQTT, flat objects, objects in objects."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from errors import DatasetError
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: What the older form of a message, with one feature, says beside its name and value.
 _WHOSE: Final = ("asset_id", "sensor_id", "timestamp")
+
+#: Keys of a record of Kafka that is wrapped, which one of MQTT lacks.
+_OF_KAFKA: Final = frozenset(("partition", "offset", "schema"))
 
 
 @dataclass(slots=True)
@@ -41,7 +44,8 @@ class Rows:
             The object has two values for a column, or wraps something that is no object.
         """
         if "payload" in document and ("topic" in document or "schema" in document):
-            document = self._unwrapped(document)
+            of_mqtt = document.keys().isdisjoint(_OF_KAFKA) and not _is_message(document["payload"])
+            document = self._of_mqtt(document) if of_mqtt else self._unwrapped(document)
         if type(document.get("features")) is dict:
             return self._message(document)
         metadata = document.get("metadata")
@@ -69,6 +73,20 @@ class Rows:
                 self.beside[name] = None
         return out
 
+    def _of_mqtt(self, document: Document) -> Document:
+        """Return an MQTT message: its payload, and what tells its stream and time beside it."""
+        content = _decoded(document["payload"])
+        payload = content if type(content) is dict else {"payload": content}
+        out: Document = {}
+        for name, value in document.items():
+            if name == "payload":
+                out |= payload
+            elif name not in payload and (self.is_role(name) or type(value) is str):
+                out[name] = value
+            else:
+                self.beside[name] = None
+        return out
+
     def _unwrapped(self, record: Document) -> Document:
         """Return the message of a Kafka record, as kcat -J and Kafka Connect wrap it."""
         payload = record["payload"]
@@ -89,6 +107,20 @@ class Rows:
             at = _EPOCH + timedelta(milliseconds=min(ts, 10**14))
             return {**document, "timestamp": at.isoformat()}
         return document
+
+
+def _is_message(payload: Any) -> bool:
+    """Return whether a payload, as an object or a text, is a message of the input topic."""
+    found = _decoded(payload)
+    return type(found) is dict and "features" in found
+
+
+def _decoded(payload: Any) -> Any:
+    """Return a payload's content; a text that is no JSON is one."""
+    try:
+        return orjson.loads(payload) if type(payload) is str else payload
+    except orjson.JSONDecodeError:
+        return payload
 
 
 def _merge(out: Document, more: Any) -> None:

@@ -53,7 +53,27 @@ def test_a_message_without_time_has_that_of_its_record(rows: Rows) -> None:
 @pytest.mark.parametrize("payload", [None, "", "\x00\x01", "[1]", 3])
 def test_a_record_without_an_object_is_named(rows: Rows, payload: Any) -> None:
     with pytest.raises(DatasetError, match="has a payload that is no JSON"):
-        rows.row({"topic": "t", "payload": payload})
+        rows.row({"topic": "t", "partition": 0, "payload": payload})
+
+
+@pytest.mark.parametrize("payload", [{"temp": 1.5, "ts": 7}, '{"temp": 1.5, "ts": 7}'])
+def test_a_message_of_mqtt_keeps_its_topic_and_time(rows: Rows, payload: Any) -> None:
+    message = {"topic": "plant/P1", "qos": 0, "tst": "2026-01-01T00:00:00Z", "payload": payload}
+    told = {"topic": "plant/P1", "tst": "2026-01-01T00:00:00Z"}
+    assert rows.row(message) == {**told, "temp": 1.5, "ts": 7}
+    assert rows.row({**message, "ts": 8, "timestamp": 9}) == {
+        **told, "temp": 1.5, "ts": 7, "timestamp": 9,
+    }  # fmt: skip
+    assert list(rows.beside) == ["qos", "ts"]
+
+
+@pytest.mark.parametrize(("payload", "value"), [(3, 3), ("3.5", 3.5), ("on", "on"), (None, None)])
+def test_a_value_of_mqtt_stands_in_a_column_of_its_own(
+    rows: Rows, payload: Any, value: Any
+) -> None:
+    assert rows.row({"topic": "P1/temp", "payload": payload}) == {
+        "topic": "P1/temp", "payload": value,
+    }  # fmt: skip
 
 
 def test_the_older_form_with_one_feature(rows: Rows) -> None:
