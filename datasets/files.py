@@ -34,7 +34,7 @@ from datasets.numbers import Nulls
 from datasets.parquet_source import ParquetSource, is_parquet
 from datasets.roles import find_roles
 from datasets.sampled_columns import Columns, Roles
-from datasets.suffixes import kind_of
+from datasets.suffixes import read_as
 from datasets.survey import survey
 from datasets.text import DAMAGED, sample, undone, what_else
 from datasets.text_source import TextSource
@@ -267,7 +267,7 @@ def _opened(path: Path | SheetText, form: FileFormat) -> tuple[_Source, str, Seq
     """Return a file, what kind it is, and the fields of ``form`` without meaning for this kind."""
     if isinstance(path, SheetText):
         return source_of(path, form), "a workbook", ("delimiter", "encoding")
-    kind = kind_of(path)
+    kind = read_as(path)
     if kind == "parquet" or is_parquet(path):
         return ParquetSource(path, form), "a Parquet file", ("sheet", *_OF_TEXTS, "encoding")
     if is_workbook(path):
@@ -281,9 +281,9 @@ def _opened(path: Path | SheetText, form: FileFormat) -> tuple[_Source, str, Seq
         return JsonSource(path, form), "a JSON file", ("sheet", *_OF_TEXTS)
     if is_line_protocol(start):
         return LineProtocolSource(path, form), "InfluxDB's line protocol", ("sheet", *_OF_TEXTS)
-    if kind != "workbook":
+    if kind == "text":
         return TextSource(path, form), "a text file", ("sheet",)
-    wrong = "is no workbook, despite its name"
+    wrong = "is no workbook, despite its name" if kind else "has the suffix of no known format"
     try:
         source = TextSource(path, form)
     except DatasetError as error:

@@ -31,6 +31,8 @@ def files_of(spec: str) -> list[Path]:
         found = sorted(name for name in path.iterdir() if is_data(name))
         if not found:
             rest = "".join(f"; {note}" for note in not_read(spec))
+            if any(name.is_file() for name in path.iterdir()):
+                rest = f" (--data '{spec.rstrip('/')}/*' reads files of other names as text){rest}"
             raise DatasetError(
                 f"folder {spec!r} holds no .csv, .json, .parquet or .xlsx file{rest}"
             )

@@ -19,7 +19,7 @@ from datasets.format import FEATURE, FileFormat
 from datasets.reader import load
 from datasets.roles import NAMED_BY_FILE
 from datasets.sheet_choice import Choice
-from datasets.suffixes import bare_name, kind_of
+from datasets.suffixes import bare_name, read_as
 from datasets.types import Dataset, StreamKey, Times
 from datasets.workbook import SheetText, Workbook, is_workbook
 from errors import DatasetError
@@ -76,7 +76,7 @@ def single(path: Path, form: FileFormat | None) -> Path | SheetText | None:
 def _is_workbook(path: Path) -> bool:
     """Return whether a file is read as a workbook; one that cannot be read at all is not."""
     try:
-        return path.is_file() and kind_of(path) != "parquet" and is_workbook(path)
+        return path.is_file() and read_as(path) != "parquet" and is_workbook(path)
     except (DatasetError, OSError):
         return False
 

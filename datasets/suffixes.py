@@ -16,7 +16,10 @@ _LOCK: Final = ("~$", ".~lock.")
 _PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
-def kind_of(path: Path) -> Literal["parquet", "json", "text", "workbook"]:
+Kind = Literal["parquet", "json", "text", "workbook"]
+
+
+def kind_of(path: Path) -> Kind:
     """Return what the suffixes mean; raise `DatasetError` if they mean none of the formats."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _PARQUET:
@@ -32,8 +35,16 @@ def kind_of(path: Path) -> Literal["parquet", "json", "text", "workbook"]:
     raise DatasetError(f"{path.name}: neither .csv nor .json nor .parquet nor .xlsx")
 
 
+def read_as(path: Path) -> Kind | None:
+    """Return what the suffixes mean, or None: the content alone tells what the file is."""
+    try:
+        return kind_of(path)
+    except DatasetError:
+        return None
+
+
 def is_data(path: Path) -> bool:
-    """Return whether a path is a file with a suffix that :func:`datasets.load` can read."""
+    """Return whether a path is a file with a suffix of one of the formats."""
     try:
         return path.is_file() and not path.name.startswith(_LOCK) and bool(kind_of(path))
     except DatasetError:

@@ -264,3 +264,22 @@ def test_all_files_together_tell_what_their_labels_mean(
     assert data.streams[0].labels is not None
     assert data.streams[0].labels.tolist() == labels
     assert sum("rarer one is the fault" in note for note in data.notes) == (first[0] == "1")
+
+
+def test_a_file_of_an_unknown_suffix_is_what_it_holds(tmp_path: Path) -> None:
+    names = ("bearing.data", "2004.02.12.10.32.39", "bearing.lvm")
+    for name in names:
+        (tmp_path / name).write_text(table(readings()))
+        data = datasets.load(tmp_path / name)
+        same(data, readings())
+        assert "has the suffix of no known format: read as text" in data.notes
+    (tmp_path / "bearing.log").write_text('{"asset_id": "P1", "timestamp": "2026-01-01", "f": 1}\n')
+    assert datasets.load(tmp_path / "bearing.log").feature_names == ["f"]
+    (tmp_path / "picture.png").write_bytes(bytes(range(256)) * 9)
+    with pytest.raises(DatasetError, match=r"^picture\.png: has the suffix of no known format: "):
+        datasets.load(tmp_path / "picture.png")
+    hint = re.escape(f"(--data '{tmp_path}/*' reads files of other names as text)")
+    with pytest.raises(DatasetError, match=hint):
+        datasets.files_of(str(tmp_path))
+    data = datasets.load_files(datasets.files_of(f"{tmp_path}/*"))
+    assert any(note.startswith("left out: picture.png: ") for note in data.notes)
