@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from datasets.comments import comments_above
 from datasets.decimals import Decimals
 from datasets.format import BLANKS, FileFormat
 from datasets.influx import AnnotatedTables, is_annotated
@@ -32,6 +33,8 @@ _LOST_BLOCK: Final = re.compile(r"\x00{4,}")
 #: How web pages begin, which some programs save under the name of a workbook, and XML.
 _MARKUP: Final = re.compile(r"\s*<(?:!doctype|html|head|body|meta|table|\?xml)\b", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n?|\n")
+#: Names without fields: of separators at the end, and of comments that LabVIEW leaves out.
+_NO_FIELD: Final = frozenset(("", "Comment"))
 #: Lines above the names: loggers describe themselves, and each of their channels.
 _MAX_PREAMBLE: Final = 100
 #: Numbers 0, 1, 2, ... of so many columns are no reading.
@@ -94,7 +97,7 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     first, named = 0, None
     if lines[0].strip().strip('"').casefold().startswith("sep=") and len(lines) > 1:
         first, named = 1, lines[0].strip().strip('"')[4:5] or None
-    comments = _comments(lines[first:])
+    comments = comments_above(lines[first:], _MAX_PREAMBLE)
     first += comments
     delimiter = form.delimiter or named or _delimiter(lines[first:])
     if comments and form.header and (title := _names_in_comment(lines[first - 1 :], delimiter)):
@@ -112,8 +115,8 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     trim = delimiter != BLANKS and _padded(names)
     if not form.header:
         names, rows, skip = [str(i + 1) for i in range(len(names))], table[top:], first + before
-    elif rows and len(rows[0]) < len(names) and not any(names[len(rows[0]) :]):
-        names = names[: len(rows[0])]  # separators at the end of the line of names only
+    elif rows and len(rows[0]) < len(names) and {*names[len(rows[0]) :]} <= _NO_FIELD:
+        names = names[: len(rows[0])]
     elif top and (both := joined_names(table[top - 1], names)):
         names = both
         notes[:] = [*notes[: -1 if before + comments else None], _joined_note(both)]
@@ -130,6 +133,8 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     _check_names(path, names, rows, form, above)
     if rows and len(rows[0]) == len(names) + 1 and not any(row[-1] for row in rows if row):
         names.append("")  # every row ends with a separator, but the line of names does not
+    elif rows and len(rows[0]) == len(names) + 1 and _numbered(rows):
+        names.insert(0, "")  # R gives no name to the numbers of the rows
     between: list[list[str]] = []
     if form.header and (below := _lines_below_names(rows)):
         between = rows[:below]
@@ -249,7 +254,7 @@ def _regular(widths: Sequence[int], usual: int) -> bool:
 def _table(lines: Sequence[str], delimiter: str) -> tuple[list[list[str]], list[int]]:
     """Return the rows, and the number of lines up to the end of each: a cell may have several."""
     if delimiter == BLANKS:
-        return [line.split() for line in lines], list(range(1, len(lines) + 1))
+        lines = [" ".join(line.split()) for line in lines]
     rows: list[list[str]] = []
     ends: list[int] = []
     reader = csv.reader(io.StringIO("\n".join(lines) + "\n"), delimiter=delimiter)
@@ -269,16 +274,10 @@ def _first_row(table: Sequence[Sequence[str]]) -> int:
         return 0
     usual = widths.most_common(1)[0][0]
     for number, row in enumerate(table[: _MAX_PREAMBLE + 1]):
-        fields = usual if len(row) > usual and not any(row[usual:]) else len(row)
+        fields = usual if len(row) > usual and {*row[usual:]} <= _NO_FIELD else len(row)
         if usual > 1 and fields in (usual, usual - 1) and any(row):
             return number
     return 0
-
-
-def _comments(lines: Sequence[str]) -> int:
-    """Return the number of lines before the first that does not begin with #."""
-    count = next((n for n, line in enumerate(lines) if not line.lstrip().startswith("#")), 0)
-    return count if any(lines[count:]) else 0
 
 
 def _names_in_comment(lines: Sequence[str], delimiter: str) -> str | None:
@@ -290,7 +289,7 @@ def _names_in_comment(lines: Sequence[str], delimiter: str) -> str | None:
     delimiter : the separator of the lines below it.
     """
     title = lines[0].lstrip()
-    title = title if "#" in title[1:] else title[1:].lstrip(" ")  # #1 Pump is a name
+    title = title if title[0] in title[1:] else title[1:].lstrip(" ")  # #1 Pump is a name
     (names, *rows), _ = _table([title, *lines[1:]], delimiter)
     top = rows[_first_row(rows)]
     if len(names) < 2 or len(names) != len(top) or any(is_number(name) for name in names):
@@ -406,6 +405,11 @@ def _counts_columns(row: Sequence[str]) -> bool:
     return len(counted) > 1 and any(
         counted == [str(i) for i in range(start, start + len(counted))] for start in (0, 1)
     )
+
+
+def _numbered(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first cells of the first rows are 1, 2, 3, ..."""
+    return all(row[0] == str(i) for i, row in enumerate(rows[:_COMPARED], start=1) if row)
 
 
 def _names_below(rows: Sequence[Sequence[str]]) -> bool:

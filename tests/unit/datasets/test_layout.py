@@ -48,6 +48,36 @@ def test_runs_of_blanks_are_one_separator(read: Read) -> None:
     assert found.rows == [["1", "2"], ["3", "4"]]
 
 
+def test_blanks_within_quotes_do_not_separate(read: Read) -> None:
+    found = read('"Time"  "a" "b"\n"2026-01-01 00:00" 1 2\n"2026-01-01 00:01" 3 4\n')
+    assert found.delimiter == BLANKS
+    assert found.names == ["Time", "a", "b"]
+    assert found.rows[1] == ["2026-01-01 00:01", "3", "4"]
+
+
+@pytest.mark.parametrize("sep", [" ", "\t", ","])
+def test_r_gives_no_name_to_the_numbers_of_the_rows(read: Read, sep: str) -> None:
+    rows = [["time", "a"], ["1", "2026-01-01", "5"], ["2", "2026-01-02", "6"]]
+    found = read("\n".join(sep.join(f'"{cell}"' for cell in row) for row in rows) + "\n")
+    assert found.names == ["", "time", "a"]
+    assert found.rows == rows[1:]
+
+
+def test_comments_of_matlab_are_no_table(read: Read) -> None:
+    found = read("% Created by Octave 6\n% rows: 2\n%\n1 2 3\n4 5 6\n", header=False)
+    assert (found.rows, found.skip) == ([["1", "2", "3"], ["4", "5", "6"]], 3)
+    assert read("% time [s]\tp [bar]\n1.5\t2\n2.5\t3\n").names == ["time [s]", "p [bar]"]
+    assert read("%time,a\n1,2\n3,4\n").names == ["%time", "a"]
+
+
+def test_the_headers_of_labview_are_no_table(read: Read) -> None:
+    header = "LabVIEW Measurement\t\nSeparator\tTab\nTime\t10:11:12\n***End_of_Header***\t\n\t\n"
+    names = "X_Value\tVoltage\tCurrent\tComment\n"
+    found = read(f"{header}Channels\t2\t\t\n***End_of_Header***\t\t\t\n{names}0,1\t2,5\t3,5\n")
+    assert found.names == ["X_Value", "Voltage", "Current"]
+    assert (found.rows, found.skip) == ([["0,1", "2,5", "3,5"]], 8)
+
+
 def test_what_a_logger_or_dos_leaves_at_the_end_is_no_row(read: Read) -> None:
     assert read(b"a;b\n1;2\n\x1a\0\0").rows == [["1", "2"]]
 
