@@ -13,6 +13,7 @@ import numpy.typing as npt
 from datasets.columns import Chunk, Texts, distinct
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
+from datasets.further_labels import further_labels
 from datasets.labels import UNKNOWN, read_labels
 from datasets.local_clock import LocalTime, clocks_went_back, half_day_clock
 from datasets.pivot import pivoted
@@ -79,6 +80,7 @@ def load(
     notes += zone.notes() if zone is not None else []
     if repeated:
         notes.append(f"{repeated:,} readings occur twice (time and values): counted once")
+    notes += further_labels(file.names, streams)
     groups = None if group is None else _groups(file, group, chunks, parts)
     data = Dataset(
         file.names, streams, notes, groups, file.units, *file.offsets, _label_counts(chunks)
