@@ -15,7 +15,8 @@ _NORMAL: Final = frozenset(
 )  # fmt: skip
 _FAULTY: Final = frozenset(
     ("true", "yes", "anomaly", "anomalous", "abnormal", "fault", "faulty", "failure", "attack",
-     "outlier", "y", "t", "bad", "broken", "defect", "positive", "ja", "oui", "nio", "n.i.o.")
+     "outlier", "y", "t", "bad", "broken", "defect", "positive", "ja", "oui", "nio", "n.i.o.",
+     "recovering", "damaged", "degraded", "critical", "alarm", "warning")
 )  # fmt: skip
 _UNKNOWN: Final = frozenset(
     ("", "nan", "na", "n/a", "null", "none given", "unknown", "unlabelled", "unlabeled", "?", "-")
@@ -30,7 +31,7 @@ _LABEL: Final = re.compile(
 )
 #: Names of a label, or of a signal of the plant.
 _MAY_BE: Final = re.compile(
-    "(fault|failure|defect|attack|alarm|error|anomal(y|ous))(flag|state|status|type|code|class)?|"
+    "(fault|failure|defect|att(ack)?|alarm|error|anomal(y|ous))(flag|state|status|type|code|class)?|"
     "faulty|faults|failures|failed|broken|defective|changepoint|target|class|truth|gt|y"
 )
 #: Maximum number of grades of a label.
@@ -56,6 +57,12 @@ def may_be_label(name: str, cells: Collection[str]) -> bool:
     return known is not None and len(cells) > 0 and (_graded(cells) or bool(_LABEL.fullmatch(name)))
 
 
+def are_conditions(cells: Collection[str]) -> bool:
+    """Return whether a column's texts are few, and some mean normal, and others faulty."""
+    words = {cell.casefold() for cell in cells}
+    return len(words) <= _GRADES and bool(words & _NORMAL) and bool(words & _FAULTY)
+
+
 def _graded(cells: Collection[str]) -> bool:
     """Return whether all numbers among the cells are whole, and few."""
     numbers = set()
@@ -71,7 +78,7 @@ def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], l
     """Return the meaning of each label text (1 faulty, 0 normal, -1 unknown), and notes.
 
     Graded labels (0, 1, 2, ...) are faulty above 0; beside 0, negative numbers are codes for
-    "unknown". Of -1 and 1, the rarer is faulty. A word is
+    "unknown", and so are those below -1 beside 1 alone. Of -1 and 1, the rarer is faulty. A word is
     normal if it is in a known list, and faulty otherwise; if no label means normal, and not all
     words are known to mean faulty, all are unknown.
     """
@@ -113,14 +120,15 @@ def _numbers(
         return {text: int(value == fault) for text, value in numbers.items()}
     if values == {-1.0}:
         return dict.fromkeys(numbers, UNKNOWN)
-    if 0.0 not in values and values - {1.0, -1.0}:
+    if 0.0 not in values and not (1.0 in values and all(v < -1.0 for v in values - {1.0})):
         shown = ", ".join(f"{value:g}" for value in sorted(values)[:5])
         notes.append(f"{name}: not used, since {shown} do not include 0, which means normal")
         return dict.fromkeys(numbers, UNKNOWN)
     unknown = {value for value in values if value < 0.0}
     grades = ", ".join(f"{v:g}" for v in sorted(values - unknown - {0.0})[:9]) or "none"
     listed = "".join(f", {v:g} unknown" for v in sorted(unknown)[:3])
-    notes.append(f"{name}: graded labels: 0 is normal, {grades} are faults{listed}")
+    normal = "0" if 0.0 in values else "none"
+    notes.append(f"{name}: graded labels: {normal} is normal, {grades} are faults{listed}")
     return {
         text: UNKNOWN if value in unknown else int(value > 0.0) for text, value in numbers.items()
     }

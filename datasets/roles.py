@@ -10,7 +10,7 @@ from typing import Final
 
 from datasets.format import FileFormat, names_in, quoted
 from datasets.influx import own_columns
-from datasets.labels import is_label, may_be_label
+from datasets.labels import are_conditions, is_label, may_be_label
 from datasets.long_tables import (
     names_machines,
     names_sensors,
@@ -328,7 +328,8 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
         elif index in columns.timed or (filled and _no_number(columns, index, filled)):
             shown = ", ".join(" ".join(cell.split()) for cell in sorted(set(filled))[:3])[:80]
             hint = ""
-            if may_be_label(_label_name(name), filled):
+            everywhere = columns.filled(index, everywhere=True)
+            if may_be_label(_label_name(name), filled) or are_conditions(everywhere):
                 hint = f" (--label {quoted(name)} reads it as the label)"
             notes.append(f"column {name!r} holds no number ({shown}): left out{hint}")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.labels import UNKNOWN, is_label, may_be_label, read_labels
+from datasets.labels import UNKNOWN, are_conditions, is_label, may_be_label, read_labels
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from datasets.labels import UNKNOWN, is_label, may_be_label, read_labels
         ({"0": 5, "1": 2, "-9": 1}, {"0": 0, "1": 1, "-9": UNKNOWN}),
         ({"0": 5, "-9": 1}, {"0": 0, "-9": UNKNOWN}),
         ({"-1": 4}, {"-1": UNKNOWN}),
+        ({"-999": 9, "1": 2}, {"-999": UNKNOWN, "1": 1}),  # a code beside faults alone
+        ({"-999": 9, "1": 2, "2": 1}, {"-999": UNKNOWN, "1": UNKNOWN, "2": UNKNOWN}),
         ({"normal": 5, "2": 1}, {"normal": 0, "2": UNKNOWN}),
         ({"1": 9, "2": 1}, {"1": UNKNOWN, "2": UNKNOWN}),  # which of them is normal?
         ({"0.1": 9, "0.7": 1}, {"0.1": UNKNOWN, "0.7": UNKNOWN}),
@@ -43,7 +45,7 @@ def test_what_a_label_means(counts, meaning):
         ("isfault isfaulty machinefailure groundtruth faultlabel", ["0.0", "1.0"], True, True),
         ("anomaly", [], True, False),
         ("anomaly outlier", ["0.5", "0.75"], False, True),  # a score
-        ("fault failure target class faultcode", ["0", "1"], False, True),
+        ("fault failure target class faultcode attflag", ["0", "1"], False, True),
         ("fault", ["none", "bearing"], False, True),
         ("fault target error", ["0.5", "1.25"], False, False),
         ("target", [str(i) for i in range(30)], False, False),
@@ -53,6 +55,18 @@ def test_what_a_label_means(counts, meaning):
 def test_which_names_mean_a_label(names, cells, sure, perhaps):
     for name in names.split():
         assert (is_label(name, cells), may_be_label(name, cells)) == (sure, perhaps), name
+
+
+@pytest.mark.parametrize(
+    ("cells", "conditions"),
+    [
+        (["NORMAL", "BROKEN", "RECOVERING"], True), (["Healthy", "Degraded", "Idle"], True),
+        (["NORMAL", "SPORT"], False), (["Alarm", "Pump"], False), ([], False),
+        (["normal", "fault", *map(str, range(30))], False),
+    ],
+)  # fmt: skip
+def test_which_texts_are_conditions_of_a_machine(cells, conditions):
+    assert are_conditions(cells) == conditions
 
 
 def test_what_was_decided_is_said():

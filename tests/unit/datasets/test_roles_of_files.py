@@ -164,6 +164,14 @@ def test_what_may_be_a_label_is_said_and_two_labels_are_none(load: Load) -> None
     assert load(text, time_unit="s", features="f,anomaly").feature_names == ["f", "anomaly"]
 
 
+def test_texts_that_may_be_the_label_are_said(load: Load) -> None:
+    text = "asset_id,timestamp,f,machine_status\n" + "".join(
+        f"A,{i},{i / 8},{'NORMAL' if i < 900 else 'BROKEN'}\n" for i in range(1000)
+    )
+    (note,) = (note for note in load(text, time_unit="s").notes if "machine_status" in note)
+    assert note.endswith("left out (--label machine_status reads it as the label)")
+
+
 def test_labels_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(
