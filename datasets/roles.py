@@ -39,6 +39,9 @@ _ROW_NUMBER: Final = re.compile(
     re.IGNORECASE,
 )
 
+#: Those of them that pandas and R give to an index without a name.
+_INDEX: Final = re.compile(r"|unnamed: ?\d+|__index_level_\d+__", re.IGNORECASE)
+
 
 def find_roles(
     columns: Columns,
@@ -318,6 +321,8 @@ def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
         filled = columns.filled(index) or columns.filled(index, everywhere=True)
         if _ROW_NUMBER.fullmatch(name) and _counts_rows(cells):
             notes.append(f"column {name or index + 1!r} numbers the rows: left out")
+        elif _INDEX.fullmatch(name) and _is_index(cells):
+            notes.append(f"column {name or index + 1!r} is an index: left out")
         elif not name and not filled:
             empty += 1
         elif not name:
@@ -364,6 +369,18 @@ def _counts_rows(cells: Sequence[str]) -> bool:
     except (ValueError, OverflowError):
         return False
     return len(numbers) > 0 and all(b - a == 1 for a, b in itertools.pairwise(numbers))
+
+
+def _is_index(cells: Sequence[str]) -> bool:
+    """Return whether cells are whole numbers that rise, or differ: rows of a table were taken."""
+    try:
+        numbers = [float(cell) for cell in cells if cell.strip()]
+    except ValueError:
+        return False
+    steps = sum(b > a for a, b in itertools.pairwise(numbers))
+    rises = steps >= 0.9 * (len(numbers) - 1)  # it begins anew in tables that were joined
+    differs = len(set(numbers)) == len(numbers)
+    return len(numbers) > 2 and (rises or differs) and all(map(float.is_integer, numbers))
 
 
 def _label_name(name: str) -> str:

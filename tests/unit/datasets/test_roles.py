@@ -91,6 +91,16 @@ def test_a_number_of_the_row_is_no_feature(name: str) -> None:
     assert any("numbers the rows" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("cells", ["0 10 20 30", "0 3 4 9", "7 3 9 0", "0.0 2.0 3.0 5.0"])
+def test_an_index_of_rows_that_were_taken_from_a_table_is_no_feature(cells: str) -> None:
+    table = {"timestamp": [*TIMES, *TIMES], "rms": ["1", "2", "3", "4"]}
+    for name in ("", "Unnamed: 0"):
+        found = roles({name: cells.split(), **table}, asset="A")
+        assert found.names == ["rms"]
+        assert f"column {name or 1!r} is an index: left out" in found.notes
+    assert roles({"Unnamed: 0": ["1", "1", "1", "2"], **table}, asset="A").names[0] == "Unnamed: 0"
+
+
 def test_a_label_whose_name_says_what_it_means() -> None:
     table = {"asset_id": ["A", "A"], "timestamp": TIMES, "rms": ["1", "2"],
              "Attack LABLE (1:No Attack, -1:Attack)": ["1", "-1"]}  # fmt: skip
