@@ -320,6 +320,8 @@ def _names_row(table: Sequence[Sequence[str]]) -> int:
             and _names_below(table[number:])
             and not any(_no_reading(row) or _is_reading(row, table[number + 1 :])
                         for row in between)
+            and (any(map(is_known_name, table[number]))
+                 or not any(_describes(table[n:]) for n in range(top + 1, number)))
         ):  # fmt: skip
             top = number
     return top
@@ -438,8 +440,25 @@ def _lines_below_names(rows: Sequence[Sequence[str]]) -> int:
     """Return the number of lines of units, types or roles above the first reading."""
     if not rows or len([cell for cell in rows[0] if cell.strip()]) < 2:
         return 0
-    count = next((n for n, row in enumerate(rows) if not _no_reading(row)), len(rows))
+    count = next(
+        (n for n, row in enumerate(rows) if not (_no_reading(row) or _describes(rows[n:]))),
+        len(rows),
+    )
     return count if count <= _MOST_BELOW_NAMES and count < len(rows) else 0
+
+
+def _describes(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row has texts above numbers and times, such as 12 Hour Sine Wave."""
+    first, *others = rows[: _MOST_BELOW_NAMES + _COMPARED]
+    filled = [(index, cell) for index, cell in enumerate(first) if not missing(cell)]
+    if len(filled) < 2 or any(_kind(cell) != "text" for _, cell in filled):
+        return False
+    above = 0
+    for index, _ in filled:
+        cells = [row[index].strip() for row in others if index < len(row)]
+        kinds = Counter(_kind(cell) for cell in cells if not missing(cell))
+        above += bool(kinds) and kinds.most_common(1)[0][0] != "text"
+    return 2 * above > len(filled)
 
 
 def _no_reading(row: Sequence[str]) -> bool:

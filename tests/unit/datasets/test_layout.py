@@ -48,6 +48,18 @@ def test_runs_of_blanks_are_one_separator(read: Read) -> None:
     assert found.rows == [["1", "2"], ["3", "4"]]
 
 
+def test_descriptions_with_figures_below_the_names_are_no_reading(read: Read) -> None:
+    rows = "".join(f"01-May-23 00:0{i}:00,5.{i},Bad Input\n" for i in range(5))
+    names = "Tag,SINUSOID,CDT158\nDescription,12 Hour Sine Wave,Tower 10 Vapor\nUnits,,DEG. C\n"
+    found = read(names + rows.replace("Bad Input", "150.5", 4))
+    assert found.skip == 3
+    assert found.rows[0] == ["01-May-23 00:00:00", "5.0", "150.5"]
+    assert found.below[0] == ["Description", "12 Hour Sine Wave", "Tower 10 Vapor"]
+    assert read("Tag,a,b\n" + rows).skip == 1
+    site = "Site,Asset,Type\nHall 12,Pump 07,KSB 32\nTime,temp,flow\n"
+    assert read(site + rows).names == ["Time", "temp", "flow"]
+
+
 def test_blanks_within_quotes_do_not_separate(read: Read) -> None:
     found = read('"Time"  "a" "b"\n"2026-01-01 00:00" 1 2\n"2026-01-01 00:01" 3 4\n')
     assert found.delimiter == BLANKS

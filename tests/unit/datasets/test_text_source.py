@@ -91,7 +91,7 @@ UNREADABLE = {
     "a footer": ("", "(199 rows)", "lines left out.*row 200 has 1 fields"),
     "totals": ("", "Total,,7.5", "rows left out.*row 200: timestamp is empty"),
     "a comment": ("# mm/s", "", "lines left out.*row 1 has 1 fields"),
-    "a second line of names": ("-,UTC,10 bar", "", "rows left out.*row 1: timestamp"),
+    "a line of limits": ("-,UTC,10", "", "rows left out.*row 1: timestamp"),
     "no asset": (",2026-01-01,7", "", "rows left out.*row 1: asset_id"),
 }
 
