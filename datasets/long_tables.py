@@ -27,7 +27,7 @@ _VALUE: Final = re.compile(
 )
 _MACHINE: Final = re.compile(
     "(machine|maschinen?|equipment|device|unit|asset|turbine|engine|pump|motor|compressor|robot|"
-    "vehicle|truck|wtg|anlagen?|aggregat|gerät|geraet|appareil|maquina|macchina)"
+    "vehicle|truck|wtg|serial|host|anlagen?|aggregat|gerät|geraet|appareil|maquina|macchina)"
     "(?P<suffix>id|no|nr|num|number|name|nummer|code|key|serial|sn|tag)?"
 )
 #: Share of the readings, one in so many, that must have their time in common with others.

@@ -127,7 +127,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("order", ["sensor", "time"])
-@pytest.mark.parametrize("name", ["machine", "Machine No.", "turbine_id", "mc"])
+@pytest.mark.parametrize("name", ["machine", "Machine No.", "turbine_id", "serial_number", "mc"])
 @pytest.mark.parametrize("machines", [("A", "B"), (3, 4)])
 def test_machines_in_files_without_assets_are_refused_with_their_column(
     folder: Callable[..., Path], name: str, machines: tuple[Any, ...], order: str
@@ -157,6 +157,7 @@ def test_switches_of_machines_are_no_names() -> None:
     assert not names_machines("pump", ["on", "off"])
     assert not names_machines("unit", ["1.5", "2.5"])
     assert names_machines("pump", ["P1", "P2"])
+    assert names_machines("serialnumber", ["Z305B2QN", "ZJV0XJQ4"])
     assert names_machines("pumpid", ["0", "1"])
     assert not names_machines("speed", ["3", "4"])
 
