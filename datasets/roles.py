@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from datasets.days_in_rows import days_in_rows
 from datasets.format import FileFormat, names_in, quoted
 from datasets.influx import own_columns
 from datasets.labels import are_conditions, is_label, may_be_label
@@ -94,6 +95,7 @@ def find_roles(
         roles.features = wished
         _check_scales(columns, roles.features)
     roles.names = [columns.names[index] for index in roles.features]
+    roles.notes += days_in_rows(roles.names)
     for index, name in zip(roles.features, roles.names, strict=True):
         if unit := unit_of(columns.filled(index) or columns.filled(index, everywhere=True)):
             roles.units[name] = unit
