@@ -327,12 +327,17 @@ def _counts(columns: Columns) -> list[int]:
         if not named or len(set(cells)) < 2:
             continue
         try:
-            numbers = [float(cell) for cell in cells]
+            numbers = [_number(cell) for cell in cells]
         except ValueError:
             continue
         if numbers == sorted(numbers):
             found.append(p)
     return sorted(found, key=lambda p: plain_name(columns.names[p]) not in TIME_NAMES)
+
+
+def _number(cell: str) -> float:
+    """Return a number with a decimal point or comma."""
+    return float(cell.replace(",", "."))
 
 
 def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
@@ -347,7 +352,7 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
     has = ", ".join(filter(None, columns.names))[:300]
     if counts := _counts(columns):
         name, cell = columns.names[counts[0]], columns.filled(counts[0])[-1]
-        if all(_SPREADSHEET_DAYS[0] < float(c) < _SPREADSHEET_DAYS[1] for c in
+        if all(_SPREADSHEET_DAYS[0] < _number(c) < _SPREADSHEET_DAYS[1] for c in
                columns.filled(counts[0])):  # fmt: skip
             raise DatasetError(
                 f"column 'timestamp' is missing; {name!r} holds numbers such as {cell}, a"

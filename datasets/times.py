@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -44,6 +45,9 @@ _FEW_ODD: Final = 0.01
 _SHOWN: Final = 200_000
 #: Seconds and so on since 1970 with a decimal comma.
 _COMMA_COUNT: Final = r"^(\d{9,20}),(\d+)$"
+#: Numbers with a decimal comma, and those whose comma does not separate thousands.
+_COMMA: Final = r"^([+-]?\d+),(\d+)$"
+_SURELY_DECIMAL: Final = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0+,\d+|\d{4,},\d+)")
 #: A time of day of digits only, behind a date.
 _COMPACT_END: Final = re.compile(r"(?<=[ T,_])%H%M(%S)?$")
 #: The time of day behind or before a date.
@@ -67,11 +71,13 @@ class Clock:
     kind : "iso", "format", a unit of TIME_UNITS, or "row".
     formats : strptime formats; the first is used.
     zone : IANA zone of times without an offset; None: UTC.
+    commas : whether counted times have decimal commas.
     """
 
     kind: str
     formats: tuple[str, ...] = ()
     zone: str | None = None
+    commas: bool = False
     notes: list[str] = field(default_factory=list, compare=False)
 
     def parse(self, column: Any, first: int) -> tuple[Times, Flags]:
@@ -109,11 +115,14 @@ class Clock:
             numbers = column
             if _is_text(column):
                 numbers = pc.utf8_trim_whitespace(column)
-                numbers = pc.replace_substring_regex(numbers, _COMMA_COUNT, r"\1.\2")
+                comma = _COMMA if self.commas else _COMMA_COUNT
+                numbers = pc.replace_substring_regex(numbers, comma, r"\1.\2")
             ticks = numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
+            shown = _shown(column)
+            hint = " (a decimal comma? --decimal , reads it)" if re.fullmatch(_COMMA, shown) else ""
             raise DatasetError(
-                f"row {first}: timestamp {_shown(column)!r} is not a number, as --time-unit needs",
+                f"row {first}: timestamp {shown!r} is not a number, as --time-unit needs{hint}",
                 field="timestamp",
             ) from None
         whole = None
@@ -167,7 +176,8 @@ def clock_of(
         notes = []
         if form.time_unit == ROW:
             notes.append("times count readings: they are taken as a minute apart")
-        return Clock(form.time_unit, (), None, notes)
+        commas = form.decimal == "," or any(_SURELY_DECIMAL.fullmatch(c) for c in chain(*parts))
+        return Clock(form.time_unit, (), None, commas, notes)
     if form.time_format is not None:
         return Clock("format", (form.time_format,), form.time_zone)
     cells = [" ".join(cells).strip() for cells in zip(*parts, strict=True)] if text else []
@@ -178,12 +188,12 @@ def clock_of(
     cells = [re.sub(_MIDNIGHT, r"\g<1>00\2", tidy(cell)) for cell in cells]
     if len(parts) == 1 and (unit := epoch_unit(cells)):
         notes.append(f"times such as {cells[0]} are read as {unit} since 1970 (--time-unit)")
-        return Clock(unit, (), None, notes)
+        return Clock(unit, (), None, notes=notes)
     if not cells or all_iso(cells):
-        return Clock("iso", (), form.time_zone, notes)
+        return Clock("iso", (), form.time_zone, notes=notes)
     formats = formats_of(cells)
     if not formats:
-        return Clock("iso", (), form.time_zone, notes)  # its errors name the unreadable row
+        return Clock("iso", (), form.time_zone, notes=notes)  # its errors name the unreadable row
     if len({day_order(f) for f in formats}) > 1:
         formats = _settle(formats, everything)
         if len({day_order(f) for f in formats}) > 1:
@@ -195,7 +205,7 @@ def clock_of(
     zone = form.time_zone or "UTC (--time-zone names another)"
     shown = next(cell for cell in cells if reads_somehow(formats[0], cell))
     notes.append(f"times such as {shown!r} are read as {formats[0]} in {zone}")
-    return Clock("format", tuple(formats[:1]), form.time_zone, notes)
+    return Clock("format", tuple(formats[:1]), form.time_zone, notes=notes)
 
 
 def _is_text(column: Any) -> bool:

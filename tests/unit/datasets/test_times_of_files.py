@@ -334,3 +334,21 @@ def test_a_zone_that_the_name_of_the_times_contradicts(
     assert all(str(note) in each for each in told)
     with_offset = load(f"asset_id,{name},f\n{rows.replace(':00,', ':00Z,')}", time_zone=zone)
     assert not any(" says " in each for each in with_offset.notes)
+
+
+@pytest.mark.parametrize("first", ["0,0", "0,000", "7,25", "1200,500"])
+def test_seconds_since_the_start_may_have_decimal_commas(load: Load, first: str) -> None:
+    step = 10 ** -len(first.split(",")[1])
+    start = float(first.replace(",", "."))
+    rows = "".join(f"{start + i * step:.3f};{i},5\n".replace(".", ",") for i in range(9))
+    form = {"asset_id": "A", "columns": {"timestamp": "Zeit"}, "time_unit": "s"}
+    text = f"Zeit;Druck\n{rows}"
+    with pytest.raises(DatasetError, match="--columns timestamp=Zeit --time-unit s reads them"):
+        load(text, asset_id="A")
+    if first == "7,25":  # 7,250 may be a thousand
+        with pytest.raises(DatasetError, match=r"a decimal comma\? --decimal , reads it"):
+            load(text, **form)
+        form["decimal"] = ","
+    times = load(text, **form).streams[0].timestamps
+    assert times[0] == np.datetime64("1970-01-01") + np.timedelta64(round(start * 1000), "ms")
+    assert times[1] - times[0] == np.timedelta64(round(step * 1000), "ms")
