@@ -23,11 +23,12 @@ _EXPONENT: Final = re.compile(
     r"(?<=[\d.,])(?:\s*[eE]\s*|\s*[dD](?=[+-])|\s*[x×*·]\s*10\s?\^\s?)(?P<size>[+-]?\d+)$"
 )
 _ODD_SIGNS: Final = (
-    # a typographic minus sign, as Scandinavian programs and word processors write it, or a blank
-    # after the sign
-    "^(?:[\u2212\u2013]\\s?|-\\s)([.,]?\\d)",
+    # a typographic minus sign, as Scandinavian programs and word processors write it, or blanks
+    # after the sign, as loggers write numbers of one width
+    ("^(?:[\u2212\u2013]\\s*|-\\s+)([.,]?\\d)", r"-\1"),
+    (r"^\+\s+([.,]?\d)", r"\1"),
     # a minus sign behind its number, as SAP and mainframes write it
-    "^([.,]?\\d(?:[\\d.,\\s]*[\\d.,])?)\\s?[-\u2212]$",
+    ("^([.,]?\\d(?:[\\d.,\\s]*[\\d.,])?)\\s?[-\u2212]$", r"-\1"),
 )
 _GROUPED: Final = {
     # groups of thousands, separated by the other sign, a blank or an apostrophe
@@ -99,8 +100,8 @@ def plain_exponent(text: str) -> str:
 
 def plain_sign(text: str) -> str:
     """Return a number with its minus sign as programs read it, and none but that: ``-1.5``."""
-    for odd in _ODD_SIGNS:
-        text = re.sub(odd, r"-\1", text)
+    for odd, plain in _ODD_SIGNS:
+        text = re.sub(odd, plain, text)
     return text
 
 
@@ -149,8 +150,8 @@ def to_floats(
         The column mixes on/off with numbers; names the row, the column, the text and the options.
     """
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    for odd in _ODD_SIGNS:
-        text = pc.replace_substring_regex(text, odd, r"-\1")
+    for odd, usual in _ODD_SIGNS:
+        text = pc.replace_substring_regex(text, odd, usual)
     plain = pc.replace_substring(text, ",", ".") if decimal == "," else text
     good = pc.fill_null(pc.match_substring_regex(plain, _ARROW_NUMBER), False)
     if decimal == ",":  # a point is not a decimal sign here: 12.345 is twelve thousand
