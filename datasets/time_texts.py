@@ -24,7 +24,8 @@ _INTERVALS: Final = (
 #: Zones with one meaning only: EST, CST or IST have several.
 _ZONES: Final = (
     (r"(GMT[+-]\d{4}) \(.*\)$", r"\1"),  # JavaScript adds the zone's name
-    (r"(\d\d:\d\d:\d\d) ([A-Z]{3,4}) (\d{4})$", r"\1 \3 \2"),  # Java and Unix
+    # Java and Unix
+    (r"(\d\d:\d\d:\d\d) ([A-Z]{3,4}|GMT[+-]\d\d:\d\d) (\d{4})$", r"\1 \3 \2"),
     (r"(\d) ?(?:UTC|GMT) ?([+-])(\d)$", r"\1\20\3:00"),
     (r"(\d) ?(?:UTC|GMT) ?([+-]\d\d):?(\d\d)?$", r"\1\2:\3"),
     (r"([+-]\d\d):$", r"\1:00"),
@@ -61,7 +62,9 @@ _MONTH_RULES: Final = (
     # April and others are the same in German, where the names of other months become short above
     (r"(\d)\. ([A-Z][a-z]{2})[a-z]+ (\d)", r"\1 \2 \3"),
 )  # fmt: skip
-_RULES: Final = (_BLANKS, _HALF, *_INTERVALS, *_ZONES, *_MONTH_RULES)
+#: Between date and time, as Kibana writes it.
+_AT: Final = (r"(\d{4}) @ (\d)", r"\1 \2")
+_RULES: Final = (_BLANKS, _HALF, _AT, *_INTERVALS, *_ZONES, *_MONTH_RULES)
 #: What texts that some rule may change have, for a quick look.
 _ODD: Final = (
     "[\u00a0\u202f]|[A-Za-zÀ-ÿ]{3}|[mM]\\.?$|(?:UTC|GMT) ?[+-]|T[^/]*/| (?:-|–|—|to|à|au) |Z[+-]"
