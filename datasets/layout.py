@@ -106,8 +106,9 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     table, ends = _table(lines[first:], delimiter)
     top = _names_row(table) if form.header else _first_row(table)
     before = ends[top - 1] if top else 0
-    if before + comments and form.header:
-        notes.append(f"{before + comments} lines before the line of names are left out")
+    if before + comments:
+        what = "line of names" if form.header else "first row"
+        notes.append(f"{before + comments} lines before the {what} are left out")
     if form.header:
         top = _below_counts(table, top, notes)
     names, rows, ends = table[top], table[top + 1 :], ends[top:]
@@ -276,8 +277,25 @@ def _first_row(table: Sequence[Sequence[str]]) -> int:
     for number, row in enumerate(table[: _MAX_PREAMBLE + 1]):
         fields = usual if len(row) > usual and {*row[usual:]} <= _NO_FIELD else len(row)
         if usual > 1 and fields in (usual, usual - 1) and any(row):
-            return number
+            return _below_titles(table, number, usual)
     return 0
+
+
+def _below_titles(table: Sequence[Sequence[str]], first: int, usual: int) -> int:
+    """Return the index of a table's first line, below lines that nearly have its width by chance.
+
+    Loggers write lines of settings (``SENSOR NAME,HT1``) above the table, or a table of channels.
+    """
+    if len(table[first]) != usual - 1:
+        return first
+    for number in range(first + 1, min(len(table), _MAX_PREAMBLE + 1)):
+        row = table[number]
+        if len(row) == usual:
+            names = all(cell.strip() for cell in row) and _names_below(table[number:])
+            return number if names else first
+        if not any(_kind(cell) == "text" for cell in row if not missing(cell)):
+            return first
+    return first
 
 
 def _names_in_comment(lines: Sequence[str], delimiter: str) -> str | None:

@@ -48,6 +48,24 @@ def test_runs_of_blanks_are_one_separator(read: Read) -> None:
     assert found.rows == [["1", "2"], ["3", "4"]]
 
 
+def test_settings_that_nearly_have_the_tables_width_are_no_names(read: Read) -> None:
+    rows = "".join(f"2023-05-01 00:0{i},{i}.5,7\n" for i in range(5))
+    found = read(f"SENSOR NAME,HT1\nTimestamp,Temp,Humidity\n{rows}")
+    assert (found.names, found.skip) == (["Timestamp", "Temp", "Humidity"], 2)
+    channels = "CH,Signal\nCH1,TEMP,TC_K,Off\nCH2,DC,5V,Off\nLogic,Off\nData\n"
+    found = read(f"{channels}Date&Time,CH1,CH2\nTime,degC,V\n{rows}")
+    assert (found.names, found.skip) == (["Date&Time", "CH1", "CH2"], 7)
+    assert found.below == [["Time", "degC", "V"]]
+    ends = "".join(f"2023-05-01 00:0{i},{i}.5,\n" for i in range(5))
+    assert read(f"Timestamp,Temp\n-,degC,\n{ends}").names == ["Timestamp", "Temp", ""]
+
+
+def test_lines_above_a_table_without_names_are_told(read: Read) -> None:
+    found = read("Logger 7\n1,2,3\n4,5,6\n7,8,9\n", header=False)
+    assert found.rows[0] == ["1", "2", "3"]
+    assert found.notes == ["1 lines before the first row are left out"]
+
+
 def test_descriptions_with_figures_below_the_names_are_no_reading(read: Read) -> None:
     rows = "".join(f"01-May-23 00:0{i}:00,5.{i},Bad Input\n" for i in range(5))
     names = "Tag,SINUSOID,CDT158\nDescription,12 Hour Sine Wave,Tower 10 Vapor\nUnits,,DEG. C\n"
