@@ -32,18 +32,21 @@ def unfold(document: Document, notes: list[str]) -> Iterator[Document] | None:
     if isinstance(names, list) and isinstance(data, list):
         notes.append("read as pandas' table of columns, index and data")
         return _split(list(map(str, names)), data)
-    lists: list[str] = [
-        key for key, value in document.items()
-        if isinstance(value, list) and value and set(map(type, value)) == {dict}
-    ]  # fmt: skip
+    lists = _lists(document)
+    if not lists:  # a search's answer has its hits deeper, under hits.hits
+        inner = {key: value for key, value in document.items() if isinstance(value, dict)}
+        lists = {
+            f"{key}.{name}": rows for key in inner for name, rows in _lists(inner[key]).items()
+        }
+    keys_of = list(lists)
     if len(lists) > 1:
         raise DatasetError(
-            f"holds several lists ({', '.join(lists[:5])}), not one object per reading: jq -c"
-            f" '.{lists[0]}[]' writes those of one as lines"
+            f"holds several lists ({', '.join(keys_of[:5])}), not one object per reading: jq -c"
+            f" '.{keys_of[0]}[]' writes those of one as lines"
         )
     if lists:
-        notes.append(f"the readings are taken from the list {lists[0]!r}")
-        return (row for row in document[lists[0]])
+        notes.append(f"the readings are taken from the list {keys_of[0]!r}")
+        return iter(lists[keys_of[0]])
     columns = list(document.values())
     if len(columns) < 2 or set(map(type, columns)) != {dict}:
         return None
@@ -55,6 +58,15 @@ def unfold(document: Document, notes: list[str]) -> Iterator[Document] | None:
         notes.append("read as pandas' table of columns")
         return ({name: document[name][key] for name in document} for key in keys)
     return None
+
+
+def _lists(document: Document) -> dict[str, list[Document]]:
+    """Return the lists of objects in an object."""
+    return {
+        key: value
+        for key, value in document.items()
+        if isinstance(value, list) and value and set(map(type, value)) == {dict}
+    }
 
 
 def _split(names: list[str], data: list[Any]) -> Iterator[Document]:

@@ -42,3 +42,12 @@ def test_an_object_that_is_a_row(document: dict[str, Any]) -> None:
     notes: list[str] = []
     assert unfold(document, notes) is None
     assert not notes
+
+
+def test_the_hits_of_a_search_are_the_readings() -> None:
+    notes: list[str] = []
+    hits = [{"_id": "a", "_source": {"temp": 1.5}}, {"_id": "b", "_source": {"temp": 2.5}}]
+    found = unfold({"took": 3, "hits": {"total": {"value": 2}, "hits": hits}}, notes)
+    assert found is not None
+    assert list(found) == hits
+    assert notes == ["the readings are taken from the list 'hits.hits'"]
