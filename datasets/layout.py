@@ -32,6 +32,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\ufeff\ufffe\uffff]")
 _LOST_BLOCK: Final = re.compile(r"\x00{4,}")
 #: How web pages begin, which some programs save under the name of a workbook, and XML.
 _MARKUP: Final = re.compile(r"\s*<(?:!doctype|html|head|body|meta|table|\?xml)\b", re.IGNORECASE)
+#: How files of Weka and sktime begin, below their comments.
+_ATTRIBUTES: Final = re.compile(r"(?:\s*[%#].*\n)*\s*@(?:relation|problemname)\b", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 #: Names without fields: of separators at the end, and of comments that LabVIEW leaves out.
 _NO_FIELD: Final = frozenset(("", "Comment"))
@@ -196,6 +198,11 @@ def _lines(path: Path | MemoryFile, form: FileFormat) -> tuple[list[str], str]:
         raise DatasetError(
             f"{path.name}: is a web page or XML, not a table: open it in a spreadsheet program and"
             " save it as .xlsx or CSV"
+        )
+    if _ATTRIBUTES.match(text):
+        raise DatasetError(
+            f"{path.name}: is an .arff or .ts file, whose columns are not named by a line above"
+            " them: save it as CSV with a line of names"
         )
     lines = _LINE_END.split(text)
     if not lines[-1] or not whole:  # the sample cuts the last line

@@ -335,6 +335,7 @@ def test_the_decimal_sign_is_the_only_one_that_reads_all(
     ("content", "problem"),
     [
         (b"  \n", "is empty"),
+        (b"% Weka\n%\n@RELATION plant\n@attribute a numeric\n@data\n1\n2\n", "is an .arff or .ts"),
         (b"a,b\n\x00\x01,2\n", r"line 2 holds the character '\\x00'.* is not text in utf-8"),
         (b"a,b\n1,2\r\n3,\x07\r\n", r"line 3 holds the character '\\x07'"),
     ],
