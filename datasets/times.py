@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.format import ROW, TIME_UNITS, FileFormat
+from datasets.rounded_times import refuse_rounded
 from datasets.time_formats import (
     HOURS_LOST,
     SAMPLE,
@@ -115,6 +116,7 @@ class Clock:
             numbers = column
             if _is_text(column):
                 numbers = pc.utf8_trim_whitespace(column)
+                refuse_rounded(numbers, first)
                 comma = _COMMA if self.commas else _COMMA_COUNT
                 numbers = pc.replace_substring_regex(numbers, comma, r"\1.\2")
             ticks = numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

@@ -77,6 +77,14 @@ def test_a_spreadsheets_day_number_may_have_a_decimal_comma() -> None:
         parsed(["46083,25"])
 
 
+@pytest.mark.parametrize("cell", ["1.70E+12", "1,70E+12", "1.700000e+12", "1.7e+09"])
+def test_times_that_lost_their_digits_are_refused(cell: str) -> None:
+    with pytest.raises(DatasetError, match="has lost its last digits"):
+        parsed([cell] * 4, time_unit="ms")
+    exact = [f"1.70000000{i}e+12" for i in range(4)]
+    assert len(set(parsed(exact, time_unit="ms").tolist())) == 4
+
+
 def test_a_year_of_two_digits_may_come_first():
     hours = [f"24/03/{day:02d} {hour:02d}:00" for day in (5, 6) for hour in range(24)]
     assert str(parsed(hours)[-1]).startswith("2024-03-06T23")
