@@ -14,6 +14,7 @@ import numpy as np
 from datasets import reader
 from datasets.equal_names import told_apart
 from datasets.far_times import clock_note, never_set
+from datasets.files_in_turn import pieces_hint
 from datasets.format import FEATURE, FileFormat, names_in
 from datasets.found_files import files_of
 from datasets.joined_sensors import hint, joined_by_time
@@ -72,7 +73,7 @@ def load_files(
         assets = {path: bare_name(path) for path in paths}
         files, notes = _loaded(assets, feature_names, form, group)
         found, apart = told_apart(files)
-        notes += apart
+        notes += [*apart, *pieces_hint(found)]
     parts = [part.data for part in found]
     what = "file" if len(paths) > 1 else "sheet"
     label = (form.role("label") if form is not None else None) or "label"

@@ -1,0 +1,33 @@
+"""Files of which each continues the one before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import datasets
+from datasets import FileFormat
+
+
+@pytest.mark.parametrize(
+    ("starts", "head", "told"),
+    [
+        ((0, 3, 6), "timestamp,temp", True), ((0, 1, 6), "timestamp,temp", False),
+        ((0, 3, 6), "asset_id,timestamp,temp", False), ((0,), "timestamp,temp", False),
+    ],
+)  # fmt: skip
+def test_files_that_follow_one_another_are_told(
+    tmp_path: Path, starts: tuple[int, ...], head: str, told: bool
+) -> None:
+    asset = "P1," if "asset_id" in head else ""
+    for start in starts:
+        rows = "".join(f"{asset}2026-01-01 0{start + i}:00,{i}\n" for i in range(3))
+        (tmp_path / f"log_{start}.csv").write_text(f"{head}\n{rows}")
+    found = datasets.files_of(str(tmp_path))
+    if len(found) > 1:
+        data = datasets.load_files(found)
+        assert any("--asset-id NAME joins them" in note for note in data.notes) == told
+    data = datasets.load_files(found, form=FileFormat(asset_id=None if asset else "P1"))
+    assert [stream.asset_id for stream in data.streams] == ["P1"]
+    assert not any("joins them" in note for note in data.notes)
