@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
+#: 24:00, which often means the end of a day.
+MIDNIGHT: Final = r"([ T])24([:.]00)"
 #: Blanks that do not break a line, as spreadsheets write before AM.
 _BLANKS: Final = ("[\u00a0\u202f]", " ")
 #: AM and PM with points.
