@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,28 +11,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.coded_texts import Texts, as_codes, id_text, text_of
 from datasets.decimals import Decimals
-from datasets.numbers import EXACT, Nulls, States, is_number, to_floats
+from datasets.findings import Findings
+from datasets.numbers import EXACT, Nulls, is_number, to_floats
 from datasets.quality_columns import bad_rows
 from datasets.sampled_columns import Roles
 from datasets.time_of_day import joined
 from datasets.times import MADE_UP_START, Clock
 from datasets.types import Flags, Floats, StreamKey, Times
 from datasets.units import means_the_same, scales, without_unit
-from datasets.unreadable import Unreadable
 from errors import DatasetError, InputError
 from schemas import check_name
 
 Rows = npt.NDArray[np.int64]
 _NUMERIC = (pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """A column of few distinct texts: ``codes`` (n,) index ``values``; -1 is an empty cell."""
-
-    codes: npt.NDArray[np.int32]
-    values: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,54 +61,6 @@ class Chunk:
             self.keys, self.key[keep], self.times[keep], self.local[keep], self.values[keep],
             labels, groups, self.rows[keep],
         )  # fmt: skip
-
-
-@dataclass(slots=True)
-class Findings:
-    """Observations made while reading a file, for notes at its end.
-
-    ``doubt`` is a note on times without an offset.
-    """
-
-    states: States = field(default_factory=dict)
-    blank: int = 0
-    names: int = 0
-    local: int = 0
-    universal: int = 0
-    doubt: str | None = None
-    bad: dict[str, int] = field(default_factory=dict)
-    rounded: dict[str, None] = field(default_factory=dict)
-    switches: dict[str, None] = field(default_factory=dict)
-    rows: Unreadable = field(
-        default_factory=lambda: Unreadable("rows left out, since they cannot be read")
-    )
-    values: Unreadable = field(
-        default_factory=lambda: Unreadable("unreadable values, which are taken as not measured")
-    )
-
-    def notes(self, zone: str | None = None) -> list[str]:
-        """Return the observations as notes; ``zone`` is that of times without an offset."""
-        out = [
-            f"{name}: {text!r} is read as not measured ({_where(rows)})"
-            for (name, text), rows in sorted(self.states.items())
-        ]
-        if self.local and self.universal:
-            where = zone or "UTC (--time-zone names another)"
-            out.append(f"{self.local:,} times have no offset, others have one: read in {where}")
-        if self.local and self.doubt is not None:
-            out.append(self.doubt)
-        if self.names:
-            out.append(f"{self.names:,} lines repeat the names and are left out")
-        if self.blank:
-            out.append(f"{self.blank:,} rows are empty and are left out")
-        if self.rounded:
-            names = ", ".join(self.rounded)
-            out.append(f"{names}: whole numbers beyond 2^53 are rounded, as in any CSV reader")
-        for name, count in self.bad.items():
-            out.append(f"{name}: {count:,} values of bad quality are read as not measured")
-        if self.switches:
-            out.append(f"{', '.join(self.switches)}: read as 0 and 1")
-        return [*out, *self.rows.notes(), *self.values.notes()]
 
 
 @dataclass(slots=True)
@@ -265,7 +209,7 @@ class ChunkReader:
     def _ids(
         self, batch: Any, index: int, name: str, rows: Rows
     ) -> tuple[list[str | None], npt.NDArray[np.intp]]:
-        encoded = _encoded(batch.column(f"c{index}"), name)
+        encoded = as_codes(batch.column(f"c{index}"), name)
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
         texts: list[str | None] = []
         for number, value in enumerate([*encoded.dictionary.to_pylist(), None]):
@@ -378,9 +322,9 @@ class ChunkReader:
         if index is None:
             return None
         name = "label" if index == self.roles.label else "group"
-        encoded = _encoded(batch.column(f"c{index}"), name)
+        encoded = as_codes(batch.column(f"c{index}"), name)
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-        values = [_text(value) for value in encoded.dictionary.to_pylist()]
+        values = [text_of(value) for value in encoded.dictionary.to_pylist()]
         return Texts(codes, [value.strip() if self.trim else value for value in values])
 
 
@@ -388,68 +332,3 @@ def times_of(batch: Any, roles: Roles) -> Any:
     """Return a batch's times: one column, or date and time of day joined."""
     parts = [batch.column(f"c{index}") for index in roles.times]
     return parts[0] if len(parts) == 1 else joined(parts, roles.time_kind)
-
-
-def _where(rows: Sequence[int]) -> str:
-    if len(rows) == 1:
-        return f"row {rows[0]}"
-    shown = ", ".join(map(str, rows[:3])) + (", ..." if len(rows) > 3 else "")
-    return f"{len(rows):,} readings, rows {shown}"
-
-
-def id_text(value: Any, field: str, row: int) -> str | None:
-    """Return an id as text.
-
-    The float 7.0 becomes "7": pandas turns a column of integers into floats if one is missing.
-
-    Parameters
-    ----------
-    value
-        The id as read.
-    field
-        Names the column in the error.
-    row
-        Row number, for the error.
-
-    Raises
-    ------
-    DatasetError
-        A float that is not exactly a whole number.
-    """
-    if value is None or value != value:
-        return None
-    if isinstance(value, float) and not (value.is_integer() and abs(value) <= EXACT):
-        raise DatasetError(
-            f"row {row}: {field} {value!r} is a float that is not exactly a whole number: write ids"
-            " as text",
-            field=field,
-        )
-    return _text(value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
-        return str(int(value))
-    return str(value)
-
-
-def _encoded(column: Any, name: str) -> Any:
-    if pa.types.is_nested(column.type):
-        raise DatasetError(f"column {name!r} holds {column.type}, no names", field=name)
-    if pa.types.is_binary(column.type):
-        raise DatasetError(f"column {name!r} holds bytes that are not UTF-8", field=name)
-    if pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
-    if pa.types.is_null(column.type):
-        column = column.cast(pa.string())
-    return column.dictionary_encode()
-
-
-def distinct(parts: Sequence[Texts]) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Concatenate columns of texts; return codes (n,) and the common list of values."""
-    numbers: dict[str, int] = {}
-    codes = []
-    for part in parts:
-        known = [numbers.setdefault(value, len(numbers)) for value in part.values]
-        codes.append(np.array([*known, -1], np.int32)[part.codes])
-    return np.concatenate(codes), list(numbers)

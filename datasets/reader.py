@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from datasets.columns import Chunk, Texts, distinct
+from datasets.coded_texts import Texts, distinct
+from datasets.columns import Chunk
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
 from datasets.further_labels import further_labels
