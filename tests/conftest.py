@@ -59,8 +59,11 @@ def _environment_as_before() -> Iterator[None]:
     os.environ.update(kept)
 
 
-# Tests that mostly fit models, and share no server with any other.
-FITS = tuple(f"tests/integration/{part}/" for part in ("fleet", "models", "training"))
+# Tests that mostly fit models, or start servers of their own: they share none with the others.
+APART = (
+    *(f"tests/integration/{part}/" for part in ("fleet", "models", "training")),
+    *(f"tests/acceptance/test_{part}" for part in ("bento_build", "demo", "readme", "training")),
+)
 
 
 def is_unit(nodeid: str) -> bool:
@@ -79,7 +82,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     The files of unit tests run side by side. All tests of the service, the bridge and the page
     then run one after the other in one process, whose servers they have in common; beside them,
-    those of training run in the other.
+    those that share no server run in the other.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -87,7 +90,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if is_unit(nodeid):
                 return nodeid.partition("::")[0]
-            return "fits" if nodeid.startswith(FITS) else "servers"
+            return "apart" if nodeid.startswith(APART) else "servers"
 
     config.option.loadscopereorder = False  # the largest first: that would be the servers
     return UnitTestsSideBySide(config, log)
