@@ -44,6 +44,7 @@ def later_blocks(streams: Sequence[Floats]) -> list[Fold]:
 
     Blocks with too few readings before them to decorrelate the features are left out: what is
     fitted there differs from what will serve, and alarms on later readings whatever their levels.
+    So are blocks before which nothing has moved yet: there is nothing to fit.
     """
     out = []
     long = [s for s in streams if len(s) >= _BLOCKS * _LEAST]
@@ -53,7 +54,8 @@ def later_blocks(streams: Sequence[Floats]) -> list[Fold]:
             edges = np.linspace(0, len(stream), _BLOCKS + 1).astype(int)
             earlier.append(stream[: edges[b]])
             later.append(stream[edges[b] : edges[b + 1]][:_LARGEST])
-        if later and sum(map(len, earlier)) >= _A_FEATURE * later[0].shape[1]:
+        enough = later and sum(map(len, earlier)) >= _A_FEATURE * later[0].shape[1]
+        if enough and np.ptp(np.concatenate(earlier), axis=0).any():
             out.append((earlier, later))
     return out
 

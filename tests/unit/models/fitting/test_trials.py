@@ -8,6 +8,7 @@ import pytest
 from models.fitting.calibrate import ewma
 from models.fitting.distance import fit_distance
 from models.fitting.injection import Fault
+from models.fitting.swiftness import SWIFTNESSES, choose_swiftness
 from models.fitting.tolerance import choose_horizon
 from models.fitting.trials import BUDGET, Steps, later_blocks, seen, try_smoothings
 
@@ -32,6 +33,15 @@ def test_blocks_too_short_for_so_many_features_show_nothing() -> None:
     assert [len(known[0]) for known, _ in later_blocks([wide])] == [400, 600, 800]
     assert [len(known) for known, _ in later_blocks([wide, wide])] == [2, 2, 2, 2]
     assert choose_horizon([wide[:300, :]]) == (0, [])
+
+
+def test_blocks_before_which_nothing_moved_are_left_out() -> None:
+    """A disk that writes now and then: a training on it failed on the first quiet fifth."""
+    writes = np.zeros((1000, 1))
+    writes[[450, 451, 700]] = [[3e6], [5e6], [1e6]]
+    assert [len(known[0]) for known, _ in later_blocks([writes])] == [600, 800]
+    assert choose_swiftness([writes], 0, 0.1)[0] in SWIFTNESSES
+    assert later_blocks([np.zeros((1000, 1))]) == []
 
 
 def test_steps_of_each_size_and_length_change_their_own_readings_alone() -> None:
