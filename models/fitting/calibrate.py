@@ -256,10 +256,10 @@ def swift_magnitudes(fast: Floats, swiftness: float, lift: tuple[float, float]) 
     if swiftness == 1.0:
         return fast
     shift, gain = lift
+    average = _swift_average(np.minimum(fast, CLIP), swiftness)
     if not gain:
-        return _swift_average(fast, swiftness)
-    lifted = shift + gain * _swift_average(np.minimum(fast, CLIP), swiftness)
-    out: Floats = np.maximum(fast, lifted)
+        return average + swiftness * np.maximum(fast - CLIP, 0.0)
+    out: Floats = np.maximum(fast, shift + gain * average)
     return out
 
 

@@ -94,14 +94,16 @@ class Smoother:
 
 def _average(before: float, fast: float, cal: Calibration) -> float:
     """Return the swift average with one more reading."""
-    counted = CLIP if cal.swift_gain and fast > CLIP else fast
-    return before + cal.swiftness * (counted - before)
+    return before + cal.swiftness * ((fast if fast < CLIP else CLIP) - before)
 
 
 def _swift(fast: float, average: float, cal: Calibration) -> float:
-    """Return the average where few readings were trained on, else the larger once it is lifted."""
+    """Return the average where few readings were trained on, else the larger once it is lifted.
+
+    What the newest reading has beyond CLIP is its own: it does not ring on in the average.
+    """
     if not cal.swift_gain:
-        return average
+        return average + cal.swiftness * (fast - CLIP) if fast > CLIP else average
     lifted = cal.swift_shift + cal.swift_gain * average
     return lifted if lifted > fast else fast
 

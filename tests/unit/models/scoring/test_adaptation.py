@@ -16,6 +16,7 @@ from models.fitting.calibrate import (
     ewma,
     fit_first_tail,
     smoothing,
+    swift_magnitudes,
 )
 from models.fitting.cross_validation import OutOfFold
 from models.scoring.adaptation import AdaptationParams, AdaptiveTail
@@ -302,6 +303,18 @@ def test_trained_on_few_readings_the_average_counts_alone():
     assert magnitudes(cal, [middle, middle + 4.0, middle + 4.0, middle]) == pytest.approx(
         [middle, middle + 2.0, middle + 3.0, middle + 1.5]
     )
+
+
+def test_a_far_reading_does_not_ring_on_in_an_average_that_counts_alone():
+    """Its whole magnitude had halved with each reading: ten alarms after a reading of 1,000."""
+    cal = averaged(0.5, 1900)
+    calm = [cal.median] * 10
+    found = magnitudes(cal, [*calm, 1000.0, *calm])
+    assert found[10] > 490.0, "the reading itself counts as before"
+    assert found[11] == magnitudes(cal, [*calm, CLIP, *calm])[11]
+    assert max(found[15:]) < 1.0
+    series = np.array([*calm, 1000.0, *calm])
+    assert swift_magnitudes(series, 0.5, (0.0, 0.0)) == pytest.approx(found, abs=0.1)
 
 
 @pytest.mark.parametrize("readings", [1900, 4000])
