@@ -2,7 +2,9 @@
 
 The heights of normal events have a generalised Pareto tail with a shape of at least 0, shrunk
 towards 0. It is fitted to their lower three quarters: the others may be faults. Whatever the tail,
-a gap between successive heights that a heavy one hardly ever has sets events apart.
+a gap between successive heights that a heavy one hardly ever has sets events apart. Of a Pareto
+tail the ratio of two successive heights exceeds ``g`` with probability ``g ** (-k / shape)``, if
+``k`` events are higher (Renyi 1953): several events need a smaller gap than a single one.
 """
 
 from __future__ import annotations
@@ -17,8 +19,14 @@ from models.scoring.tail import SHAPE_PRIOR_SD
 RARELY: Final = 0.0025  # probability that clean data lose anything by a further search
 _APART: Final = 5  # most other readings within one event
 _CENSORED: Final = 0.75  # quantile of the heights above which events are censored
-#: Ratio of two successive heights that a tail of two prior deviations' shape has so rarely.
+#: Ratio of two successive heights that a tail of two prior deviations' shape has so rarely above
+#: one event ...
 _GAP: Final = RARELY ** (-2.0 * SHAPE_PRIOR_SD)
+#: ... and, rounded up, above two or more. Tails of such a shape are no pure Pareto tails, so that
+#: smaller gaps above more events are more frequent than by the law.
+_SEVERAL: Final = 2.0
+#: Of more events than this share of all, a smaller gap tells another way to operate.
+_FEW: Final = 0.05
 
 
 def furthest(peaks: Floats, chance: float) -> float:
@@ -47,14 +55,24 @@ def furthest(peaks: Floats, chance: float) -> float:
     return best[1]
 
 
-def apart(peaks: Floats) -> float:
+def apart(peaks: Floats, gone: int = 0) -> float:
     """Return the height above which events lie beyond a gap that hardly any normal ones have.
 
     The gap is looked for in the highest quarter.
+
+    Parameters
+    ----------
+    peaks : (n,)
+        Heights of the events.
+    gone
+        Number of events that were left out before: they lie above the gap, too.
     """
     high = np.sort(peaks)[::-1][: int(len(peaks) * (1.0 - _CENSORED)) + 1]
-    at = np.flatnonzero(high[:-1] > _GAP * high[1:])
-    return _GAP * float(high[at[-1] + 1]) if len(at) else np.inf
+    above = gone + np.arange(1, len(high))
+    few = (above > 1) & (above <= _FEW * len(peaks))
+    gap = np.where(few, _SEVERAL, _GAP)
+    at = np.flatnonzero(high[:-1] > gap * high[1:])
+    return float(gap[at[-1]] * high[at[-1] + 1]) if len(at) else np.inf
 
 
 def stretches(above: Bools, width: int) -> list[tuple[int, int]]:

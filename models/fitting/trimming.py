@@ -78,11 +78,13 @@ class _View:
     width : readings in the moving average of the distance.
     shrinkage : share by which correlations are weakened.
     chance : probability that clean data lose anything.
+    gone : number of events that searches before have left out.
     """
 
     width: int
     shrinkage: float
     chance: float
+    gone: int = 0
 
 
 @dataclass(slots=True)
@@ -199,6 +201,7 @@ def find_faults(
     modes: list[list[Event]] = []
     faults = [np.zeros(len(s), bool) for s in streams]
     for view in _views(streams):
+        view = replace(view, gone=sum(len(stretches(mask, view.width)) for mask in faults))
         while True:
             there = [i for i, rows in enumerate(left) if len(rows)]
             rest = [streams[i][left[i]] for i in there]
@@ -367,7 +370,7 @@ def _beyond(
     if line is None:
         line = furthest(peaks[usual], view.chance)
         if view.width > 1:  # a signal that is on for single readings stands apart, too
-            line = min(line, apart(peaks))
+            line = min(line, apart(peaks, view.gone))
     left = max_share * sum(map(len, heights))
     high = [at for at in np.argsort(-peaks).tolist() if peaks[at] > line]
     if view.width == 1:  # what lasts is for the other search

@@ -7,6 +7,7 @@ from scipy.signal import lfilter
 from benchmarks.noise import KINDS
 from benchmarks.plants import dirty
 from models.fitting.cleaning import clean
+from models.fitting.event_heights import apart
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.fitting.trimming import find_faults, without_faulty
@@ -243,3 +244,42 @@ def test_faults_that_only_break_a_tight_relation_are_found(seed):
     (found,) = faulty([rows], 0.15)
     assert [found[at : at + 60].mean() for at in (800, 1900, 3000)] == [1.0, 1.0, 1.0]
     assert found.sum() < 3 * 90
+
+
+def test_a_gap_above_several_events_may_be_smaller_than_above_one() -> None:
+    normal = np.linspace(0.01, 1.0, 60)
+    assert apart(np.append(normal, 3.0)) == np.inf
+    assert apart(np.append(normal, 3.5)) < 3.5
+    assert apart(np.append(normal, [2.2, 2.5])) < 2.2
+    assert apart(np.append(normal, 2.5), gone=2) < 2.5  # a third, after two that were left out
+    assert apart(np.append(normal, [1.8, 1.9])) == np.inf
+    many = np.linspace(2.2, 3.0, 10)  # another way to operate
+    assert apart(np.append(normal, many)) == np.inf
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_heights_without_faults_have_no_gap(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    sets = [draw.exponential(size=n) for n in (30, 60, 120) for _ in range(300)]
+    assert np.mean([heights.max() > apart(heights) for heights in sets]) < 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fault_is_found_that_hides_behind_two_higher_ones(seed: int) -> None:
+    """Vibration scatters with the load; one fault is only twice as high as what is usual."""
+    draw = np.random.default_rng(seed)
+    load = np.clip(60.0 + 15.0 * _ar(draw, 9000, 0.98), 10.0, 100.0)
+    rows = np.column_stack([
+        load, 0.02 * load * np.exp(0.12 * draw.normal(size=9000)), 0.8 * load + 5.0
+    ])  # fmt: skip
+    rows += draw.normal(size=rows.shape) * [0.6, 0.15, 0.8]
+    for at, feature, size in ((800, 1, 3.0), (1900, 1, 3.0), (3000, 2, 6.0)):
+        rows[at : at + 60, feature] += size
+    (found,) = faulty([rows], 0.15)
+    assert [found[at : at + 60].mean() for at in (800, 1900, 3000)] == [1.0, 1.0, 1.0]
+    assert found.sum() < 3 * 110
+
+
+def _ar(draw, count, keeps):
+    steps = draw.normal(size=count) * np.sqrt(1.0 - keeps**2)
+    return lfilter([1.0], [1.0, -keeps], steps)
