@@ -2,8 +2,9 @@
 
 ``tests/fixtures/stored_scores`` holds a bundle of three groups whose tails follow differently, and
 what the code made of three streams before the adaptive tail was cut into three objects; the pump's
-were stored again when the swift average began to start at the median. The detectors' magnitudes are
-stored with it, since they alone may round otherwise on another machine.
+were stored again when the swift average began to start at the median, and when it ceased to ring
+on. The detectors' magnitudes are stored with it, since they alone may round otherwise on another
+machine.
 """
 
 from __future__ import annotations
