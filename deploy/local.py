@@ -35,7 +35,7 @@ from deploy.processes import Child, ChildError, Children, free_port, port_is_fre
 from deploy.replay_process import replay_command, sent, shift_of
 from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
-from errors import AnomalyError, SettingsError
+from errors import AnomalyError, DatasetError, SettingsError
 from runtime import INTERRUPTED, die_with_parent, run_command
 from schemas import API_PREFIX
 
@@ -89,6 +89,8 @@ def main(argv: list[str] | None = None) -> int:
         return INTERRUPTED
     except (AnomalyError, ChildError, TimeoutError) as error:
         console.print(f"error: {error}", style="red")
+        if args.data is not None and isinstance(error, DatasetError):
+            console.print("(the demo has no such options; training.fit and consumers.replay have)")
         return 1
 
 

@@ -107,4 +107,5 @@ def test_a_file_without_a_needed_column_is_refused_by_name(tmp_path: Path) -> No
     text = demo.communicate(timeout=60)[0]
     assert demo.returncode == 1
     assert "timestamp" in text
+    assert "the demo has no such options; training.fit and consumers.replay have" in text
     assert "Traceback" not in text

@@ -112,10 +112,14 @@ def likely_cause(held: HeldOut, j: int) -> tuple[float, str]:
     """Name the stream with most newest readings far from those before, and both levels.
 
     Also return their share, beyond that of earlier readings; 0 and no text if there are few.
+    Readings labelled as faults count only if they were fitted on.
     """
     worst, text = _SOME, ""
+    labelled = any(one.options.get("keep_labelled") for one in held.sets)
     for stream, cut in zip(held.streams, held.skip, strict=True):
         known = np.isfinite(stream.values[:, j])
+        if stream.labels is not None and not labelled:
+            known &= stream.labels <= 0
         x, new = stream.values[known, j], np.flatnonzero(known) >= cut
         if new.all() or not new.any():
             continue

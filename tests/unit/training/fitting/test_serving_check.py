@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
 from datasets import Stream
 from models.fitting.model_set_fit import fit_model_set
+from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from tests.fixtures.training import TINIEST
 from training.data.preparation import Prepared
@@ -84,3 +89,13 @@ def test_a_feature_that_mostly_rested_does_not_lie_elsewhere_if_it_only_runs(
     assert likely_cause(held, 0) == (0.0, "")
     streams[1].values[CUT:, 0] = 800.0
     assert likely_cause(held, 0)[1].startswith("press: 100% of the newest readings of P2 lie")
+
+
+def test_readings_labelled_as_faults_are_no_cause_unless_they_were_fitted_on() -> None:
+    streams = plant(N - 60)
+    labels = (np.arange(N) >= N - 60).astype(np.int8)
+    streams[1] = replace(streams[1], labels=labels)
+    held = HeldOut([], NAMES, streams, [CUT] * 3, ScoringPolicy())
+    assert likely_cause(held, 0) == (0.0, "")
+    kept = cast(ModelSet, SimpleNamespace(options={"keep_labelled": True}))
+    assert likely_cause(replace(held, sets=[kept]), 0)[1].startswith("press: 50% of the newest")
