@@ -47,7 +47,10 @@ def probe_topic(settings: Settings, topic: str, setting: str) -> str:
     setting
         Name of its setting, for the error.
     """
-    why = unwritable(settings).get(topic)
+    try:
+        why = unwritable(settings).get(topic)
+    except BrokerUnavailable as error:
+        raise BrokerUnavailable(f"topic {topic}: {error.message}") from None
     if why is not None:
         raise BrokerUnavailable(f"topic {topic} ({setting}) {why}")
     return f"{topic} can be written"

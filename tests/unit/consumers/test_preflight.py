@@ -71,6 +71,15 @@ def test_the_topics_that_are_written_are_named_by_their_settings():
     assert preflight.output_topics(settings)["incidents"] == "KAFKA_TOPIC_INCIDENTS"
 
 
+def test_each_topic_is_named_if_no_broker_answers(monkeypatch):
+    def nobody(settings: Settings) -> dict[str, str]:
+        raise BrokerUnavailable("Kafka at nowhere: refused")
+
+    monkeypatch.setattr(preflight, "unwritable", nobody)
+    with pytest.raises(BrokerUnavailable, match=r"^topic alarms: Kafka at nowhere: refused"):
+        preflight.probe_topic(Settings(_env_file=None), "alarms", "KAFKA_TOPIC_OUTPUT_ANOMALIES")
+
+
 class Admin:
     """Shows the configuration of brokers and topics as a test has it; what is absent is refused."""
 
