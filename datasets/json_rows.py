@@ -44,8 +44,7 @@ class Rows:
             The object has two values for a column, or wraps something that is no object.
         """
         if "payload" in document and ("topic" in document or "schema" in document):
-            of_mqtt = document.keys().isdisjoint(_OF_KAFKA) and not _is_message(document["payload"])
-            document = self._of_mqtt(document) if of_mqtt else self._unwrapped(document)
+            document = self._unwrapped(document)
         if type(document.get("features")) is dict:
             return self._message(document)
         metadata = document.get("metadata")
@@ -73,9 +72,8 @@ class Rows:
                 self.beside[name] = None
         return out
 
-    def _of_mqtt(self, document: Document) -> Document:
+    def _of_mqtt(self, document: Document, content: Any) -> Document:
         """Return an MQTT message: its payload, and what tells its stream and time beside it."""
-        content = _decoded(document["payload"])
         payload = content if type(content) is dict else {"payload": content}
         out: Document = {}
         for name, value in document.items():
@@ -88,14 +86,15 @@ class Rows:
         return out
 
     def _unwrapped(self, record: Document) -> Document:
-        """Return the message of a Kafka record, as kcat -J and Kafka Connect wrap it."""
+        """Return the message of MQTT or of a Kafka record, as kcat -J and Kafka Connect wrap it."""
         payload = record["payload"]
-        try:
-            document = orjson.loads(payload) if type(payload) is str else payload
-        except orjson.JSONDecodeError:
-            raise DatasetError(f"has a payload that is no JSON: {payload!r:.60}") from None
+        document = _decoded(payload)
+        is_message = type(document) is dict and "features" in document
+        if not is_message and record.keys().isdisjoint(_OF_KAFKA):
+            return self._of_mqtt(record, document)
         if type(document) is not dict:
-            raise DatasetError(f"has a payload that is no JSON object: {payload!r:.60}")
+            what = "no JSON" if type(payload) is str and document == payload else "no JSON object"
+            raise DatasetError(f"has a payload that is {what}: {payload!r:.60}")
         ts = record.get("ts")
         if (
             "features" in document
@@ -107,12 +106,6 @@ class Rows:
             at = _EPOCH + timedelta(milliseconds=min(ts, 10**14))
             return {**document, "timestamp": at.isoformat()}
         return document
-
-
-def _is_message(payload: Any) -> bool:
-    """Return whether a payload, as an object or a text, is a message of the input topic."""
-    found = _decoded(payload)
-    return type(found) is dict and "features" in found
 
 
 def _decoded(payload: Any) -> Any:

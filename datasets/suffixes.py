@@ -45,10 +45,7 @@ def read_as(path: Path) -> Kind | None:
 
 def is_data(path: Path) -> bool:
     """Return whether a path is a file with a suffix of one of the formats."""
-    try:
-        return path.is_file() and not path.name.startswith(_LOCK) and bool(kind_of(path))
-    except DatasetError:
-        return False
+    return path.is_file() and not path.name.startswith(_LOCK) and read_as(path) is not None
 
 
 def bare_name(path: Path) -> str:

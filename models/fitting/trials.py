@@ -55,7 +55,7 @@ def later_blocks(streams: Sequence[Floats]) -> list[Fold]:
             earlier.append(stream[: edges[b]])
             later.append(stream[edges[b] : edges[b + 1]][:_LARGEST])
         enough = later and sum(map(len, earlier)) >= _A_FEATURE * later[0].shape[1]
-        if enough and np.ptp(np.concatenate(earlier), axis=0).any():
+        if enough and any((part != earlier[0][0]).any() for part in earlier):
             out.append((earlier, later))
     return out
 
