@@ -64,7 +64,7 @@ format: $(STAMP)  ## let ruff rewrite the layout
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-settings: $(STAMP)  ## write docs/settings.md and .env.example from config.py
+settings: $(STAMP)  ## write docs/settings.md and .env.example from config/
 	@$(BIN)/python -m deploy.document_settings
 
 docs: $(STAMP)  ## build the documentation as a site, links checked (build/site/index.html)

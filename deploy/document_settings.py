@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from config import Settings
+from config.settings import SECTIONS
 from runtime import run_command
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,21 +26,14 @@ All settings with their defaults. The environment takes precedence over `.env` i
 (copy `.env.example` to begin). An invalid value stops the program with an error that names the
 setting; a name that resembles a setting's is reported as misspelt. Times are in seconds unless the
 name says otherwise; waits and intervals of polling end at 2,000,000 s, spans of readings and
-incidents at a hundred years. `make settings` generates this page from `config.py`.
+incidents at a hundred years. `make settings` generates this page from `config/`.
 """
 
 
 def sections() -> Iterator[tuple[str, list[str]]]:
-    """Yield the class's sections (its ``# -- name ---`` comments) with their fields, in order."""
-    title, names = "", list[str]()
-    for line in (ROOT / "config.py").read_text().splitlines():
-        if heading := re.match(r"    # -- (.+?) -+$", line):
-            if names:
-                yield title, names
-            title, names = heading[1], []
-        elif (field := re.match(r"    (\w+): ", line)) and field[1] in Settings.model_fields:
-            names.append(field[1])
-    yield title, names
+    """Yield the title of each section with the names of its settings, in order."""
+    for title, section in SECTIONS.items():
+        yield title, list(section.model_fields)
 
 
 def default(name: str) -> str:

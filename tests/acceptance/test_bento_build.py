@@ -21,7 +21,7 @@ from models.registry.bento_store import MODEL_NAME
 ROOT = Path(__file__).resolve().parents[2]
 BENTOML = str(Path(sys.executable).with_name("bentoml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PACKAGES = ("datasets", "models", "training", "serving", "consumers", "db", "notify")
+PACKAGES = ("config", "datasets", "models", "training", "serving", "consumers", "db", "notify")
 #: In the environment of the build; nothing of it may be found in what is packed.
 CANARY = "canary-4f1d0c"
 
@@ -101,7 +101,7 @@ def files(folder: Path) -> set[str]:
 
 def sources() -> set[str]:
     """The modules that one image needs to serve, to train and to run the bridge."""
-    top = {f"{name}.py" for name in ("service", "config", "errors", "runtime", "schemas")}
+    top = {f"{name}.py" for name in ("service", "errors", "runtime", "schemas")}
     inner = {
         str(path.relative_to(ROOT))
         for package in PACKAGES

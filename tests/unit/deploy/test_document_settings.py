@@ -1,4 +1,4 @@
-"""Settings as they are documented: every one once, in the class's order, as one writes it."""
+"""Settings as they are documented: every one once, as one writes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from deploy import document_settings
 
 def test_every_setting_stands_in_one_section() -> None:
     found = list(document_settings.sections())
-    assert [name for _, names in found for name in names] == list(Settings.model_fields)
+    listed = [name for _, names in found for name in names]
+    assert sorted(listed) == sorted(Settings.model_fields)
     assert all(title and names for title, names in found)
     assert len({title for title, _ in found}) == len(found)
 
@@ -43,7 +44,6 @@ def test_a_setting_without_default_is_written_as_unset(monkeypatch: pytest.Monke
 
 def test_the_command_rewrites_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
-    (tmp_path / "config.py").write_text((document_settings.ROOT / "config.py").read_text())
     monkeypatch.setattr(document_settings, "ROOT", tmp_path)
     document_settings.main()
     assert (tmp_path / "docs/settings.md").read_text() == document_settings.page()

@@ -21,6 +21,7 @@ from tests.fixtures.tools import in_ci
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = (
+    "config",
     "datasets",
     "models",
     "training",

@@ -10,7 +10,7 @@ from config import Settings, load_settings
 from deploy import document_settings
 from errors import SettingsError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
