@@ -26,10 +26,11 @@ from training.cli.common import consoles, entry, new_table, policy_of, registry_
 from training.cli.fit_arguments import add_fit_arguments, add_procedure_arguments, fit_options
 from training.cli.progress import ProgressDisplay
 from training.data.sources import TrainingData, with_known_features
-from training.pipeline import Request, conclude
+from training.pipeline import conclude
 from training.publishing.mlflow_tracking import begun_run
 from training.publishing.publish import Published
 from training.reports.fit_report import number, print_published
+from training.request import Request
 
 _MAX_LISTED = 20
 _UNKNOWN = {"rate": float("nan"), "readings": 0}

@@ -25,9 +25,9 @@ from models.scoring.model_set import ModelSet
 from training.data.groups import NO_SENSOR
 from training.data.preparation import Prepared
 from training.evaluation.summary import Measures
+from training.fitting.fitted import Fitted
 from training.fitting.parallel_fit import Result, Task
 from training.fitting.power import Power
-from training.pipeline import Fitted
 
 #: Maximum readings of the groups compared with the champion, since one core compares them.
 MAX_COMPARED: Final = 200_000

@@ -33,7 +33,8 @@ from training.data.sensors import split_by_sensors
 from training.data.sources import TrainingData
 from training.evaluation.summary import measure
 from training.fitting.parallel_fit import Result, Task, one_thread, perform
-from training.pipeline import Request, tasks_of
+from training.group_tasks import tasks_of
+from training.request import Request
 
 #: Names in the zip: the model set for serving, and its hold-out twin.
 SET: Final = "set"
@@ -49,7 +50,7 @@ class GroupPlan:
     ----------
     by : ``asset_id``, ``sensor_id`` or another column, whose values name the groups.
     streams : number of streams per asset, over all groups, which share its incident budget.
-    request : fields of a :class:`training.pipeline.Request`.
+    request : fields of a :class:`training.request.Request`.
     """
 
     by: str

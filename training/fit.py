@@ -34,9 +34,10 @@ from training.data.sources import (
     with_clock,
     with_known_features,
 )
-from training.pipeline import Outcome, Request, train
+from training.pipeline import Outcome, train
 from training.reports.fit_report import print_budgets, print_fit, print_power, print_published
 from training.reports.quality_report import print_quality
+from training.request import Request
 
 EPILOG = """\
 examples:

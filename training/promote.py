@@ -26,10 +26,11 @@ from training.data.former import load_recipe
 from training.data.groups import by_rules, group_streams
 from training.data.schedule_file import read_schedules
 from training.data.sources import TrainingData
-from training.pipeline import Request, tasks_of
+from training.group_tasks import tasks_of
 from training.publishing.comparison import Column, Comparison, compare, unseen
 from training.publishing.publish import held_out
 from training.reports.fit_report import number, print_versions
+from training.request import Request
 from training.unregistered import register_kept
 
 EXIT_NOT_PROMOTED = 2

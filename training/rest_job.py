@@ -32,8 +32,9 @@ from training.cli.progress import ProgressDisplay
 from training.data.quality import assess
 from training.data.sources import load_data
 from training.fitting.parallel_fit import cores
-from training.pipeline import Outcome, Request, train
+from training.pipeline import Outcome, train
 from training.publishing.publish import JobLostError
+from training.request import Request
 
 BEAT_S = 5.0
 #: Lower priority than the service on the same machine.

@@ -25,7 +25,7 @@ from tests.fixtures.training import TINIEST, run, settings_for, small_plant
 from training import pipeline, promote
 from training.cli.common import registry_of
 from training.fitting import parallel_fit
-from training.pipeline import Request
+from training.request import Request
 
 START_S = 120.0
 

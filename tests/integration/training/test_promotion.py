@@ -18,8 +18,9 @@ from training import drift, promote
 from training.cli.common import registry_of
 from training.data.sources import TrainingData, from_matrix
 from training.fitting.power import WATCH
-from training.pipeline import Outcome, Request
+from training.pipeline import Outcome
 from training.publishing.comparison import Column, verdict
+from training.request import Request
 
 Command = Callable[..., tuple[int, str]]
 

@@ -30,9 +30,9 @@ from tests.fixtures.training import (
 )
 from training.cli.common import registry_of
 from training.data.sources import TrainingData
-from training.pipeline import Request
 from training.publishing.mlflow_flavors import scaled_rows
 from training.publishing.mlflow_tracking import NATIVE_TAG
+from training.request import Request
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from training import rest_job
 from training.cli.common import registry_of
 from training.cli.progress import ProgressDisplay
 from training.fit import parser
-from training.pipeline import Request, train
+from training.pipeline import train
+from training.request import Request
 
 OWNER = "test:1"
 

@@ -14,7 +14,8 @@ from models.bundles.bundle import Bundle
 from tests.fixtures.training import TINIEST, run, settings_for, small_plant
 from training.cli.common import registry_of
 from training.data.sources import TrainingData
-from training.pipeline import Outcome, Request
+from training.pipeline import Outcome
+from training.request import Request
 
 READINGS = 300
 

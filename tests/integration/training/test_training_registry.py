@@ -19,8 +19,9 @@ from models.registry.promotion import promote as make_champion
 from tests.fixtures.training import TINIEST, run, settings_for, small_plant
 from training import pipeline, promote
 from training.cli.common import registry_of
-from training.pipeline import Outcome, Request
+from training.pipeline import Outcome
 from training.publishing import publish
+from training.request import Request
 
 pytestmark = pytest.mark.usefixtures("bento_home")
 PLANT = small_plant(readings=160)

@@ -28,8 +28,8 @@ from schemas import parse_timestamp
 from tests.fixtures.training import TINIEST, run, small_plant
 from training import drift, fit, promote
 from training.data.postgres import LASTING, from_database
-from training.pipeline import Request
 from training.publishing.comparison import Comparison, compare
+from training.request import Request
 
 TOPIC = UUID("00000000-0000-0000-0000-00000000000a")
 DATA = small_plant(readings=400)

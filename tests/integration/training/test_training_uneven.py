@@ -16,7 +16,8 @@ from models.registry.promotion import load_version
 from tests.fixtures.training import TINIEST, run, settings_for
 from training.cli.common import registry_of
 from training.data.sources import TrainingData
-from training.pipeline import Outcome, Request
+from training.pipeline import Outcome
+from training.request import Request
 
 NAMES = ["vib", "temp", "flow"]
 

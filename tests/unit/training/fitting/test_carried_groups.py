@@ -14,8 +14,9 @@ from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from training.data.preparation import Prepared
+from training.fitting.carried_groups import kept_groups
+from training.fitting.fitted import Fitted
 from training.fitting.parallel_fit import Task
-from training.pipeline import Fitted, _kept
 
 CHAMPION = [
     Rule("default_P2", "P2", ""),
@@ -44,7 +45,7 @@ def champion() -> Bundle:
 def test_a_stream_fitted_in_another_group_leaves_its_former_one() -> None:
     rules = [Rule("default_P7", "P7", ""), Rule("default_P7", "P6", ""), Rule("default")]
     new = fitted({"default": ["P1", "P2"], "default_P7": ["P6", "P7"]}, rules)
-    found, kept = _kept(new, champion(), None)
+    found, kept = kept_groups(new, champion(), None)
     index = RuleIndex(found)
     served = {name: cast(Any, index.find(name, None, None)).group for name in ("P1", "P2", "P6")}
     assert served == {"P1": "default", "P2": "default", "P6": "default_P7"}
@@ -54,6 +55,6 @@ def test_a_stream_fitted_in_another_group_leaves_its_former_one() -> None:
 
 def test_a_stream_too_short_to_be_fitted_keeps_its_group() -> None:
     rules = [Rule("default_P2", "P2", ""), Rule("default")]
-    found, kept = _kept(fitted({"default": ["P1"]}, rules), champion(), None)
+    found, kept = kept_groups(fitted({"default": ["P1"]}, rules), champion(), None)
     assert cast(Any, RuleIndex(found).find("P2", None, None)).group == "default_P2"
     assert set(kept) == {"default_P2", "default_P6", "default_P9"}
