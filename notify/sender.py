@@ -32,7 +32,8 @@ from db.session import open_engine, transaction
 from errors import AnomalyError, SettingsError, StorageUnavailable
 from notify.delivery import Delivery, Dependencies
 from notify.metrics import Metrics
-from notify.routes import Routes, load
+from notify.route_file import load
+from notify.routes import Routes
 from notify.senders import Sender, make_all
 from runtime import command_parser, configure_logging, run_command, serve_metrics
 

@@ -31,7 +31,8 @@ import orjson
 
 from db.queries.notifications import Change
 from errors import AnomalyError, SettingsError, Unavailable
-from notify import messages, routes
+from notify import messages, receivers
+from notify.routes import Routes
 from runtime import tls_context
 
 #: Alertmanager drops an alert that is not repeated for this many intervals.
@@ -46,6 +47,7 @@ LONGEST_RETRY_AFTER_S: Final = 86_400.0
 CHAT_LINES: Final = 30
 _APPRISE_LOG = logging.getLogger("apprise")
 _HEARD: ContextVar[list[str]] = ContextVar("heard")
+#: HTTP statuses that a repetition of the same message would meet again.
 _MESSAGE_AT_FAULT = (400, 405, 413, 414, 415, 422)
 
 
@@ -76,7 +78,7 @@ class Sender(ABC):
         """Reach the receiver without sending a message; return the result."""
 
 
-def make_all(found: routes.Routes, path: str) -> dict[str, Sender]:
+def make_all(found: Routes, path: str) -> dict[str, Sender]:
     """Make the sender of each receiver, by its name.
 
     Raises
@@ -101,7 +103,7 @@ def _trust(cafile: str | None) -> ssl.SSLContext:
 class _WebSender(Sender):
     """An HTTP connection to one receiver; redirects are not followed, bodies not read."""
 
-    def __init__(self, receiver: routes.Web, link: str | None) -> None:
+    def __init__(self, receiver: receivers.Web, link: str | None) -> None:
         self._url = receiver.url
         self._link = link
         headers = {"User-Agent": "anomaly-detection", **receiver.headers}
@@ -150,7 +152,7 @@ def _seconds(retry_after: str) -> float:
 class WebhookSender(_WebSender):
     """POST each change, signed according to https://www.standardwebhooks.com."""
 
-    def __init__(self, receiver: routes.Webhook, link: str | None) -> None:
+    def __init__(self, receiver: receivers.Webhook, link: str | None) -> None:
         super().__init__(receiver, link)
         self._key = None if receiver.secret is None else _key(receiver.secret)
 
@@ -202,7 +204,7 @@ def sign(key: bytes, name: str, stamp: str, body: bytes) -> str:
 class EmailSender(Sender):
     """Send a mail per change, as text and HTML; the mails of an incident form one thread."""
 
-    def __init__(self, receiver: routes.Email, link: str | None) -> None:
+    def __init__(self, receiver: receivers.Email, link: str | None) -> None:
         self._receiver = receiver
         self._link = link
         self._tls = _trust(receiver.cafile)
@@ -272,7 +274,7 @@ def _text(text: bytes | str) -> str:
 class AlertmanagerSender(_WebSender):
     """Send an alert per incident, repeated while it is open and for a while afterwards."""
 
-    def __init__(self, receiver: routes.Alertmanager, link: str | None) -> None:
+    def __init__(self, receiver: receivers.Alertmanager, link: str | None) -> None:
         super().__init__(receiver, link)
         self.repeat_s = receiver.repeat_s
         self._kept = timedelta(seconds=KEPT_INTERVALS * receiver.repeat_s)
@@ -341,7 +343,7 @@ class _Hear(logging.Handler):
 class AppriseSender(Sender):
     """Send a message to any service that Apprise supports."""
 
-    def __init__(self, receiver: routes.Apprise, link: str | None) -> None:
+    def __init__(self, receiver: receivers.Apprise, link: str | None) -> None:
         self._link = link
         self.summary_above = receiver.summary_above
         if not any(isinstance(one, _Hear) for one in _APPRISE_LOG.handlers):
@@ -373,6 +375,6 @@ class AppriseSender(Sender):
 
 
 _SENDERS: Final[dict[type, Callable[[Any, str | None], Sender]]] = {
-    routes.Webhook: WebhookSender, routes.Email: EmailSender,
-    routes.Alertmanager: AlertmanagerSender, routes.Apprise: AppriseSender,
+    receivers.Webhook: WebhookSender, receivers.Email: EmailSender,
+    receivers.Alertmanager: AlertmanagerSender, receivers.Apprise: AppriseSender,
 }  # fmt: skip

@@ -11,7 +11,8 @@ from config import load_settings
 from db.incident_lifecycle import Incident
 from db.queries.notifications import Change
 from errors import AnomalyError, InputError, SettingsError
-from notify.routes import Route, Routes, load
+from notify.route_file import load
+from notify.routes import Route, Routes
 from notify.senders import Sender, make_all
 from runtime import command_parser, configure_logging, run_command
 

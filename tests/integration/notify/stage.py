@@ -19,7 +19,7 @@ from db.queries.notifications import register
 from db.session import transaction
 from notify.delivery import Delivery, Dependencies
 from notify.metrics import Metrics
-from notify.routes import load
+from notify.route_file import load
 from notify.senders import make_all
 from tests.fixtures.incidents import row
 from tests.fixtures.settings import SETTINGS

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from notify import routes
+from notify import receivers, route_file, routes
 from notify.senders import make_all
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs/notifications.md").read_text()
@@ -37,7 +37,7 @@ def test_the_example_loads_and_every_receiver_can_be_made(tmp_path: Path) -> Non
     (example,) = blocks("toml")
     path = tmp_path / "routes.toml"
     path.write_text(example)
-    found = routes.load(str(path), ENVIRONMENT)
+    found = route_file.load(str(path), ENVIRONMENT)
     kinds = {str(one.__struct_config__.tag) for one in found.receivers.values()}
     assert kinds == {"webhook", "email", "alertmanager", "apprise"}
     assert set(make_all(found, str(path))) == set(found.receivers)
@@ -48,8 +48,8 @@ def test_the_example_loads_and_every_receiver_can_be_made(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("heading", "kind"),
-    [("Webhook", routes.Webhook), ("E-mail", routes.Email),
-     ("Alertmanager", routes.Alertmanager), ("Others", routes.Apprise)],
+    [("Webhook", receivers.Webhook), ("E-mail", receivers.Email),
+     ("Alertmanager", receivers.Alertmanager), ("Others", receivers.Apprise)],
 )  # fmt: skip
 def test_every_field_of_a_receiver_is_listed(heading: str, kind: type[msgspec.Struct]) -> None:
     section = TEXT.split(f"\n## {heading}\n")[1].split("\n## ")[0]

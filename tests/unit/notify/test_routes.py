@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from errors import SettingsError
-from notify.routes import Quiet, Route, load
+from notify.route_file import load
+from notify.routes import Quiet, Route
 from notify.senders import make_all
 
 GOOD = """

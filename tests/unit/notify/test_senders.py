@@ -12,7 +12,7 @@ import pytest
 from db.queries.notifications import Change
 from errors import AnomalyError, SettingsError, Unavailable
 from notify import senders
-from notify.routes import Alertmanager
+from notify.receivers import Alertmanager
 from notify.senders import AlertmanagerSender, Ended, Refused, sign
 from tests.unit.notify.changes import change
 

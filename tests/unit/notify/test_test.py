@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from errors import InputError
-from notify.routes import Route, load, reported_as
+from notify.route_file import load
+from notify.routes import Route, reported_as
 from notify.test import listed, sample, send
 
 FILE = """
