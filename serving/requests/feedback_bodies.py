@@ -23,7 +23,7 @@ from serving.requests.wire import (
     read_parameters,
 )
 
-MAX_CODES = 1000
+MAX_CODES = 1000  # in a plant's list
 #: Default period of the KPIs.
 DEFAULT_PERIOD = timedelta(days=30)
 #: Fields of a body whose column has another name.

@@ -28,9 +28,9 @@ from serving.requests.wire import (
     read_parameters,
 )
 
-MAX_BULK = 1000
-MAX_ROWS = 1000
-MAX_CSV_ROWS = 10_000
+MAX_BULK = 1000  # incidents changed in one transaction
+MAX_ROWS = 1000  # in one answer
+MAX_CSV_ROWS = 10_000  # a spreadsheet has no next page
 
 if TYPE_CHECKING:
     Verb: TypeAlias = str

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 import orjson
-from msgspec import Meta, Struct, inspect
+from msgspec import Meta, Struct
 
 from errors import InputError
 from schemas import (
-    CRITICALITIES,
     MAX_NAME,
-    check_features,
-    check_name,
     has_nul,
     parse_timestamp,
 )
+from serving.requests.explanations import NOT_A_TIME, explained, refused
 
 T = TypeVar("T")
 
@@ -67,9 +65,6 @@ Features = Annotated[
 
 #: NUL in JSON, which PostgreSQL cannot store; an escaped backslash may precede it.
 _NUL = b"\\u0000"
-_NOT_A_TIME = "not a time"
-_NUMBER = re.compile(r"Expected `(int|float)[ |a-z]*`, got `str`")
-_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.S)
 
 
 def read_json(body: bytes) -> Any:
@@ -153,7 +148,7 @@ def convert(
     if isinstance(content, dict) and not nul:
         for name in kind.__struct_fields__:  # type: ignore[attr-defined]
             if has_nul(content.get(name)):
-                raise _refused(name, content[name], "holds a NUL")
+                raise refused(name, content[name], "holds a NUL")
     return found
 
 
@@ -161,7 +156,7 @@ def _convert(kind: type[T], content: Any, shape: str, unknown: str) -> T:
     try:
         return msgspec.convert(content, kind, dec_hook=_custom)
     except msgspec.ValidationError as error:
-        raise _explained(kind, str(error), content, shape, unknown) from None
+        raise explained(kind, str(error), content, shape, unknown) from None
 
 
 class SignedBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -212,20 +207,17 @@ def read_parameters(kind: type[T], given: dict[str, str]) -> T:
                 field=name[:64],
             )
         if "\x00" in value:
-            raise _refused(name, value, "holds a NUL")
+            raise refused(name, value, "holds a NUL")
     try:
         found = msgspec.convert(given, kind, strict=False, dec_hook=_custom_of_query)
     except msgspec.ValidationError as error:
-        raise _explained(kind, str(error), given, "", "") from None
+        raise explained(kind, str(error), given, "", "") from None
     for name, value in given.items():
         read = getattr(found, known[name])
         # msgspec accepts 1e3 as an integer, and null for optional fields
         if read is None or (type(read) is int and not value.isdigit()):
             raise InputError(f"{name}: {value!r:.40} is not valid", field=name)
     return found
-
-
-_type_info = functools.cache(inspect.type_info)
 
 
 @functools.cache
@@ -238,7 +230,7 @@ def _custom(kind: type, value: Any) -> Any:
     try:
         return parse_timestamp(value)
     except InputError:
-        raise ValueError(_NOT_A_TIME) from None
+        raise ValueError(NOT_A_TIME) from None
 
 
 #: A time with a blank in place of ``+``, because an unescaped ``+`` in a query means a blank.
@@ -248,96 +240,6 @@ _LOST_PLUS = re.compile(r"(\S+[Tt ]\d\S*) (\d\d(?::?\d\d)?)")
 def _custom_of_query(kind: type, value: Any) -> Any:
     lost = _LOST_PLUS.fullmatch(value)
     return _custom(kind, f"{lost[1]}+{lost[2]}" if lost else value)
-
-
-def check_criticality(value: object, field: str) -> None:
-    """Reject an invalid criticality."""
-    if value is not None and value not in CRITICALITIES:
-        raise InputError(
-            f"{field}: {value!r:.80} is none of {', '.join(CRITICALITIES)}",
-            code="bad_criticality",
-            field=field,
-        )
-
-
-#: Checks by field name whose errors explain more than "Expected `str`, got `int`".
-_CHECKS: dict[str, Callable[[Any, str], object]] = {
-    "features": check_features,
-    "history[]": check_features,
-    "criticality": check_criticality,
-    **dict.fromkeys(
-        ("asset_id", "sensor_id", "feature", "group", "names[]", "feature_names[]"), check_name
-    ),
-}
-_CODES = {"history": "bad_history", "metadata": "bad_metadata"}
-
-
-def _explained(kind: Any, error: str, content: Any, shape: str, unknown: str) -> InputError:
-    """Translate msgspec's error, such as "Expected `int`, got `str` - at `$.a[0].b`"."""
-    message, _, path = error.rpartition(" - at `")
-    message, field = message or path, path.strip("`").lstrip("$.") if message else ""
-    if found := _FIELD.match(message):
-        field = f"{field}.{found[2]:.80}".lstrip(".")
-        if found[1] == "contains unknown":
-            known = () if "." in field else getattr(kind, "__struct_fields__", ())
-            hint = f"; known are {', '.join(known)}" if known else ""
-            return InputError(f"{field}: is not known{hint}", code=unknown, field=field)
-        message = "is missing"
-    if not field:
-        return InputError(f"the body: {message}", code=shape)
-    if field.endswith("[...]"):  # a feature's value; msgspec does not say which
-        field = field.removesuffix("[...]")
-        check_features(at(content, field), field)
-    value = at(content, field)
-    if message == _NOT_A_TIME:
-        parse_timestamp(value, field)
-    if wanted := _NUMBER.fullmatch(message):
-        message = "is not an integer" if wanted[1] == "int" else "is not a number such as 1.5"
-    options = _options(_type_info(kind), _parts(field))
-    if options:
-        message = f"{value!r:.80} is none of {', '.join(map(str, options))}"
-    return _refused(field, value, message)
-
-
-def _refused(field: str, value: Any, message: str) -> InputError:
-    """Make the error of a field; the field's own check, if any, explains it better."""
-    name = re.sub(r"\[\d+\]$", "[]", field).rpartition(".")[2]
-    if name in _CHECKS:
-        _CHECKS[name](value, field)
-    shown = "" if value is None or "none of" in message else f" (got {value!r:.80})"
-    return InputError(
-        f"{field}: {message}{shown}", code=_CODES.get(name, "invalid_input"), field=field
-    )
-
-
-def _parts(field: str) -> list[str]:
-    return re.findall(r"[^.\[\]]+", field)
-
-
-def at(content: Any, field: str) -> Any:
-    """Return the value at a path such as ``incidents[3].id``; None if there is none."""
-    for part in _parts(field):
-        try:
-            content = content[int(part)] if isinstance(content, list) else content[part]
-        except (LookupError, TypeError, ValueError):
-            return None
-    return content
-
-
-def _options(node: inspect.Type, parts: list[str]) -> tuple[Any, ...]:
-    """Return the allowed words at a path, if it has an enumerated type."""
-    if isinstance(node, inspect.Metadata):
-        return _options(node.type, parts)
-    if isinstance(node, inspect.UnionType):
-        words = tuple(one for member in node.types for one in _options(member, parts))
-        either = any(isinstance(member, inspect.BoolType) for member in node.types)
-        return ("true", "false", *words) if words and either else words
-    if not parts:
-        return node.values if isinstance(node, inspect.LiteralType) else ()
-    if isinstance(node, inspect.StructType):
-        inner = [one.type for one in node.fields if one.encode_name == parts[0]]
-        return _options(inner[0], parts[1:]) if inner else ()
-    return _options(node.item_type, parts[1:]) if isinstance(node, inspect.ListType) else ()
 
 
 def check_unique(values: Sequence[Hashable], field: str) -> None:

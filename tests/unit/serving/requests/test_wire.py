@@ -9,12 +9,12 @@ import pytest
 from msgspec import Struct
 
 from errors import InputError
+from serving.requests.explanations import at
 from serving.requests.wire import (
     AssetId,
     Features,
     Instant,
     Name,
-    at,
     check_unique,
     convert,
     decode,
