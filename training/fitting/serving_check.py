@@ -18,17 +18,8 @@ from models.scoring.model_set import ModelSet
 from models.scoring.standing import ROUNDING
 from training.evaluation.measures import Scored
 from training.fitting.deviations import stream_deviation
-from training.fitting.power import (
-    HALF,
-    LOST,
-    MOVES,
-    SEEN,
-    WATCH,
-    Experiment,
-    Power,
-    calm_points,
-    trial_name,
-)
+from training.fitting.injection_trials import MOVES, SEEN, WATCH, Experiment, trial_name
+from training.fitting.power import HALF, LOST, Power, calm_points
 from training.fitting.stream_scores import HeldOut, InjectionPoint, score_streams
 
 #: Points at which faults are injected, and readings replayed before each: windows and tails have

@@ -21,7 +21,7 @@ from models.scoring.stream_work import Reading, present_features
 from models.scoring.suppression import Suppression
 from training.evaluation.measures import Scored
 
-_SLICE = 4096
+_SLICE = 4096  # readings scored at a time: bounds the memory of their windows
 #: Past readings replayed first, so that window, smoothing, baseline and tail have settled.
 WARM_UP = 2000
 

@@ -38,7 +38,8 @@ from training.evaluation.measures import (
     confusion,
     labelled_events,
 )
-from training.fitting.power import HALF, LOST, WATCH, Power, measure_power, score_with_points
+from training.fitting.injection_trials import WATCH
+from training.fitting.power import HALF, LOST, Power, measure_power, score_with_points
 from training.fitting.stream_scores import HeldOut, score_streams
 
 #: Largest acceptable alarm rate: this multiple of the budget or this multiple of the champion's.
@@ -48,7 +49,7 @@ RATE_SLACK = 1.25
 MOST = 0.5
 #: Largest acceptable loss in the share of detected faults.
 DETECTION_SLACK = 0.1
-_MAX_NAMED = 6
+_MAX_NAMED = 6  # features named in a reason
 
 
 @dataclass(slots=True)

@@ -13,8 +13,9 @@ from models.scoring.policy import ScoringPolicy
 from training.cli.common import listed, new_table
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.summary import Measures
+from training.fitting.injection_trials import MOVES, TRIALS, trial_name
 from training.fitting.parallel_fit import Result
-from training.fitting.power import MOVES, TRIALS, Power, trial_name
+from training.fitting.power import Power
 
 if TYPE_CHECKING:  # a Spark worker imports this module and has no pandas
     from training.publishing.publish import Published
@@ -95,9 +96,9 @@ def verdict(alarms: Mapping[str, float], budget: float) -> str:
 
 
 _MIN_EXPECTED = 10  # fewest expected alarms for their number to be informative
-_MAX_VERDICTS = 6
+_MAX_VERDICTS = 6  # groups with a verdict of their own
 _MAX_FEATURES = 40  # rows in the table of injected faults
-_MAX_NAMED = 20
+_MAX_NAMED = 20  # features named in a remark
 
 
 def _print_held_out(console: Console, measured: Mapping[str, Measures]) -> None:

@@ -17,7 +17,7 @@ from tests.fixtures.training import TINIEST, run, settings_for, small_plant
 from training import drift, promote
 from training.cli.common import registry_of
 from training.data.sources import TrainingData, from_matrix
-from training.fitting.power import WATCH
+from training.fitting.injection_trials import WATCH
 from training.pipeline import Outcome
 from training.publishing.comparison import Column, verdict
 from training.request import Request

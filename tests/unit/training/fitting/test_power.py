@@ -14,16 +14,8 @@ from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from tests.fixtures.training import TINIEST
 from training.fitting.deviations import normal_std
-from training.fitting.power import (
-    INJECTIONS,
-    SEEN,
-    TRIALS,
-    WATCH,
-    Power,
-    measure_power,
-    score_with_points,
-    trial_name,
-)
+from training.fitting.injection_trials import SEEN, TRIALS, WATCH, trial_name
+from training.fitting.power import INJECTIONS, Power, measure_power, score_with_points
 from training.fitting.stream_scores import HeldOut
 
 pytestmark = pytest.mark.slow  # fits models

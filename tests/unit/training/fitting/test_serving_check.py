@@ -15,8 +15,9 @@ from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from tests.fixtures.training import TINIEST
 from training.data.preparation import Prepared
+from training.fitting.injection_trials import WATCH
 from training.fitting.parallel_fit import Result, Task, perform
-from training.fitting.power import WATCH, measure_power, score_with_points
+from training.fitting.power import measure_power, score_with_points
 from training.fitting.serving_check import likely_cause, lost_features
 from training.fitting.stream_scores import HeldOut
 
