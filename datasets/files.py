@@ -1,4 +1,4 @@
-"""Open a file of readings (text, JSON, Parquet, workbook): find columns' roles, read in chunks."""
+"""Open a file of readings: find its columns' roles, and read it in chunks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -27,54 +27,22 @@ from datasets.far_times import (
     too_many,
 )
 from datasets.format import ROW, FileFormat
-from datasets.json_documents import is_json
-from datasets.json_source import JsonSource
-from datasets.line_protocol import LineProtocolSource, is_line_protocol
 from datasets.numbers import Nulls
-from datasets.parquet_source import ParquetSource, is_parquet
 from datasets.roles import find_roles
-from datasets.sampled_columns import Columns, Roles
-from datasets.suffixes import read_as
+from datasets.sampled_columns import Roles
+from datasets.source import Source, opened_source
 from datasets.survey import survey
-from datasets.text import DAMAGED, sample, undone, what_else
-from datasets.text_source import TextSource
+from datasets.text import DAMAGED, undone
 from datasets.time_columns import dates_shared
 from datasets.time_of_day import chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey, named
 from datasets.unreadable import ONE_OF, Unreadable
-from datasets.workbook import SheetText, is_workbook, may_be_packed, read_sheet, source_of
+from datasets.workbook import SheetText
 from datasets.zone_names import doubtful_zone, zone_in_name
 from errors import DatasetError, InputError
 
-_CHUNK_ROWS: Final = 20_000
-#: Options of the format that only texts in columns have.
-_OF_TEXTS: Final = ("delimiter", "header")
-
-
-class _Source(Protocol):
-    """A file as batches of columns called c0, c1, ...: names may be empty or occur twice.
-
-    Attributes
-    ----------
-    columns : the columns' names and first cells.
-    notes : what was recognised.
-    lines : lines left out so far, since they cannot be read.
-    trim : whether cells begin with a blank that belongs to the separator.
-    """
-
-    columns: Columns
-    notes: list[str]
-    lines: Unreadable
-    trim: bool
-
-    def plain(self, index: int) -> bool:
-        """Return whether a column can be read as numbers, judged by its first cells."""
-        ...
-
-    def batches(self, used: Sequence[int], numbers: frozenset[int] = frozenset()) -> Iterator[Any]:
-        """Yield batches of the columns ``used``, those in ``numbers`` parsed as numbers."""
-        ...
+_CHUNK_ROWS: Final = 20_000  # rows converted at a time: bounds the memory of wide files
 
 
 @dataclass(slots=True)
@@ -219,7 +187,7 @@ def open_file(
     """
     form = form or FileFormat()
     with _named(path):
-        source = _source(path, form)
+        source = opened_source(path, form)
         source.columns.nulls = frozenset(text.casefold() for text in form.null)
         source.columns.look = lambda streams, times, others: survey(
             source.batches(sorted({*streams, *times, *others})), streams, times, others
@@ -256,43 +224,6 @@ def open_file(
     )  # fmt: skip
 
 
-def _source(path: Path | SheetText, form: FileFormat) -> _Source:
-    """Open a file by its content or suffix: names of workbooks, texts and JSON often mislead."""
-    source, kind, without_meaning = _opened(path, form)
-    source.notes += form.ignored(kind, *without_meaning)
-    return source
-
-
-def _opened(path: Path | SheetText, form: FileFormat) -> tuple[_Source, str, Sequence[str]]:
-    """Return a file, what kind it is, and the fields of ``form`` without meaning for this kind."""
-    if isinstance(path, SheetText):
-        return source_of(path, form), "a workbook", ("delimiter", "encoding")
-    kind = read_as(path)
-    if kind == "parquet" or is_parquet(path):
-        return ParquetSource(path, form), "a Parquet file", ("sheet", *_OF_TEXTS, "encoding")
-    if is_workbook(path):
-        return _opened(read_sheet(path, form), form)
-    start, _ = sample(path)
-    if may_be_packed(start):
-        raise DatasetError("holds a workbook or an archive: unpack it first")
-    if other := what_else(start):
-        raise DatasetError(f"is {other}, despite its name: save its table as Parquet or CSV")
-    if kind == "json" or is_json(start):
-        return JsonSource(path, form), "a JSON file", ("sheet", *_OF_TEXTS)
-    if is_line_protocol(start):
-        return LineProtocolSource(path, form), "InfluxDB's line protocol", ("sheet", *_OF_TEXTS)
-    if kind == "text":
-        return TextSource(path, form), "a text file", ("sheet",)
-    wrong = "is no workbook, despite its name" if kind else "has the suffix of no known format"
-    try:
-        source = TextSource(path, form)
-    except DatasetError as error:
-        reason = error.message.removeprefix(f"{path.name}: ")
-        raise DatasetError(f"{wrong}: {reason}", field=error.field) from None
-    source.notes.insert(0, f"{wrong}: read as text")
-    return source, "a text file", ("sheet",)
-
-
 def _streams_of(chunks: Sequence[Chunk]) -> tuple[Any, list[StreamKey]]:
     """Return the number (n,) of each row's stream, over all chunks, and the streams by number."""
     numbers: dict[StreamKey, int] = {}
@@ -303,7 +234,7 @@ def _streams_of(chunks: Sequence[Chunk]) -> tuple[Any, list[StreamKey]]:
     return np.concatenate(of_rows), [*numbers]
 
 
-def _settle_times(source: _Source, roles: Roles) -> None:
+def _settle_times(source: Source, roles: Roles) -> None:
     """Decide by all rows what the first do not show: what numbers mean, and who shares a date."""
     if roles.time_kind in DATE_PARTS and not roles.dates_only:
         return
@@ -324,7 +255,7 @@ def _settle_times(source: _Source, roles: Roles) -> None:
             raise dates_shared(source.columns, roles)
 
 
-def _chunks(path: Path | SheetText, source: _Source, reader: ChunkReader) -> Iterator[Chunk]:
+def _chunks(path: Path | SheetText, source: Source, reader: ChunkReader) -> Iterator[Chunk]:
     """Yield chunks; parse numbers directly until a cell is not a number, then convert text."""
     roles = reader.roles
     numbers = frozenset(index for index in roles.features if source.plain(index))
@@ -345,7 +276,7 @@ def _chunks(path: Path | SheetText, source: _Source, reader: ChunkReader) -> Ite
 
 
 def _pieces(
-    source: _Source, used: Sequence[int], numbers: frozenset[int], done: int
+    source: Source, used: Sequence[int], numbers: frozenset[int], done: int
 ) -> Iterator[Any]:
     """Yield all rows but the first ``done``, as batches of at most _CHUNK_ROWS rows."""
     passed = 0

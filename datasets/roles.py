@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from datasets.days_in_rows import days_in_rows
+from datasets.feature_columns import check_scales, find_features, label_name, note_signs
 from datasets.format import FileFormat, names_in, quoted
 from datasets.influx import own_columns
-from datasets.labels import are_conditions, is_label, may_be_label
+from datasets.labels import is_label
 from datasets.long_tables import (
     names_machines,
     names_sensors,
@@ -19,13 +17,11 @@ from datasets.long_tables import (
     several,
     tells_apart,
 )
-from datasets.numbers import is_number
 from datasets.quality_columns import find_qualities
 from datasets.sampled_columns import Columns, Roles, given, plain_name, rows_of
 from datasets.time_columns import TIME_NAMES, check_dates, count_rows, find_times
 from datasets.time_of_day import may_be_time
-from datasets.units import mixed_scales, unit_of
-from datasets.unreadable import ONE_OF
+from datasets.units import unit_of
 from errors import DatasetError
 from schemas import check_name
 
@@ -33,15 +29,6 @@ from schemas import check_name
 NAMED_BY_FILE: Final = "no column names the asset, so the file's name is the asset"
 _ASSET: Final = frozenset(("assetid", "asset"))
 _SENSOR: Final = frozenset(("sensorid",))
-#: Names that people and libraries give to row numbers.
-_ROW_NUMBER: Final = re.compile(
-    r"|unnamed: ?\d+|__index_level_\d+__|index|level_\d+|row|rows|row[ _]?(?:id|no|nr|num|number)|"
-    r"id|#|nr\.?|no\.?|line|record|x",
-    re.IGNORECASE,
-)
-
-#: Those of them that pandas and R give to an index without a name.
-_INDEX: Final = re.compile(r"|unnamed: ?\d+|__index_level_\d+__", re.IGNORECASE)
 
 
 def find_roles(
@@ -89,11 +76,11 @@ def find_roles(
     _label(columns, form, roles, wished)
     if wanted is None:
         taken = {*roles.used(), *roles.excluded}
-        _check_scales(columns, [i for i in range(len(columns.names)) if i not in taken])
-        roles.features = _features(columns, taken, roles.notes)
+        check_scales(columns, [i for i in range(len(columns.names)) if i not in taken])
+        roles.features = find_features(columns, taken, roles.notes)
     else:
         roles.features = wished
-        _check_scales(columns, roles.features)
+        check_scales(columns, roles.features)
     roles.names = [columns.names[index] for index in roles.features]
     roles.notes += days_in_rows(roles.names)
     for index, name in zip(roles.features, roles.names, strict=True):
@@ -102,7 +89,7 @@ def find_roles(
             roles.notes.append(f"column {name!r} holds {unit!r} after each number: read without it")
     for name in roles.names:
         columns.once(name)
-    _signs(columns, roles)
+    note_signs(columns, roles)
     _check_machines(columns, form, roles, wished)
     _check_long(columns, roles, wished)
     check_dates(columns, form, roles)
@@ -113,42 +100,6 @@ def find_roles(
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")
     return roles
-
-
-def _check_scales(columns: Columns, features: Sequence[int]) -> None:
-    """Reject columns whose numbers are scaled differently, such as 1.2 K and 998."""
-    for index in features:
-        if (found := mixed_scales(columns.filled(index))) is not None:
-            name = columns.names[index]
-            raise DatasetError(
-                f"column {name!r} holds {found[0]!r} and {found[1]!r}, which are not in the same"
-                f" unit: --exclude {name!r} leaves the column out",
-                field=name,
-            )
-
-
-def _signs(columns: Columns, roles: Roles) -> None:
-    """Say which features have decimal commas or separated thousands, and reject unclear ones."""
-    decimals = columns.decimals
-    for index, name in zip(roles.features, roles.names, strict=True):
-        if index in decimals.problems:
-            raise DatasetError(
-                f"column {name!r}: {decimals.problems[index]}: --decimal . or --decimal , gives the"
-                " decimal sign",
-                field="decimal",
-            )
-    commas = [name for index, name in zip(roles.features, roles.names, strict=True)
-              if decimals.sign(index) == "," != decimals.given
-              and index not in decimals.thousands]  # fmt: skip
-    if commas:
-        rest = any(decimals.sign(index) != "," for index in roles.features)
-        which = f"{', '.join(commas)[:200]}: " if rest else ""
-        roles.notes.append(f"{which}numbers are read with decimal commas")
-    for index, name in zip(roles.features, roles.names, strict=True):
-        if index in decimals.thousands and decimals.given is None:
-            cell = decimals.thousands[index]
-            plain = re.sub(r"[.,]", "", cell)
-            roles.notes.append(f"column {name!r} separates thousands: {cell!r} is read as {plain}")
 
 
 def _check_long(columns: Columns, roles: Roles, wished: Sequence[int]) -> None:
@@ -291,13 +242,13 @@ def _named(
 
 def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[int]) -> None:
     named = form.role("label")
-    exact = [i for i, name in enumerate(columns.names) if _label_name(name) in ("label", "labels")]
+    exact = [i for i, name in enumerate(columns.names) if label_name(name) in ("label", "labels")]
     if "label" in columns.names:
         exact = [columns.index("label")]
     kept = {*roles.excluded, *columns.nested, *wished, *roles.keys(), *roles.times}
     known = [
         p for p, name in enumerate(columns.names)
-        if p not in kept and is_label(_label_name(name), columns.filled(p, everywhere=True))
+        if p not in kept and is_label(label_name(name), columns.filled(p, everywhere=True))
     ]  # fmt: skip
     found = [p for p in exact if p not in kept] or known
     if named is not None:
@@ -312,82 +263,6 @@ def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[in
         names = ", ".join(repr(columns.names[p]) for p in rest)
         also = "may also be the label" if roles.label is not None else "may each be the label"
         roles.notes.append(f"{names}: {also}, so left out (--label COLUMN chooses)")
-
-
-def _features(columns: Columns, taken: set[int], notes: list[str]) -> list[int]:
-    out, empty = [], 0
-    for index, name in enumerate(columns.names):
-        if index in taken:
-            continue
-        cells = columns.cells[index]
-        filled = columns.filled(index) or columns.filled(index, everywhere=True)
-        if _ROW_NUMBER.fullmatch(name) and _counts_rows(cells):
-            notes.append(f"column {name or index + 1!r} numbers the rows: left out")
-        elif _INDEX.fullmatch(name) and _is_index(cells):
-            notes.append(f"column {name or index + 1!r} is an index: left out")
-        elif not name and not filled:
-            empty += 1
-        elif not name:
-            raise DatasetError(
-                f"column {index + 1} has no name (a row index?), but holds {filled[0]!r:.40}:"
-                " name it in the file, or --exclude '\"\"' leaves columns without a name out"
-            )
-        elif index in columns.timed or (filled and _no_number(columns, index, filled)):
-            shown = ", ".join(" ".join(cell.split()) for cell in sorted(set(filled))[:3])[:80]
-            hint = ""
-            everywhere = columns.filled(index, everywhere=True)
-            if may_be_label(_label_name(name), filled) or are_conditions(everywhere):
-                hint = f" (--label {quoted(name)} reads it as the label)"
-            notes.append(f"column {name!r} holds no number ({shown}): left out{hint}")
-        else:
-            if may_be_label(_label_name(name), columns.filled(index, everywhere=True)):
-                notes.append(
-                    f"column {name!r} is read as a feature: --label {quoted(name)} reads it as the"
-                    " label"
-                )
-            out.append(index)
-    if empty:
-        notes.append(f"{empty} columns without a name hold nothing: left out")
-    return out
-
-
-def _no_number(columns: Columns, index: int, filled: Sequence[str]) -> bool:
-    """Return whether a column holds no number, or hardly any: neither at first nor later."""
-    if unit_of(filled):
-        return False
-    sign = columns.decimals.sign(index)
-    if any(is_number(cell, sign) for cell in columns.filled(index)):
-        return False
-    cells = Counter(columns.filled(index, everywhere=True))
-    numbers = sum(count for cell, count in cells.items() if is_number(cell, sign))
-    if not any(unit_of([cell]) for cell in set(filled)):
-        numbers += sum(count for cell, count in cells.items() if unit_of([cell]))
-    return ONE_OF * numbers <= cells.total()
-
-
-def _counts_rows(cells: Sequence[str]) -> bool:
-    try:
-        numbers = [int(float(cell)) for cell in cells if cell.strip()]
-    except (ValueError, OverflowError):
-        return False
-    return len(numbers) > 0 and all(b - a == 1 for a, b in itertools.pairwise(numbers))
-
-
-def _is_index(cells: Sequence[str]) -> bool:
-    """Return whether cells are whole numbers that rise, or differ: rows of a table were taken."""
-    try:
-        numbers = [float(cell) for cell in cells if cell.strip()]
-    except ValueError:
-        return False
-    steps = sum(b > a for a, b in itertools.pairwise(numbers))
-    rises = steps >= 0.9 * (len(numbers) - 1)  # it begins anew in tables that were joined
-    differs = len(set(numbers)) == len(numbers)
-    return len(numbers) > 2 and (rises or differs) and all(map(float.is_integer, numbers))
-
-
-def _label_name(name: str) -> str:
-    """Return a bare name without what its labels mean, as in Attack (1: no, -1: yes)."""
-    return plain_name(re.sub(r"[(\[].*", "", name)) or plain_name(name)
 
 
 def is_known_name(name: str) -> bool:
