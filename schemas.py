@@ -23,7 +23,7 @@ CRITICALITIES: tuple[Criticality, ...] = ("critical", "high", "medium", "low")
 #: Severities of readings and incidents, the least first: a higher index is more severe.
 SEVERITIES: tuple[Criticality, ...] = CRITICALITIES[::-1]
 
-MAX_NAME = 255
+MAX_NAME = 255  # characters
 
 #: Path of the REST API, and of its routes about anomalies.
 API_ROOT: Final = "/api/v1"

@@ -38,7 +38,7 @@ _INPUTS_TRAIN = 3000
 _AIR_TRAIN = 4000
 _IMS_TRAIN = 300
 _FD002_TRAIN = 60
-_DAYS = 2880  # training readings of the simulated plant, one a minute
+_DAYS = 2880  # training readings of the simulated plant, one per minute
 _FAULT = 60  # length of an unlabelled fault in readings
 
 

@@ -16,7 +16,7 @@ from models.scoring.model_set import ModelSet
 from models.scoring.policy import BUDGETS
 from training.simulate import Fault, Plant, simulate
 
-_DAYS = 2880  # two days of readings, one a minute
+_DAYS = 2880  # two days of readings, one per minute
 _MONTH = 43_200
 _RATED = ("critical", "medium", "low")
 

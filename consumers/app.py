@@ -37,7 +37,7 @@ from schemas import LookAlikes
 
 log = logging.getLogger("consumers.bridge")
 
-NO_TOPIC_SECONDS = 10.0
+NO_TOPIC_SECONDS = 10.0  # --drain ends if the topic does not exist after this time
 
 
 class BridgeCondition:

@@ -13,6 +13,7 @@ from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
 
+#: First and longest wait between tries, in seconds; each wait is twice the one before.
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 #: A failed write is tried again within this time, so until then an answered query proves nothing.

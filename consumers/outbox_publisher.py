@@ -27,8 +27,8 @@ from errors import AnomalyError, BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
 
-CHUNK = 1000
-ORPHANS_EVERY = 5.0
+CHUNK = 1000  # messages read and published at a time
+ORPHANS_EVERY = 5.0  # seconds between looks at the messages of partitions without an owner
 #: Between retries of single messages that their topic rejects; there may be many of them.
 REFUSED_AGAIN = 60.0
 

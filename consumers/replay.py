@@ -48,8 +48,8 @@ The bridge rejects a reading more than an hour ahead of the time when it was sen
 (BRIDGE_FUTURE_S): send data with future times with --shift-to-now.
 """
 
-IN_FLIGHT = 5000
-PAGE = 500
+IN_FLIGHT = 5000  # records sent and not yet acknowledged: bounds the memory
+PAGE = 500  # dead letters read from the database at a time
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from errors import AnomalyError, Busy, NoModel, Unavailable
 from runtime import tls_context
 from schemas import API_PREFIX
 
-RECONNECTS = 2
-MAX_RETRY_AFTER = 300.0
+RECONNECTS = 2  # after a connection that the service has closed meanwhile
+MAX_RETRY_AFTER = 300.0  # seconds: a server may ask for any wait
 
 
 class BatchRefusedError(AnomalyError):

@@ -18,7 +18,7 @@ from consumers.broker import internals
 from db.queries.outbox import OutboxMessage
 from errors import BrokerUnavailable, SettingsError
 
-FLUSH_SECONDS = 30.0
+FLUSH_SECONDS = 30.0  # maximum wait for the acknowledgement of what was sent
 
 TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 #: No broker or client ever accepts this message.

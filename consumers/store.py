@@ -41,10 +41,10 @@ from schemas import REPEATED_HOUR_S, SEVERITIES, StreamKey, moved, parse_timesta
 
 P = ParamSpec("P")
 R = TypeVar("R")
-CRITICALITY_SECONDS = 30.0
+CRITICALITY_SECONDS = 30.0  # an asset's criticality is read again after this time
 #: Windows, conditions and resets are read again after this time, so they apply within seconds.
 SCHEDULE_SECONDS = 2.0
-CRITICALITIES_KEPT = 100_000
+CRITICALITIES_KEPT = 100_000  # assets, to bound the memory
 
 
 class FencedError(AnomalyError):

@@ -19,7 +19,7 @@ log = logging.getLogger("consumers.bridge")
 
 #: Readings of a backfill stay in the default partition for at most this long.
 EVERY = timedelta(minutes=10)
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 60.0  # between looks whether it is due
 
 
 def now_utc() -> datetime:

@@ -28,7 +28,7 @@ _SHOWN: Final = 3
 #: Characters of the streams' names in a note, at most.
 _NAMES: Final = 300
 _YEAR: Final = np.timedelta64(365 * 86_400, "s")
-_GAP: Final = 5 * _YEAR
+_GAP: Final = 5 * _YEAR  # a time further off than this is far
 #: Before, a clock counted from zero; no sensor has been read since before 1900 or will be for long.
 _EARLIEST: Final = np.datetime64("1971-01-01", "us")
 _CENTURY: Final = np.datetime64("1900-01-01", "us")

@@ -18,8 +18,8 @@ from errors import DatasetError
 
 Document = dict[str, Any]
 Numbered = tuple[int, Document]
-_BLOCK_LINES: Final = 2000
-_PART: Final = 1 << 20
+_BLOCK_LINES: Final = 2000  # lines parsed at a time
+_PART: Final = 1 << 20  # bytes read at a time
 #: What stands around a line: blanks, a mark of byte order, zeros of a logger that lost power, and
 #: commas or brackets that make the lines an array.
 _AROUND: Final = b" \t\r\n\0\x1a\xef\xbb\xbf"

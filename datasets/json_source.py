@@ -25,7 +25,7 @@ from datasets.units import bare
 from datasets.unreadable import Unreadable
 from errors import DatasetError
 
-_BATCH_ROWS: Final = 5000
+_BATCH_ROWS: Final = 5000  # documents per batch
 
 
 class JsonSource:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-UNKNOWN: Final = -1
+UNKNOWN: Final = -1  # neither normal (0) nor faulty (1)
 _NORMAL: Final = frozenset(
     ("normal", "ok", "good", "healthy", "no", "false", "none", "nominal", "benign", "regular", "n",
      "f", "no fault", "no_fault", "nofault", "fault free", "fault-free", "no failure", "negative",

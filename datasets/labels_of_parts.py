@@ -36,8 +36,8 @@ def with_common_labels(
     common, notes = read_labels(counts, name)
     out, former = [], set()
     for part in parts:
-        own, said = read_labels(part.label_counts, name)
-        former.update(said)
+        own, notes_of_part = read_labels(part.label_counts, name)
+        former.update(notes_of_part)
         if any(common[text] != value for text, value in own.items()):
             streams = [_read_again(stream, own, common) for stream in part.streams]
             part = replace(part, streams=streams)

@@ -29,7 +29,7 @@ _SWITCHES: Final = {
 }
 #: Lines that `influx_inspect export` writes between the points.
 _BETWEEN: Final = ("#", "CREATE DATABASE ")
-_LOOKED_AT: Final = 5
+_LOOKED_AT: Final = 5  # points by which the format is recognised
 
 
 def is_line_protocol(start: bytes) -> bool:

@@ -154,7 +154,7 @@ def clocks_went_back(times: Times, repeated: Flags | None = None) -> list[int]:
     Returns
     -------
     list of int
-        Empty unless all steps back, at most one a year, are an hour less one usual interval, at
+        Empty unless all steps back, at most one per year, are an hour less one usual interval, at
         night and in a month in which clocks go back. Hourly readings have two equal times.
     """
     if len(times) < 3:

@@ -36,7 +36,7 @@ _SHARED: Final = 10
 _RARER: Final = 4
 #: And are that rare by chance in one of some 20,000 files, exp(-20 / 2).
 _SURE: Final = 20
-_MOST_KINDS: Final = 1000
+_MOST_KINDS: Final = 1000  # distinct names of machines in one column, at most
 
 
 def names_sensors(name: str) -> bool:

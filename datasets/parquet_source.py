@@ -15,7 +15,7 @@ from datasets.sampled_columns import SAMPLED_ROWS, Columns
 from datasets.units import bare
 from datasets.unreadable import Unreadable
 
-_BATCH_ROWS: Final = 20_000
+_BATCH_ROWS: Final = 20_000  # rows per batch: bounds the memory of wide files
 
 
 def is_parquet(path: Path) -> bool:

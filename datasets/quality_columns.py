@@ -35,7 +35,7 @@ _BAD: Final = re.compile(
 _DOUBTFUL: Final = re.compile(r"(uncertain|questionable|doubtful|suspect|unsicher).*|u")
 #: Qualities of OPC: the upper two of eight bits. Good ones are mostly 192, or 216: by hand.
 _OPC_GOOD: Final = (192.0, 216.0)
-_OPC_DOUBTFUL: Final = 64
+_OPC_DOUBTFUL: Final = 64  # from here on a quality is uncertain, below it is bad
 _OPC_MOST: Final = 255
 
 

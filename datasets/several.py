@@ -225,12 +225,12 @@ def _unlike_units(parts: Sequence[Part]) -> list[str]:
     DatasetError
         One stream has values of both units.
     """
-    told: dict[str, dict[tuple[str, ...], list[Part]]] = {}
+    parts_by_units: dict[str, dict[tuple[str, ...], list[Part]]] = {}
     for part in parts:
         for name, units in part.data.units.items():
-            told.setdefault(name, {}).setdefault(tuple(units), []).append(part)
+            parts_by_units.setdefault(name, {}).setdefault(tuple(units), []).append(part)
     notes = []
-    for name, by_units in told.items():
+    for name, by_units in parts_by_units.items():
         for here, there in combinations(by_units, 2):
             pairs = [
                 (one, other) for one in here for other in there

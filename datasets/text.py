@@ -23,7 +23,7 @@ from errors import DatasetError
 DAMAGED: Final = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 #: Bytes sampled to recognise a file's layout.
 SAMPLE_BYTES: Final = 256 * 1024
-_MOST_SAMPLED: Final = 64 * SAMPLE_BYTES
+_MOST_SAMPLED: Final = 64 * SAMPLE_BYTES  # for files with very long lines
 _COMPRESSED: Final[dict[bytes, Callable[[Path], Any]]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,

@@ -50,7 +50,7 @@ HOURS_LOST: Final = (
 )
 _POINTED: Final = r"^(\d{1,2})\.(\d{1,2})\.(\d{2,4})(?=\D|$)"
 _PLAIN: Final = re.compile(r"[+-]?\d*[.,]?\d*")
-SAMPLE: Final = 40
+SAMPLE: Final = 40  # cells by which a format is chosen; all others are checked against it
 _COUNT: Final = re.compile(r"\d{9,20}([.,]\d+)?")
 #: Ten millionths of a second and smaller, which strptime does not read, but pandas does.
 _BEYOND_MICROS: Final = re.compile(r"(?<=[.,:]\d{6})\d{1,3}(?!\d)")

@@ -36,10 +36,10 @@ _HOUR: Final = re.compile(
 _MINUTE: Final = re.compile("(minutes?|mins?)(of(the)?day)?")
 _SECOND: Final = re.compile("(seconds?|secs?|sekunden?|secondes?)(of(the)?day)?")
 _NUMBER: Final = re.compile(r"\d+([.,]\d+)?")
-#: Most of the readings, one in so many, that may share their time with another.
+#: At most one reading in so many may share its time with another.
 _SHARED: Final = 10
-_FEW: Final = 3
-#: Most of the numbers that may be no time of day, as mistyped ones are not.
+_FEW: Final = 3  # readings that may do so in any file, however small
+#: Largest share of the numbers that may be no time of day, as mistyped ones are not.
 _ODD: Final = 0.01
 
 

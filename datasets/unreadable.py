@@ -12,8 +12,8 @@ from typing import Final
 
 from errors import DatasetError
 
-ONE_OF: Final = 100
-_SHOWN: Final = 3
+ONE_OF: Final = 100  # a file with more damage than one row in so many is rejected
+_SHOWN: Final = 3  # rows shown in a note
 
 
 @dataclass(slots=True)

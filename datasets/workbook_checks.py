@@ -29,7 +29,7 @@ _PASSWORD: Final = re.compile(
 _MOST_BYTES: Final = 1 << 30
 #: Cells of one sheet: a million rows of 32 columns.
 MOST_CELLS: Final = 1 << 25
-_PART: Final = 1 << 20
+_PART: Final = 1 << 20  # bytes read at a time
 #: Cells and rows without content: programs give whole empty rows a format.
 _EMPTY: Final = re.compile(
     rb"<(?:\w+:)?row\b[^<>]*>(?:\s*<(?:\w+:)?c\b[^<>]*/>)*\s*</(?:\w+:)?row>"

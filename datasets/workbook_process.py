@@ -1,8 +1,8 @@
 """Read a workbook of Excel 97 (.xls), .xlsb or .ods in a process of its own, with bounds.
 
-How large these become in memory cannot be told before they are read, and the library that reads
+How large these become in memory is not known before they are read, and the library that reads
 them ends its process at some kinds of damage. So a child process reads them, with bounds of memory
-and time, and hands the cells over in a temporary file.
+and time, and passes the cells on in a temporary file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST_MEMORY: Final = 4 << 30
 _MOST_TIME: Final = 600
 #: Exit status if the error is in words, on the last line of stderr.
 _IN_WORDS: Final = 3
-_BLOCK: Final = 1000
+_BLOCK: Final = 1000  # rows written at a time
 _DURATION: Final = re.compile(r"(-?)PT(\d{1,7})H(\d{1,7})M(\d{1,7}(?:\.\d+)?)S")
 
 

@@ -50,17 +50,17 @@ def doubtful_zone(columns: Columns, roles: Roles, zone: str | None) -> str | Non
     for index, name in enumerate(columns.names if zone is None else ()):
         if not _ZONE_COLUMN.fullmatch(plain_name(name)):
             continue
-        told = next((cell for cell in columns.filled(index) if not _NO_OFFSET.fullmatch(cell)), "")
-        if told:
+        zones = (cell for cell in columns.filled(index) if not _NO_OFFSET.fullmatch(cell))
+        if (other := next(zones, None)) is not None:
             return (
-                f"times are read in UTC, yet column {name!r} says {told}, which is not read:"
+                f"times are read in UTC, yet column {name!r} says {other}, which is not read:"
                 " --time-zone names their zone, such as Europe/Berlin, or Etc/GMT-1 for UTC+1 all"
                 " year"
             )
     for name in (columns.names[index] for index in roles.times):
-        if zone is None and (said := _LOCAL.search(name)):
+        if zone is None and (local := _LOCAL.search(name)):
             return (
-                f"times are read in UTC, yet the name of column {name!r} says {said[0]}:"
+                f"times are read in UTC, yet the name of column {name!r} says {local[0]}:"
                 " --time-zone names their zone, such as Europe/Berlin, or Etc/GMT-1 for UTC+1 all"
                 " year"
             )

@@ -19,7 +19,7 @@ from uuid import UUID
 import orjson
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
-_MAX_DEPTH = 100
+_MAX_DEPTH = 100  # of nested JSON: far below the recursion limit
 
 
 class JsonText:

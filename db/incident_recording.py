@@ -47,7 +47,7 @@ def record(
     recording = _Recording(connection, found, settings, source == "bridge")
     for activity in found:
         recording.take(activity)
-    # what closed it was said of a milder incident, or of one that was over
+    # the verdict was about a milder incident, or about one that was over
     for why in ("escalated", "resumed"):
         if reopened := [one for one in recording.incidents if one.reopened_by == why]:
             withdraw_closing(connection, reopened, SYSTEM, why)

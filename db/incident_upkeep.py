@@ -18,6 +18,7 @@ from db.queries.incident_rows import add_tombstones, read_locked, write
 from db.queries.rows import id_list
 from db.session import database_now, try_lock
 
+#: Only one process at a time changes incidents by the clock.
 TIME_LOCK = 0x616E6F6D_0007
 #: Incidents changed in one transaction, few enough that nobody waits long for their locks.
 CHUNK = 500

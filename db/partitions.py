@@ -28,7 +28,7 @@ TABLE = "anomaly_detections"
 DEFAULT = f"{TABLE}_default"
 #: Only one process at a time changes partitions.
 PARTITION_LOCK = 0x616E6F6D_0003
-LOCK_TIMEOUT_MS = 500
+LOCK_TIMEOUT_MS = 500  # a waiting change of the table would block all later queries
 #: With fewer misplaced (or young) rows than this, they are moved within the same transaction.
 MANY = 10_000
 

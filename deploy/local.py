@@ -39,7 +39,7 @@ from errors import AnomalyError, DatasetError, SettingsError
 from runtime import INTERRUPTED, die_with_parent, run_command
 from schemas import API_PREFIX
 
-PARTITIONS = 3
+PARTITIONS = 3  # of each of the demo's topics
 
 console = Console(highlight=False, markup=False, emoji=False)
 

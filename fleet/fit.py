@@ -32,7 +32,7 @@ from training.publishing.publish import Published
 from training.reports.fit_report import number, print_published
 from training.request import Request
 
-_MAX_LISTED = 20
+_MAX_LISTED = 20  # groups printed
 _UNKNOWN = {"rate": float("nan"), "readings": 0}
 EPILOG = """\
 examples:

@@ -34,7 +34,7 @@ from training.data.sources import POSTGRESQL
 #: Counts of a stream's day, and the other columns of its row.
 COUNTS = ("readings", "anomalies", "incidents", "errors")
 _FIRST_OF = ("bundle_version", "error_code", "error")
-_MAX_LISTED = 10
+_MAX_LISTED = 10  # streams, and errors, printed
 _EVER = datetime(1, 1, 2, tzinfo=UTC)
 EPILOG = """\
 examples:

@@ -23,7 +23,7 @@ COLUMNS = {
     "asset_id": "string", "sensor_id": "string", "feature": "string", "at": "timestamp",
     "features": "string",
 }  # fmt: skip
-_BATCH = 5000
+_BATCH = 5000  # rows fetched at a time
 
 
 class StoredReadings(DataSource):

@@ -17,7 +17,7 @@ import numpy as np
 from models.arrays import Floats
 
 BINS: Final = 20
-STABLE: Final = 0.1
+STABLE: Final = 0.1  # these two by convention
 SHIFTED: Final = 0.25
 #: Prefix of scores' names in a profile, which also holds the features.
 SCORE: Final = "score/"

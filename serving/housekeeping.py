@@ -18,7 +18,7 @@ from serving.training_queue import jobs_folder, tidy
 
 log = logging.getLogger("bentoml.serving.housekeeping")
 
-EVERY_S = 3600.0
+EVERY_S = 3600.0  # what it removes is counted in days
 
 
 class Housekeeping(PeriodicWork):

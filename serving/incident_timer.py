@@ -8,7 +8,7 @@ from serving import metrics
 from serving.background import PeriodicWork
 from serving.database import Database
 
-EVERY_S = 5.0
+EVERY_S = 5.0  # maximum delay of what time changes, such as the end of shelving
 
 
 class IncidentTimer(PeriodicWork):

@@ -21,9 +21,10 @@ from serving.database import Database
 
 log = logging.getLogger("bentoml.serving.monitors")
 
+#: Figures are reused for this time.
 DRIFT_FRESH_S = 60.0
 PRECISION_FRESH_S = 5.0
-READINGS = 1000
+READINGS = 1000  # newest ones compared with training, per group
 #: A bundle of hundreds of groups is checked in turns of this many groups.
 GROUPS_AT_ONCE = 20
 

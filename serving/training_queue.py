@@ -36,11 +36,11 @@ from serving.requests.training_request import Training
 
 log = logging.getLogger("bentoml.serving.jobs")
 
-ACCEPTED_S = 1.0
-BEAT_S = 10.0
+ACCEPTED_S = 1.0  # between looks for waiting jobs
+BEAT_S = 10.0  # between signs of life in a running job's row
 #: Seconds that a training process may clean up before it is killed.
 TERM_S = 10.0
-LOG_TAIL = 4000
+LOG_TAIL = 4000  # bytes of the log that may explain a failure
 
 
 class TrainingQueue(PeriodicWork):

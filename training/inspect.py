@@ -15,7 +15,7 @@ from training.data.quality import assess
 from training.data.sources import load_data
 from training.reports.quality_report import print_quality, write_page
 
-EXIT_LOW = 1
+EXIT_LOW = 1  # of --strict
 
 EPILOG = """\
 examples:

@@ -36,10 +36,10 @@ from training.pipeline import Outcome, train
 from training.publishing.publish import JobLostError
 from training.request import Request
 
-BEAT_S = 5.0
+BEAT_S = 5.0  # between signs of life in the job's row
 #: Lower priority than the service on the same machine.
 NICENESS = 10
-_EVERY_S = 0.5
+_EVERY_S = 0.5  # between looks for progress to report
 #: How long to retry writing the end of a job (seconds).
 FINISH_S = 900.0
 

@@ -9,9 +9,9 @@ import lz4.frame
 import snappy
 import zstandard
 
-CHUNK = 256 * 1024
+CHUNK = 256 * 1024  # bytes decompressed at a time
 _XERIAL = b"\x82SNAPPY\x00"
-_XERIAL_HEAD = 16
+_XERIAL_HEAD = 16  # bytes: the mark, and two versions of four bytes each
 
 
 _ERRORS = (zlib.error, zstandard.ZstdError, RuntimeError, snappy.UncompressError, OSError)

@@ -18,7 +18,7 @@ from errors import BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
 
-SILENT_SECONDS = 1.0
+SILENT_SECONDS = 1.0  # without a connection to any broker, before it counts as an outage
 
 
 class ConsumerMonitor:

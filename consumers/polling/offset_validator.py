@@ -19,7 +19,7 @@ from errors import BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
 
-ASK_SECONDS = 5.0
+ASK_SECONDS = 5.0  # maximum wait for the broker's answer
 
 
 @dataclass(slots=True)

@@ -30,8 +30,8 @@ from errors import BrokerUnavailable
 
 log = logging.getLogger("consumers.bridge")
 
-POLL_SECONDS = 0.05
-HOUSEKEEPING_SECONDS = 0.5
+POLL_SECONDS = 0.05  # maximum wait of one poll
+HOUSEKEEPING_SECONDS = 0.5  # between looks at the topic, the broker and the lag
 
 
 class PollLoop:

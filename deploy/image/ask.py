@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-PATIENCE_S = 180
+PATIENCE_S = 180  # a first start also migrates and loads a bundle
 API = "/api/v1/anomalies"
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

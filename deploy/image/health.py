@@ -10,7 +10,7 @@ import os
 import sys
 import urllib.request
 
-TIMEOUT_S = 4
+TIMEOUT_S = 4  # below the time-out of the image's health check
 
 # Ignore proxies of the container's environment: the address is local.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

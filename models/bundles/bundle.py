@@ -39,7 +39,7 @@ from models.bundles.serialization import (
 )
 from models.scoring.model_set import ModelSet
 
-FORMAT: Final = 1
+FORMAT: Final = 1  # of the folder's files; bundles of another format are rejected
 DEFAULT: Final = "default"
 #: Subfolder of a bundle's hold-out twin.
 TWIN: Final = "twin"

@@ -25,7 +25,7 @@ from models.detectors.covariance import RobustCovariance, robust_std
 from models.detectors.kernels import F32, F64, I64, compiled
 
 _QUANTILES = (0.5, 0.95)  # where both have the same size
-_LEAST = 1e-300
+_LEAST = 1e-300  # instead of 0, which has no logarithm
 #: The errors that :func:`tail_variance` measures by: one in so many, the budget of criticality
 #: medium, but at least the FEW-th largest, so that a stray reading or two decide nothing.
 _ONE_IN: Final = 1_000

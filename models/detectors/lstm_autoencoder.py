@@ -37,9 +37,9 @@ _KERNEL = (
     "out_weight",
     "out_bias",
 )
-_CLIP = 1e150
+_CLIP = 1e150  # so that squares do not overflow
 _WEIGHT = 5.0**0.5  # the logarithm flattens squared errors below about a tenth
-_MAX_ERRORS = 20_000
+_MAX_ERRORS = 20_000  # windows that the size of errors is fitted on
 _FORECAST = "forecast_"  # prefix of the forecast's stored arrays
 
 

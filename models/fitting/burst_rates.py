@@ -50,7 +50,7 @@ _LOWER: Final = (MIN_LEVEL, 1.5, 1.0)
 _LIFTS: Final = (2.0, 3.0, 4.0)
 _LASTS: Final = 150
 _EVERY: Final = 600
-_MAX_SCORES: Final = 20_000
+_MAX_SCORES: Final = 20_000  # readings that simulated faults are added to
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ _NEVER: Final = -1e9
 MAX_WIDER: Final = 1.5
 #: Readings expected beyond the budget of criticality medium in a sample that shows where it lies.
 _SEEN: Final = 2.0
-_BURN_IN = 2_000
-_ENOUGH = 10_000
+_BURN_IN = 2_000  # readings until the adaptation fluctuates fully
+_ENOUGH = 10_000  # readings that a tail is fitted on; fewer are replayed repeatedly
 
 
 def calibrate(
@@ -303,8 +303,8 @@ def adapted(cal: Calibration, fast: Floats, how: AdaptationParams | None) -> Flo
     how
         Parameters of the adaptive tail; None: it does not adapt.
     """
-    follower = AdaptiveTail(cal.median, age=how.start if how else 0)
-    return np.array([follower.step(value, cal, how)[1] for value in fast.tolist()])
+    tail = AdaptiveTail(cal.median, age=how.start if how else 0)
+    return np.array([tail.step(value, cal, how)[1] for value in fast.tolist()])
 
 
 def fit_first_tail(how: AdaptationParams, cal: Calibration, fast: list[Floats]) -> AdaptationParams:

@@ -24,7 +24,7 @@ from models.scoring.preprocessing import Preprocessing
 #: Fewest streams for holding out whole streams: with fewer, the error reflects the small training
 #: set rather than how future streams differ.
 FEWEST_STREAMS: Final = 5
-_STREAM_FOLDS: Final = 3
+_STREAM_FOLDS: Final = 3  # folds that hold out whole streams
 #: Readings that the levels of magnitudes are compared on.
 _KNOWN: Final = 1_000
 

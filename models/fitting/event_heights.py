@@ -17,7 +17,7 @@ from models.arrays import Bools, Floats
 from models.scoring.tail import SHAPE_PRIOR_SD
 
 RARELY: Final = 0.0025  # probability that clean data lose anything by a further search
-_APART: Final = 5  # most other readings within one event
+_APART: Final = 5  # maximum number of other readings within one event
 _CENSORED: Final = 0.75  # quantile of the heights above which events are censored
 #: Ratio of two successive heights that a tail of two prior deviations' shape has so rarely above
 #: one event ...

@@ -16,7 +16,7 @@ from models.arrays import Floats
 from models.detectors.covariance import BLOCK, scarce
 from models.fitting.distance import Scoring
 
-_SETS: Final = 5
+_SETS: Final = 5  # parts, each of which is held out once
 #: Fits the ways of a trial on pieces of streams [(n_i, d)], and returns the score of each.
 FitWays = Callable[[list[Floats]], Sequence[Scoring]]
 _Pieces = list[tuple[int, slice]]

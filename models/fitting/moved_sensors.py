@@ -7,7 +7,7 @@ so training does the same.
 
 A shift is looked for in each stream by a linear model of every feature by all others and a step at
 each of several moments. The feature and moment count whose partial correlation with the step is the
-largest: what a changed load moves is told by the other features. It is a sensor's shift where
+largest: the other features explain what a changed load moves. It is a sensor's shift where
 
 - all of its BLOCKS averages before lie on one side of all those after, by a gap at least as wide as
   either of them spreads: levels that wander, drift or come back have no such gap;

@@ -9,13 +9,13 @@ import numpy as np
 from models.arrays import Floats, Indices
 from models.scoring.neighbours import Neighbours
 
-#: Most values of training readings that are stored: 32 KB.
+#: Maximum number of stored values of training readings: 32 KB.
 _STORED: Final = 4096
-#: Fewest readings to store: the most similar ones of fewer are not similar.
+#: Minimum number of readings to store: the most similar ones of fewer are not similar.
 _FEWEST_STORED: Final = 20
-#: Most readings that a decision is made on.
+#: Maximum number of readings that a decision is made on.
 _TRIED: Final = 500
-#: Fewest readings that a decision is made on.
+#: Minimum number of readings that a decision is made on.
 _FEWEST: Final = 100
 #: Parts of these readings whose mean errors tell how sure a decision is.
 _PARTS: Final = 10

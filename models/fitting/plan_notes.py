@@ -26,7 +26,7 @@ def _repeats(plan: FitPlan) -> list[str]:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return [
         f"{', '.join(names[:_NAMED])}{more}: values repeat by themselves (rounded, at rest, or"
-        " slower than the readings), so a stuck sensor is not told by a repeated value"
+        " slower than the readings), so a repeated value does not show a stuck sensor"
     ]
 
 

@@ -13,15 +13,15 @@ from models.arrays import Floats
 from models.detectors.base import Array
 from models.detectors.covariance import BLOCK, scarce, winsorised_std
 
-_FLEET = 3
-_SHORT = 333
+_FLEET = 3  # fewest streams of a fleet of short runs, see drift_is_fault
+_SHORT = 333  # readings: shorter runs are too short for an adaptive tail
 #: Share of the identity in the correlation, unless the data show a better one.
 SHRINKAGE: Final = 0.1
 #: The least: where features follow a load widely, more hides how closely they follow it.
 LEAST_SHRINKAGE: Final = 0.01
-_OUTLYING = 4.0
-_WIDEST = 100
-_FEW_STEPS = 10
+_OUTLYING = 4.0  # scaled readings are clipped here before they are correlated
+_WIDEST = 100  # features, at most, to use their correlation
+_FEW_STEPS = 10  # so many steps of drift show no correlation; it is shrunk accordingly
 
 
 @dataclass(slots=True)

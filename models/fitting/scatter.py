@@ -38,7 +38,7 @@ _CODE: Final = 5
 #: Deviations from chance that count as a relation: with some hundred comparisons per feature, one
 #: feature in a hundred exceeds this by chance, and is then left as it is.
 _CLEAR: Final = 4.0
-_TINY: Final = 1e-12
+_TINY: Final = 1e-12  # a variance below this is rounding
 
 
 @dataclass(frozen=True, slots=True)

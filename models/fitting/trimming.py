@@ -49,9 +49,9 @@ _NEAREST: Final = 0.2  # share of a stream that tells its own kind: the others m
 _STEADY: Final = 0.25  # least share of a feature's deviation that must remain without the events
 #: If all events take up too much, only their parts above this share of the threshold are left out.
 _CORE: Final = 0.25
-_ROUNDS: Final = 8
+_ROUNDS: Final = 8  # of readmitting events, at most
 _DEVIATION: Final = 0.68  # quantile of a magnitude that is one standard deviation, robustly
-_NAMED: Final = 5  # most features of a mode in a note
+_NAMED: Final = 5  # maximum number of features of a mode in a note
 
 
 @dataclass(slots=True)
@@ -339,9 +339,9 @@ def _by_own_kind(
 ) -> list[Floats]:
     """Return the heights (n_i,) less what each stream always has: its own level, its own scatter.
 
-    What a stream always has is told by its readings nearest to the group's ``centre`` (d,). From
-    their level the distance is taken if it is smaller; and if they lie further off than the nearest
-    of all streams, by so much the heights are lowered.
+    A stream's readings nearest to the group's ``centre`` (d,) show what it always has. The distance
+    is taken from their level if it is smaller there. If they lie further off than the nearest
+    readings of all streams, the heights are lowered by the difference.
     """
     own = []
     for values, height in zip(streams, heights, strict=True):

@@ -19,7 +19,7 @@ from models.fitting.scaling import check_training, drift_is_fault
 from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
 from models.fitting.trimming import without_faulty
 
-LEAST_ROWS: Final = 60
+LEAST_ROWS: Final = 60  # readings without which nothing is fitted
 
 
 def usable_data(

@@ -33,8 +33,10 @@ from models.scoring.stored import Stored
 GATE: Final = -2.0
 #: ``log10`` of the share of readings above the quantile that the stretch tracks.
 HIGH: Final = -1.0
+#: Readings beyond the gate teach the tail only while there are tokens: each costs one, every other
+#: reading earns three times what normal operation spends.
 _TOKEN_RATE = 3.0 * 10.0**GATE
-_TOKENS = 20.0
+_TOKENS = 20.0  # saved at most
 _SHARE = 10.0**HIGH
 _FIRST = 10.0  # the offset's first step is the stretch over 2 * _FIRST
 

@@ -1,8 +1,8 @@
 """Decide when an event opens an incident.
 
-A false-alarm budget per reading says little to a person: one in a thousand is 86 alarms a day at
-one reading a second. Incidents therefore have a budget per ASSET-month. Within an event, anomalies
-at most :data:`APART` readings apart form a *burst*. An incident opens
+A false-alarm budget per reading says little to a person: one in a thousand is 86 alarms per day
+at one reading per second. Incidents therefore have a budget per ASSET-month. Within an event,
+anomalies at most :data:`APART` readings apart form a *burst*. An incident opens
 
 - at once, if a burst's peak is rarer than ``at_once``, which a share of the budget pays for;
 - otherwise after the on-delay: a burst with ``on_delay`` anomalies and a peak of at least ``peak``.
@@ -32,8 +32,8 @@ INCIDENT_BUDGETS: Final = {"critical": 4.0, "high": 2.0, "medium": 1.0, "low": 0
 #: extrapolation is least to be trusted, and faults last.
 AT_ONCE: Final = 0.1
 MONTH_S: Final = 30 * 86_400.0
-#: Decades by which each reported false alarm raises the asset's incident thresholds, and the most
-#: they add together. Four reports ask for peaks a hundred times rarer; rarer faults still show.
+#: Decades by which each reported false alarm raises the asset's incident thresholds, and the
+#: maximum of their sum. Four reports ask for peaks a hundred times rarer; rarer faults still show.
 RAISE: Final = 0.5
 MAX_RAISED: Final = 2.0
 #: Readings without an anomaly after which a burst is over: half the smoothing's half-life.
@@ -47,7 +47,7 @@ LEVELS: Final = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 #: month at one reading an hour to one in ten years at 10 Hz.
 RATES: Final = tuple(-2.0 - 0.5 * k for k in range(17))
 
-_MAX_RULES: Final = 1000
+_MAX_RULES: Final = 1000  # solved rules that are cached
 
 AT_ONCE_WHY: Final = "at_once"
 LASTING_WHY: Final = "on_delay"

@@ -30,7 +30,7 @@ from models.scoring.state_values import as_count, pack, unpack
 from models.scoring.stretch import Level32, Stretch
 from models.scoring.suppression import OffState
 
-FORMAT: Final = 2
+FORMAT: Final = 2  # of a state's tail; one in another format is not continued
 #: Readings with more features have no level stored: it would not fit into 4 KB.
 MAX_BASELINE_FEATURES: Final = 250
 

@@ -44,7 +44,7 @@ CENSORED: Final = 0.1
 CHANCE: Final = 0.01
 #: Exceedances at most this many readings apart belong to one cluster.
 APART: Final = 5
-_BODY = 64
+_BODY = 64  # points of the empirical distribution below the tail
 #: Standard deviation of the shape's normal prior around 0.
 SHAPE_PRIOR_SD: Final = 0.1
 

@@ -18,7 +18,7 @@ TAGS: Final = ("source", "groups", "content_version", "verdict", "promoted_at", 
                "previous_champion")  # fmt: skip
 #: A result of the registry is reused for this time.
 FRESH_S: Final = 10.0
-MAX_VERSIONS: Final = 200
+MAX_VERSIONS: Final = 200  # listed, the newest
 
 
 class Catalogue:
@@ -28,7 +28,7 @@ class Catalogue:
     ----------
     registry : RegistryClient
     champion : Champion
-        Told to check again after a change; bundles are fetched to its home.
+        Asked to check again after a change; bundles are fetched to its home.
     """
 
     def __init__(self, registry: RegistryClient, champion: Champion) -> None:

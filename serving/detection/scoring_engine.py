@@ -30,7 +30,7 @@ log = logging.getLogger("bentoml.serving.scoring")
 
 #: Maximum readings in the queue; beyond it new ones are rejected.
 MAX_WAITING = 50_000
-WARM_TRIES = 60
+WARM_TRIES = 60  # a second apart: runners may start later than this process
 
 
 @dataclass(slots=True)

@@ -38,9 +38,10 @@ from serving.detection.planning import (
 )
 from serving.requests.detect import Item
 
+#: Criticalities, and windows and conditions, are read again after this time.
 CRITICALITY_S = 5.0
 PLANS_S = 2.0
-CRITICALITIES_KEPT = 100_000
+CRITICALITIES_KEPT = 100_000  # assets, to bound the memory
 #: A window of 30 readings of 24 features takes some 60 KB.
 WINDOWS_KEPT = 500
 

@@ -18,7 +18,7 @@ from serving.requests.incident_bodies import read_token
 
 #: Maximum size of a form: 1,000 incidents and a note.
 BODY_BYTES: Final = 256 * 1024
-MAX_FIELDS: Final = 2000
+MAX_FIELDS: Final = 2000  # more than 1,000 incidents need
 
 
 @dataclass(frozen=True, slots=True)

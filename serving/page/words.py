@@ -22,7 +22,7 @@ STATE_MEANINGS: Final = {
     "cleared-acknowledged": "it is over, and somebody has looked: close it with what it was",
     "shelved": "put aside by somebody until a given time: no notifications until then",
     "suppressed": "the asset is under maintenance, or the machine is off",
-    "closed": "somebody has said what it was; after a long time also closed by the system",
+    "closed": "somebody has recorded what it was; after a long time also closed by the system",
 }
 VERDICT_WORDS: Final = {
     "confirmed": "confirmed: it was a fault",
@@ -120,12 +120,12 @@ def progress(step: Mapping[str, Any]) -> str:
 
 def trained(result: Mapping[str, Any] | None) -> str:
     """Describe what a training made; detectors with the same message share it."""
-    said: dict[str, list[str]] = {}
+    names_by_text: dict[str, list[str]] = {}
     for name, one in (result or {}).items():
         if isinstance(one, Mapping):
             text = str(one.get("message") or one.get("status"))
-            said.setdefault(text, []).append(DETECTOR_WORDS.get(name, name))
-    return "; ".join(f"{', '.join(names)}: {text}" for text, names in said.items()) or "–"
+            names_by_text.setdefault(text, []).append(DETECTOR_WORDS.get(name, name))
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in names_by_text.items()) or "–"
 
 
 def when_off(condition: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from models.registry.base import Registry, open_registry
 from models.scoring.policy import ScoringPolicy
 from runtime import report_errors
 
-_WIDTH = 120
+_WIDTH = 120  # of tables that are written to a file
 
 
 def policy_of(settings: Settings) -> ScoringPolicy:

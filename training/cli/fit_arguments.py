@@ -205,7 +205,7 @@ def add_procedure_arguments(parser: argparse.ArgumentParser, *, refuse: str, aut
     parser.add_argument(
         "--promote", choices=("auto", "true", "false"), default="auto",
         help=f"make the bundle champion: {auto}, always, or never (auto); the first bundle is"
-        " champion whatever is said",
+        " champion in any case",
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from models.detectors.base import Progress as Report
 #: ``listener(part, stage, done, total, figures)``
 Listener = Callable[[str, str, int, int, dict[str, float]], None]
 
-_MAX_BARS = 12
+_MAX_BARS = 12  # of more, those of completed stages are hidden
 
 
 class ProgressDisplay:

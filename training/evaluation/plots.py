@@ -29,7 +29,7 @@ COLOURS = {
 }
 #: Maximum number of points of a timeline, about one per pixel; peaks are kept.
 MAX_POINTS = 3000
-MAX_PANELS = 8
+MAX_PANELS = 8  # streams in one picture
 #: Beyond, matplotlib's margins leave the calendar.
 _FIRST_DRAWN = np.datetime64("1000-01-01", "us")
 _LAST_DRAWN = np.datetime64("9000-01-01", "us")

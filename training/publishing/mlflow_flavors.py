@@ -22,7 +22,7 @@ from models.scoring.model_set import ModelSet
 
 #: The only type that skops must be configured to trust: scikit-learn's trees.
 TRUSTED = ["sklearn.tree._tree.Tree"]
-_SAMPLE = 200
+_SAMPLE = 200  # rows whose scores are compared
 
 
 def scaled_rows(

@@ -29,7 +29,7 @@ from training.fitting.parallel_fit import FEATURE_STATISTICS, Result, Task
 MAX_GROUPS = 10
 #: Tag of a detector's run: the native flavour it was logged in, or why it was not.
 NATIVE_TAG = "anomaly.native_flavour"
-_MAX_PARAM = 250
+_MAX_PARAM = 250  # characters, which every MLflow store accepts
 
 log = logging.getLogger(__name__)
 

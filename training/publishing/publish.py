@@ -33,7 +33,7 @@ from training.unregistered import describe_failure, keep_somewhere, sentence_of
 log = logging.getLogger(__name__)
 
 HOW = "python -m training.promote --force makes it champion"
-_EXAMPLE_ROWS = 5
+_EXAMPLE_ROWS = 5  # per stream, in the model's input example
 #: Maximum number of characters of a tag; MLflow allows 5,000.
 _MAX_TAG = 4500
 #: Figures on held-out readings that are stored with a version.

@@ -19,7 +19,7 @@ from training.evaluation.measures import (
 )
 from training.reports.fit_report import number
 
-_MAX_ASSETS = 30
+_MAX_ASSETS = 30  # rows of the table
 
 
 def print_report(

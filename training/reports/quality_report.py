@@ -17,6 +17,7 @@ from training.data.quality import Quality, StreamQuality
 from training.data.sources import TrainingData
 from training.evaluation.plots import MAX_POINTS, drawable, in_font, new_figure
 
+#: How much is printed and drawn; --json has everything.
 _MAX_STREAMS = 30
 _MAX_FINDINGS = 60
 _MAX_NAMES = 5

@@ -5,7 +5,7 @@
   const format = new Intl.DateTimeFormat(zone.locale, { dateStyle: "medium", timeStyle: "medium" });
   const brief = new Intl.DateTimeFormat(zone.locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const REFRESH_MS = 5000;
-  const MISSED = 2; // refreshes without an answer before that is said
+  const MISSED = 2; // refreshes without an answer before the page reports it
 
   function times(root) {
     for (const one of root.querySelectorAll("time:not([data-local])")) {

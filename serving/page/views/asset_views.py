@@ -28,8 +28,8 @@ from serving.requests.incident_bodies import AssetBody, read_span
 from serving.requests.suppression_bodies import StreamReset
 from serving.requests.wire import convert
 
-INCIDENTS: Final = 50
-READINGS: Final = 5000
+INCIDENTS: Final = 50  # newest ones listed
+READINGS: Final = 5000  # drawn at most; the page says if there are more
 #: Default span, before the stream's last reading.
 SPAN: Final = timedelta(hours=24)
 #: Maximum features in the chart and in the table of readings.

@@ -36,12 +36,12 @@ FIRST: Final = "open-unacknowledged"
 EVERY: Final = "all"
 #: Actions that the list offers for many incidents at once.
 BULK: Final = ("acknowledge", "shelve")
-READINGS: Final = 2000
+READINGS: Final = 2000  # drawn at most; the page says if there are more
 #: Maximum log entries on one screen.
 LOG: Final = 200
 #: Incidents of the same asset within this time are shown as neighbours.
 NEAR: Final = timedelta(hours=24)
-NEIGHBOURS: Final = 20
+NEIGHBOURS: Final = 20  # listed at most
 SPANS: Final = {"1 hour": 3600, "8 hours": 28_800, "1 day": 86_400, "3 days": 259_200,
                 "7 days": 604_800}  # fmt: skip
 
@@ -214,8 +214,8 @@ def _outcome(action: Action, outcome: Outcome, asked: int) -> list[dict[str, str
     if outcome.affected:
         plural = "" if outcome.affected == 1 else "s"
         many = f"{outcome.affected} incident{plural}" if asked > 1 else "The incident"
-        said = {"commented": f"{many} noted", "ticket set": "The ticket is kept"}
-        done = said.get(action.what, f"{many} {action.what}")
+        unusual = {"commented": f"{many} noted", "ticket set": "The ticket is kept"}
+        done = unusual.get(action.what, f"{many} {action.what}")
         messages.append(message("done", f"{done}, as {action.who}"))
     elif not outcome.errors:
         messages.append(message("done", "Nothing to change: this was already done"))

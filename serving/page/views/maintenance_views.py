@@ -27,7 +27,7 @@ from serving.requests.wire import convert, present_fields
 
 #: Number of next occurrences shown for a window and in a preview.
 SHOWN: Final = 3
-LISTED: Final = 100
+LISTED: Final = 100  # muted incidents, per state
 RULES: Final = {
     "": "never", "FREQ=DAILY": "every day", "FREQ=WEEKLY": "every week",
     "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR": "Monday to Friday", "FREQ=MONTHLY": "every month",

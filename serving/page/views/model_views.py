@@ -20,7 +20,7 @@ from serving.page.pages import Messages
 from serving.page.views.screen import Screen
 from serving.requests.wire import convert
 
-JOBS: Final = 20
+JOBS: Final = 20  # newest training jobs listed
 #: Maximum wait for the registry; MLflow takes seconds for its first answer.
 PATIENCE_S: Final = 0.4
 

@@ -26,8 +26,8 @@ from serving.swim_lanes import SwimLanes
 #: Span in hours -> seconds per step: about fifty steps, which fit a phone's screen.
 SPANS: Final = {"6": 600, "24": 1800, "72": 5400, "168": 14_400, "720": 57_600}
 FIRST: Final = "24"
-MARKS: Final = 6
-TOP: Final = 10
+MARKS: Final = 6  # times written below the lanes
+TOP: Final = 10  # causes of load listed
 
 
 @dataclass(frozen=True, slots=True)
