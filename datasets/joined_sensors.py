@@ -18,14 +18,14 @@ import numpy.typing as npt
 
 from datasets.long_tables import names_values
 from datasets.sampled_columns import plain_name
-from datasets.types import Dataset, Floats, Stream, StreamKey, Times
+from datasets.types import Dataset, Floats, Stream, StreamKey, Times, span_text
 from errors import DatasetError
 
 #: Intervals of a sensor for which its value counts: the next may be a little late.
 _KEPT: Final = 1.25
 #: A sensor whose longer intervals are so many times the usual one stores changes only.
 _IRREGULAR: Final = 2.5
-_SHOWN: Final = 5
+_SHOWN: Final = 5  # sensors named in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,9 @@ def _joined(asset: str, sensors: list[_Sensor], names: list[str], notes: list[st
         labels = np.maximum(labels, np.where(at < 0, np.int8(-1), sensor.labels[at]))
     notes.append(f"{asset}: {len(sensors)} sensors are joined by time to {len(times):,} readings")
     if any(not np.array_equal(sensor.times, times) for sensor in sensors):
-        notes[-1] += f" {_span(step_s)} apart; a value counts until the next is due: {_kept(order)}"
+        notes[-1] += (
+            f" {span_text(step_s)} apart; a value counts until the next is due: {_kept(order)}"
+        )
     if repeated := sum(len(sensor.times) - len(np.unique(sensor.times)) for sensor in sensors):
         notes.append(
             f"{asset}: {repeated:,} values are given twice for one time: the last is taken"
@@ -196,15 +198,8 @@ def _keep_s(sensor: _Sensor) -> float:
 def _kept(order: Sequence[_Sensor]) -> str:
     """Describe for how long the values of the slowest sensors count."""
     slow = sorted(order, key=_keep_s, reverse=True)
-    shown = ", ".join(f"{sensor.name} {_span(_keep_s(sensor))}" for sensor in slow[:_SHOWN])
+    shown = ", ".join(f"{sensor.name} {span_text(_keep_s(sensor))}" for sensor in slow[:_SHOWN])
     return f"{shown}, ..." if len(slow) > _SHOWN else shown
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.4g} {unit}"
-    return f"{seconds:.4g} s"
 
 
 def _groups(parts: Sequence[Dataset]) -> dict[StreamKey, str] | None:

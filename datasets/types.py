@@ -86,6 +86,14 @@ def named(key: StreamKey) -> str:
     return " / ".join(part for part in key if part)
 
 
+def span_text(seconds: float) -> str:
+    """Return a time span in messages, such as 2.5 h: in the largest unit of which it has two."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.4g} {unit}"
+    return f"{seconds:.4g} s"
+
+
 def datetimes(times: Times) -> list[datetime]:
     """Return times (n,), UTC, as aware datetimes: in a tenth of the time that ``replace`` takes."""
     since = times.astype("datetime64[us]").view("timedelta64[us]")

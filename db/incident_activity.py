@@ -60,7 +60,7 @@ class Activity:
             return None
         try:
             decided = event.get("incident") or {}
-            SEVERITIES.index(row["criticality"])
+            SEVERITIES.index(row["criticality"])  # raises unless it is a severity
             return cls(
                 row=row,
                 timestamp=parse_timestamp(row["timestamp"]),

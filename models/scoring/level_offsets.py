@@ -1,8 +1,9 @@
-"""The offset of a settled level at each reading.
+"""Convert a settled level between the usual operating condition and those of single readings.
 
-A sensor that shifts reads as much too high in each operating condition, but rows are restated for
-the usual condition, by which distances are multiplied: where the sensor usually scatters a fifth as
-much, five times as far. A level is stored for the usual condition.
+A shifted sensor reads too high by the same amount in every operating condition. Restating rows for
+the usual condition, however, multiplies distances: by five where the sensor scatters a fifth as
+much as usual. So the rows of each condition have the level at another distance. It is stored as it
+is in the usual condition.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ class WindowIndex:
         starts, width = self._starts, self._width
         first, count = self._chain[starts[0]], len(starts)
         # the first and last window are as far apart as consecutive windows would be: a view will do
-        together = starts[-1] - starts[0] == count - 1 and not self._bridging
-        if together and self._ends[-1] - first == count + width - 2:
+        consecutive = starts[-1] - starts[0] == count - 1 and not self._bridging
+        if consecutive and self._ends[-1] - first == count + width - 2:
             if count == 1:
                 return rows[None, first : first + width]
             used = rows[first : first + count + width - 1]

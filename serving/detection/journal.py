@@ -43,7 +43,7 @@ class Journal:
         self._mode = settings.journal_rest
         self._settings = settings
         self._batcher: Batcher[Rows, bool] = Batcher(
-            self._together,
+            self._store_batches,
             max_weight=2000,
             max_waiting=200_000,
             parallel=2,
@@ -65,13 +65,14 @@ class Journal:
                 result["metadata"]["stored"] = False
         if not rows:
             return
-        done = await self._try(rows)
+        done = await self._store_rows(rows)
         for result, row_id in stored:
             result["metadata"]["stored"] = done
             if done is not False:
                 result["metadata"]["detection_id"] = str(row_id)
 
-    async def _try(self, rows: Rows) -> bool | None:
+    async def _store_rows(self, rows: Rows) -> bool | None:
+        """Return whether rows were stored; None if the COMMIT was sent and not answered."""
         try:
             if not self._database.available:
                 raise StorageUnavailable("down")
@@ -89,7 +90,8 @@ class Journal:
         insert_detections(connection, rows)
         record(connection, rows, self._settings, "rest")
 
-    async def _together(self, batches: list[Rows]) -> list[bool | BaseException]:
+    async def _store_batches(self, batches: list[Rows]) -> list[bool | BaseException]:
+        """Store batches in one transaction; if a row is rejected, each in one of its own."""
         rows = [row for batch in batches for row in batch]
         try:
             await self._database.quick(self._insert, rows)
@@ -99,10 +101,10 @@ class Journal:
             if len(batches) == 1:
                 raise
             # one row that PostgreSQL rejects must not affect the others
-            return [await self._alone(batch) for batch in batches]
+            return [await self._store_batch(batch) for batch in batches]
         return [True] * len(batches)
 
-    async def _alone(self, batch: Rows) -> bool | BaseException:
+    async def _store_batch(self, batch: Rows) -> bool | BaseException:
         try:
             await self._database.quick(self._insert, batch)
         except AnomalyError as error:

@@ -31,7 +31,8 @@ class Run:
 class Row:
     """One asset as drawn.
 
-    ``now`` is the severity of its newest step with a reading, ``worst`` that of the whole span.
+    ``now`` is the severity of its newest step with a reading, ``worst`` the highest of the whole
+    span, ``score`` the highest score. ``spent`` is the time in each state, in words.
     """
 
     asset_id: str

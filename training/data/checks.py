@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.types import span_text
 from models.arrays import Bools, Floats, Times
 from models.detectors.covariance import median_deviation
 from models.fitting.condition_fit import MAX_RANGES, ranges
@@ -116,7 +117,7 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
         longest = float(steps.max())
         found.append(
             Finding(MEDIUM if gaps.mean() > 0.001 else HIGH, "gaps",
-                    f"{_count(int(gaps.sum()), 'gap', 'gaps')}, the longest {_span(longest)}",
+                    f"{_count(int(gaps.sum()), 'gap', 'gaps')}, the longest {span_text(longest)}",
                     row_ranges(after[gaps]))
         )  # fmt: skip
     odd = float((np.abs(steps[~gaps] - usual) > 0.5 * usual).mean())
@@ -130,8 +131,8 @@ def _rates(steps: Floats, usual: float, odd: float) -> str:
     values, counts = np.unique(rounded, return_counts=True)
     often = values[counts >= 0.1 * len(steps)]
     if len(often) > 1:
-        return "mixed sampling: " + " and ".join(_span(float(v)) for v in often[:3]) + " apart"
-    return f"irregular sampling: {odd:.0%} of the steps are not {_span(usual)}"
+        return "mixed sampling: " + " and ".join(span_text(float(v)) for v in often[:3]) + " apart"
+    return f"irregular sampling: {odd:.0%} of the steps are not {span_text(usual)}"
 
 
 def _missing(absent: Bools, rows: Rows) -> Iterator[Finding]:
@@ -292,10 +293,3 @@ def _modes(values: Floats) -> Iterator[Finding]:
 
 def _count(n: int, one: str, more: str) -> str:
     return f"{n:,} {one if n == 1 else more}"
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.4g} {unit}"
-    return f"{seconds:.4g} s"
