@@ -1,8 +1,10 @@
 """Give and withdraw feedback; both are recorded in the log of the incident, if any.
 
 Feedback is never overwritten: for each incident the newest feedback that is not withdrawn counts.
-Closing an incident with a verdict also gives feedback. Reopening withdraws it, whether a person
-reopens the incident or it reopens by itself because it got worse.
+Closing an incident with a verdict also gives feedback. It is withdrawn if a person reopens the
+incident, or if the incident got worse than it was when the verdict was given. If the same fault
+only comes back, as on each morning of a machine that stops at night, it stays: the verdict is about
+the time up to the closing.
 """
 
 from __future__ import annotations
@@ -117,7 +119,9 @@ def feedback_of_closing(connection: Connection, closed: Sequence[Incident]) -> N
 def withdraw_closing(
     connection: Connection, reopened: Sequence[Incident], who: str, why: str
 ) -> None:
-    """Withdraw the feedback given by closing these incidents.
+    """Withdraw the feedback that the last closing of these incidents gave.
+
+    A closing without a verdict gave none; that of an earlier closing stays.
 
     Parameters
     ----------
@@ -126,7 +130,8 @@ def withdraw_closing(
     who, why : str
         Recorded with each.
     """
-    given = feedback.closing_feedback(connection, [one.id for one in reopened])
+    judged = [one.id for one in reopened if one.lost_verdict]
+    given = feedback.closing_feedback(connection, judged)
     if given:
         ids = [row["id"] for row in given.values()]
         feedback.withdraw_feedback(connection, ids, who, why)
@@ -159,7 +164,10 @@ def withdraw(
     if not rows:
         return feedback.get_feedback(connection, feedback_id)
     for incident in found:
-        cleared = {"verdict": None, "fault_code": None} if rows[0]["by_closing"] else {}
+        # an earlier closing of the incident may have given it
+        closed = incident.closed_at is not None and rows[0]["created_at"] >= incident.closed_at
+        by_closing = rows[0]["by_closing"] and closed
+        cleared = {"verdict": None, "fault_code": None} if by_closing else {}
         what = f"feedback withdrawn: {rows[0]['verdict']}"
         incident.change(what, who, why=why, always=True, **cleared)
     write(connection, found, topic)

@@ -124,12 +124,13 @@ def perform(
                 changed.append(incident)
         except AnomalyError as error:
             outcome.errors[incident_id] = error
+    if action.verb == "reopen":
+        withdraw_closing(connection, changed, action.who, "reopened")
     write(connection, found.values(), settings.kafka_topic_incidents)
     if action.verb == "close":
         feedback_of_closing(connection, changed)
-        outcome.feedback = closing_feedback(connection, list(found))
-    elif action.verb == "reopen":
-        withdraw_closing(connection, changed, action.who, "reopened")
+        judged = [one.id for one in found.values() if one.verdict is not None]
+        outcome.feedback = closing_feedback(connection, judged)
     outcome.affected = len(changed)
     outcome.incidents = _read(connection, list(found))
     return outcome

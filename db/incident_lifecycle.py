@@ -111,6 +111,11 @@ class Incident:
         """Return what of the unwritten changes reopened it; None: nothing did."""
         return next((e.what for e in self.log if e.before.get("closed_at") is not None), None)
 
+    @property
+    def lost_verdict(self) -> bool:
+        """Return whether the unwritten changes took away a verdict."""
+        return any(e.before.get("verdict") is not None for e in self.log)
+
     def row(self) -> dict[str, Any]:
         """Return the columns."""
         return {name: getattr(self, name) for name in COLUMNS}
@@ -236,8 +241,8 @@ class Incident:
         self.bundle_version = activity.row["bundle_version"]
         if reopens:
             self._resume(
-                activity, acknowledged_at=None, acknowledged_by=None,
-                suppressed_by=None, **UNCLOSED,
+                activity, "the verdict on the time before stays" if self.verdict else None,
+                acknowledged_at=None, acknowledged_by=None, suppressed_by=None, **UNCLOSED,
             )  # fmt: skip
         if activity.persistent and activity.state != "cleared":
             self._lasts(activity)
@@ -291,9 +296,10 @@ class Incident:
             what, why = "no longer persistent", "another model version does not know the new level"
             self.change(what, SYSTEM, at=activity.timestamp, why=why, persistent=False)
 
-    def _resume(self, activity: Activity, **values: Any) -> None:
+    def _resume(self, activity: Activity, why: str | None = None, **values: Any) -> None:
         if self.cleared_at is not None or values:  # silence cleared it, but the event continues
-            self.change("resumed", SYSTEM, at=activity.timestamp, cleared_at=None, **values)
+            at = activity.timestamp
+            self.change("resumed", SYSTEM, at=at, why=why, cleared_at=None, **values)
             self._has(activity)
 
     def _anomaly(self, activity: Activity) -> bool:

@@ -47,10 +47,9 @@ def record(
     recording = _Recording(connection, found, settings, source == "bridge")
     for activity in found:
         recording.take(activity)
-    # the verdict was about a milder incident, or about one that was over
-    for why in ("escalated", "resumed"):
-        if reopened := [one for one in recording.incidents if one.reopened_by == why]:
-            withdraw_closing(connection, reopened, SYSTEM, why)
+    # the verdict was given on a milder incident
+    if worse := [one for one in recording.incidents if one.reopened_by == "escalated"]:
+        withdraw_closing(connection, worse, SYSTEM, "escalated")
     write(connection, recording.incidents, settings.kafka_topic_incidents)
     return recording.news
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from db.feedback_actions import withdraw
 from db.incident_actions import Action, perform
 from db.incident_recording import record
 from db.incident_upkeep import keep_time
@@ -145,6 +146,51 @@ def test_what_gets_worse_after_closing_is_open_without_its_verdict(
     query = "SELECT withdrawn_by, withdrawn_why FROM feedback WHERE asset_id = 'A'"
     assert tuple(connection.execute(text(query)).one()) == ("system", "escalated")
     assert false_alarms(connection, 30) == {"B": 1}
+
+
+def test_a_verdict_stays_where_the_same_fault_comes_back_each_morning(
+    connection: Connection,
+) -> None:
+    """The machine stops at night: each morning the incident is open, and ANNA closes it again."""
+    off, verdicts = {"by": "off"}, ("confirmed", "false_alarm", None)
+    record(connection, [row(0, state="opened")], SETTINGS, "bridge")
+    [incident] = connection.execute(text("SELECT id FROM incidents")).scalars()
+    for day, verdict in enumerate(verdicts, start=1):
+        perform(
+            connection, Action("close", "ANNA", {"verdict": verdict}), [(incident, None)], SETTINGS
+        )
+        night = row(day * 86400, suppressed=off)
+        record(connection, [night, row(day * 86400 + 3600)], SETTINGS, "bridge")
+        assert shown(connection)[0][1] == "open-unacknowledged"
+    query = "SELECT verdict FROM feedback WHERE withdrawn_at IS NULL ORDER BY created_at, id"
+    given_verdicts = list(connection.execute(text(query)).scalars())
+    assert sorted(given_verdicts) == ["confirmed", "false_alarm"]
+    query = "SELECT why FROM incident_log WHERE what = 'resumed' ORDER BY id"
+    whys = list(connection.execute(text(query)).scalars())
+    assert whys == ["the verdict on the time before stays"] * 2 + [None]
+
+
+def test_reopening_undoes_the_last_closing_only(engine: Engine) -> None:
+    def act(*given: Any) -> Any:
+        with transaction(engine) as connection:
+            return perform(connection, Action(*given), [(incident, None)], SETTINGS)
+
+    with transaction(engine) as connection:
+        record(connection, [row(0, state="opened"), row(1, suppressed={"by": "off"})], SETTINGS,
+               "bridge")  # fmt: skip
+        [incident] = connection.execute(text("SELECT id FROM incidents")).scalars()
+    [confirmed] = act("close", "ANNA", {"verdict": "confirmed"}).feedback.values()
+    with transaction(engine) as connection:
+        record(connection, [row(3600)], SETTINGS, "bridge")
+    assert act("close", "BEN", {}).feedback == {}  # what ANNA said is not BEN's
+    act("reopen", "BEN")
+    act("close", "BEN", {"verdict": "expected"})
+    with transaction(engine) as connection:
+        withdraw(connection, confirmed["id"], "ANNA", None)
+        query = "SELECT verdict, closed_by FROM incidents"
+        assert tuple(connection.execute(text(query)).one()) == ("expected", "BEN")
+        query = "SELECT verdict FROM feedback WHERE withdrawn_at IS NULL"
+        assert list(connection.execute(text(query)).scalars()) == ["expected"]
 
 
 def test_two_transactions_at_once_open_one_incident(engine: Engine) -> None:
