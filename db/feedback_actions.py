@@ -79,7 +79,8 @@ def _repeated(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:
     span = () if values["incident_id"] is not None else ("starts_at", "ends_at")
     if any(before[name] != values[name] for name in (*_SAME, *span)):
         raise Conflict(
-            f"Idempotency-Key: {values['client_token']!r:.80} was used for other feedback",
+            f"Idempotency-Key: {values['client_token']!r:.80} was used for feedback {before['id']}"
+            f" ({before['verdict']}, asset {before['asset_id']!r}) by {before['created_by']!r}",
             code="idempotency_key_used",
             field="idempotency-key",
         )

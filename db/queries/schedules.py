@@ -143,8 +143,10 @@ def add_window(
     before = None if token is None else read_row(connection, _ADDED, {"id": window_id})
     if before is not None:
         if window_fields(before) != {name: values[name] for name in WINDOW_COLUMNS}:
+            changed = ", which was changed since" if before["changed_at"] else ""
             raise Conflict(
-                f"Idempotency-Key: {token!r:.80} was used before, for window {window_id}",
+                f"Idempotency-Key: {token!r:.80} was used for maintenance window {window_id}"
+                f" from {before['start'].isoformat()} to {before['end'].isoformat()}{changed}",
                 code="idempotency_key_used",
                 field="idempotency-key",
             )
@@ -283,8 +285,14 @@ def request_reset(
     before = dict(connection.execute(_RESET_OF_TOKEN, {"token": token}).mappings().one())
     if any(before[name] != value for name, value in given.items()):
         raise Conflict(
-            f"Idempotency-Key: {token!r:.80} was used for another reset",
+            f"Idempotency-Key: {token!r:.80} was used for the reset of {_stream(before)} by"
+            f" {before['requested_by']!r} at {before['requested_at'].isoformat()}",
             code="idempotency_key_used",
             field="idempotency-key",
         )
     return before
+
+
+def _stream(row: Mapping[str, Any]) -> str:
+    sensor = "" if row["sensor_id"] is None else f", sensor {row['sensor_id']!r}"
+    return f"asset {row['asset_id']!r}{sensor}"

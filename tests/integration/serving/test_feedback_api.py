@@ -133,6 +133,8 @@ def test_the_same_key_gives_it_once_and_another_use_is_refused(
     assert first.json() == second.json()
     other = http.post("/feedback", json={**body, "verdict": "confirmed"}, headers=token)
     assert refused(other, 409)["code"] == "idempotency_key_used"
+    known = f"feedback {first.json()['id']} (expected, asset '{asset}') by 'anonymous'"
+    assert known in refused(other, 409)["message"]
     longer = {**body, "end": "2026-01-01T02:00:00Z"}
     assert refused(http.post("/feedback", json=longer, headers=token), 409)
     assert len(http.get("/feedback", params={"asset_id": asset}).json()["feedback"]) == 1

@@ -46,6 +46,13 @@ def test_a_window_is_added_once_by_its_token(http):
     assert (again.status_code, again.json()) == (first.status_code, first.json()) != (409, {})
     other = http.post("/maintenance-windows", json={**given, "reason": "overhaul"}, headers=key)
     assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_used")
+    known = f"maintenance window {first.json()['id']} from 20"
+    assert known in other.json()["error"]["message"]
+    assert "changed since" not in other.json()["error"]["message"]
+    changed = http.patch(f"/maintenance-windows/{first.json()['id']}", json={"reason": "overhaul"})
+    assert changed.status_code == 200
+    late = http.post("/maintenance-windows", json=given, headers=key)
+    assert "which was changed since" in late.json()["error"]["message"]
     hers = http.post("/maintenance-windows", json={**given, "who": "BERTA"}, headers=key)
     assert hers.json()["id"] != first.json()["id"]
 
@@ -138,5 +145,7 @@ def test_a_reset_is_asked_for_once_by_its_token(http):
         other = http.post(path, json=body, headers=token)
         assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_used")
         assert other.json()["error"]["field"] == "idempotency-key"
+        known = "was used for the reset of asset 'R/1', sensor 'S1' by 'ANNA' at 20"
+        assert known in other.json()["error"]["message"]
     assert http.post("/streams/R2/reset").status_code == 202
     assert http.post("/streams/R2/reset", json={"sensor": "S"}).json()["error"]["field"] == "sensor"
