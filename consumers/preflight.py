@@ -37,18 +37,20 @@ def probe_broker(settings: Settings) -> str:
     return f"{settings.kafka_bootstrap_servers}; topic {topic} {state}"
 
 
-def probe_topic(settings: Settings, topic: str, setting: str) -> str:
+def probe_topic(ask: Callable[[], dict[str, str]], topic: str, setting: str) -> str:
     """Check that an output topic can be written.
 
     Parameters
     ----------
+    ask
+        Returns what :func:`unwritable` does.
     topic
         The output topic.
     setting
         Name of its setting, for the error.
     """
     try:
-        why = unwritable(settings).get(topic)
+        why = ask().get(topic)
     except BrokerUnavailable as error:
         raise BrokerUnavailable(f"topic {topic}: {error.message}") from None
     if why is not None:
@@ -73,12 +75,10 @@ def probe_database(settings: Settings) -> str:
 
 def probes(settings: Settings, scorer: HttpScorer) -> list[tuple[str, Probe]]:
     """List the checks with their names."""
+    ask = asked_once(partial(unwritable, settings))
     return [
         ("broker", partial(probe_broker, settings)),
-        *(
-            ("topic", partial(probe_topic, settings, *one))
-            for one in output_topics(settings).items()
-        ),
+        *(("topic", partial(probe_topic, ask, *one)) for one in output_topics(settings).items()),
         ("service", partial(probe_service, settings, scorer)),
         ("database", partial(probe_database, settings)),
     ]
@@ -105,6 +105,27 @@ def output_topics(settings: Settings) -> dict[str, str]:
     if settings.kafka_topic_incidents:
         topics[settings.kafka_topic_incidents] = "KAFKA_TOPIC_INCIDENTS"
     return topics
+
+
+def asked_once(ask: Callable[[], dict[str, str]]) -> Callable[[], dict[str, str]]:
+    """Return a function that asks once, and gives each caller the same answer or error.
+
+    A broker that does not answer is waited for once, however many topics there are.
+    """
+    answers: list[dict[str, str] | AnomalyError] = []
+
+    def asked() -> dict[str, str]:
+        if not answers:
+            try:
+                answers.append(ask())
+            except AnomalyError as error:
+                answers.append(error)
+        answer = answers[0]
+        if isinstance(answer, AnomalyError):
+            raise answer
+        return answer
+
+    return asked
 
 
 def unwritable(settings: Settings) -> dict[str, str]:

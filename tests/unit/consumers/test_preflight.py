@@ -71,13 +71,23 @@ def test_the_topics_that_are_written_are_named_by_their_settings():
     assert preflight.output_topics(settings)["incidents"] == "KAFKA_TOPIC_INCIDENTS"
 
 
-def test_each_topic_is_named_if_no_broker_answers(monkeypatch):
+def test_a_silent_broker_is_waited_for_once_and_each_topic_is_named(monkeypatch):
+    calls = []
+
     def nobody(settings: Settings) -> dict[str, str]:
+        calls.append(settings)
         raise BrokerUnavailable("Kafka at nowhere: refused")
 
     monkeypatch.setattr(preflight, "unwritable", nobody)
-    with pytest.raises(BrokerUnavailable, match=r"^topic alarms: Kafka at nowhere: refused"):
-        preflight.probe_topic(Settings(_env_file=None), "alarms", "KAFKA_TOPIC_OUTPUT_ANOMALIES")
+    settings = Settings(
+        _env_file=None, kafka_topic_output_anomalies="alarms", kafka_topic_dead_letter="dead"
+    )
+    probes = preflight.probes(settings, HttpScorer(settings))
+    lines: list[str] = []
+    assert preflight.run([one for one in probes if one[0] == "topic"], lines.append) == 1
+    failed = "topic     FAILED  topic {}: Kafka at nowhere: refused"
+    assert lines == [failed.format(topic) for topic in ("alarms", "dead")]
+    assert len(calls) == 1
 
 
 class Admin:
