@@ -235,7 +235,10 @@ class Incident:
         gap_s : float
             REOPEN_GAP_S.
         """
-        reopens = self._comes_back(activity, gap_s) or (ends and self._is_still_there(activity))
+        again = ends and not activity.late and self._alarms_again(activity)
+        reopens = self._comes_back(activity, gap_s) or (
+            ends and (self._is_still_there(activity) or (again and self.closed_at is not None))
+        )
         self.touched = True
         self.readings += 1
         self.bundle_version = activity.row["bundle_version"]
@@ -246,8 +249,10 @@ class Incident:
             )  # fmt: skip
         if activity.persistent and activity.state != "cleared":
             self._lasts(activity)
+        if again:
+            what, why = "no longer persistent", "another model version does not know the new level"
+            self.change(what, SYSTEM, at=activity.timestamp, why=why, persistent=False)
         if ends and not activity.late:  # what it was then, and not what it is now
-            self._may_alarm_again(activity)
             self.recent = [*self.recent, activity.timestamp.timestamp()][-RECENT:]
             # of a closed one, an anomaly tells whether its fault is still there afterwards
             waits = self.closed_at is not None and not (activity.suppressed or activity.anomalous)
@@ -289,12 +294,16 @@ class Incident:
         if self.closed_at is None:
             self._resume(activity)
 
-    def _may_alarm_again(self, activity: Activity) -> None:
-        """Record that the event is an ordinary one again: another bundle knows no settled level."""
+    def _alarms_again(self, activity: Activity) -> bool:
+        """Return whether the event is an ordinary one again: another bundle knows no such level.
+
+        Somebody may have closed the incident just before, so that no bundle has learnt that the
+        level is normal. Then an anomaly shows it, since nobody would see that the readings alarm.
+        """
         goes_on = activity.event_id == self.event_id and activity.state != "cleared"
-        if self.persistent and goes_on and not (activity.persistent or activity.unkeyed):
-            what, why = "no longer persistent", "another model version does not know the new level"
-            self.change(what, SYSTEM, at=activity.timestamp, why=why, persistent=False)
+        if not (self.persistent and goes_on) or activity.persistent or activity.unkeyed:
+            return False
+        return self.closed_at is None or (activity.anomalous and activity.suppressed is None)
 
     def _resume(self, activity: Activity, why: str | None = None, **values: Any) -> None:
         if self.cleared_at is not None or values:  # silence cleared it, but the event continues

@@ -284,6 +284,21 @@ def test_an_event_that_another_bundle_no_longer_knows_as_persistent_alarms_again
     assert whats(incident) == ["opened", "persistent", "no longer persistent", "persistent"]
 
 
+def test_a_lasting_event_closed_just_before_another_bundle_is_open_again_if_it_alarms() -> None:
+    """The level was never accepted as normal, and the other bundle does not know it."""
+    incident = opened()
+    incident.take(lasting(60), ends=True)
+    incident.change("closed", "ANNA", closed_at=START, closed_by="ANNA", verdict="expected")
+    assert not incident.take(lasting(120), ends=True)
+    assert not incident.take(activity(180, anomalous=False), ends=True)
+    assert not incident.take(activity(240, suppressed={"by": "off"}), ends=True)
+    assert (incident.closed_by, incident.persistent) == ("ANNA", True)
+    assert incident.take(activity(300), ends=True)
+    assert (now(incident, "closed_at"), now(incident, "persistent")) == (None, False)
+    assert whats(incident)[-2:] == ["resumed", "no longer persistent"]
+    assert not incident.take(activity(360), ends=True)
+
+
 def test_an_event_that_a_reset_ends_at_a_late_reading_ends_after_its_last_anomaly() -> None:
     incident = opened()
     incident.take(activity(600), ends=True)
