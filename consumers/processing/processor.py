@@ -37,6 +37,8 @@ from schemas import LookAlikes, StreamKey
 log = logging.getLogger("consumers.bridge")
 
 
+#: After so many seconds, other readings are kept as those that the service has scored.
+ACCEPTED_SECONDS = 60.0
 #: Log texts for a stream that the service restarted, by the service's reason.
 RESTARTS = {
     "clock_ahead": "its clock had run ahead and is set back; the window is restarted",
@@ -86,6 +88,8 @@ class BatchProcessor:
         self._deps = deps
         self._scorer = scorer
         self.scored_at = float("-inf")
+        self._accepted: bytes | None = None  # a body of one stream that the service has scored
+        self._accepted_at = float("-inf")
 
     def run(self, items: list[BatchRecord]) -> None:
         """Take a batch through every stage; on an exception nothing is stored or cached."""
@@ -115,6 +119,23 @@ class BatchProcessor:
     def try_scoring(self, item: BatchRecord) -> None:
         """Score one record and discard the result."""
         self._score(self._load([item]))
+
+    def try_accepted(self) -> bool:
+        """Return whether the service scores once more what it scored lately; the result is dropped.
+
+        Without such readings it is not known whether the service works: False.
+
+        Raises
+        ------
+        Unavailable
+        """
+        if self._accepted is None:
+            return False
+        try:
+            self._scorer.score(self._accepted)
+        except BatchRefusedError:
+            return False
+        return True
 
     def _load(self, items: list[BatchRecord]) -> list[StreamBatch]:
         store = self._deps.store
@@ -175,6 +196,15 @@ class BatchProcessor:
         steps.apply_response(streams, answer)
         deps.service_outage.record_success(begun)
         self.scored_at = time.monotonic()
+        if self.scored_at - self._accepted_at > ACCEPTED_SECONDS:
+            self._keep_accepted(streams, assets)
+
+    def _keep_accepted(self, streams: list[StreamBatch], assets: Mapping[str, str]) -> None:
+        for stream in streams:
+            if any(item.result is not None for item in stream.sent):
+                self._accepted = steps.build_request([stream], assets)
+                self._accepted_at = self.scored_at
+                return
 
     def _ask(
         self, streams: list[StreamBatch], assets: Mapping[str, str], schedules: Schedules

@@ -240,7 +240,9 @@ class PartitionWorker(PartThread):
     def _others_are_scored(self, item: BatchRecord) -> bool:
         """Return whether the service can score other records alone; their results are not used.
 
-        If there is none of another stream, a success shortly before counts instead.
+        If none of another stream waits, a success shortly before counts instead. If it rejects all
+        that wait, they may all be of the same bad kind: then it must score again what it scored
+        before. If it rejects that too, it is down.
         """
         own = item.reading.stream if item.reading else None
         share = max(1, NEIGHBOURS // max(1, len(self._partitions)))
@@ -258,7 +260,9 @@ class PartitionWorker(PartThread):
                 return True
             except BatchRefusedError:
                 continue
-        return not others and time.monotonic() - self._processor.scored_at < EVIDENCE_SECONDS
+        if not others and time.monotonic() - self._processor.scored_at < EVIDENCE_SECONDS:
+            return True
+        return self._processor.try_accepted()
 
     def _wait_for_setup(self, error: MisconfigurationError) -> float:
         """Store nothing of this batch; retry with another bundle, or after a while."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from consumers.partition import PartitionStatus
-from consumers.processing.poison_records import FAILURES
+from consumers.processing.poison_records import FAILURES, NEIGHBOURS
 from consumers.scoring_client import BatchRefusedError
 from consumers.store import FencedError
 from db.session import AlreadyStored
@@ -178,6 +178,26 @@ def test_when_everything_is_refused_no_record_is_to_blame(plant):
     for _ in range(3 * FAILURES):
         plant.worker.step()
     assert (one.buffered, plant.store.commits) == (3, [])
+    assert plant.codes == [("service", "http_500")]
+
+
+def test_many_poison_streams_in_a_row_are_no_outage(plant):
+    """All that waits is poison, but the service still scores what it has scored before."""
+    plant.work_off(plant.give(0, "A", "B"))
+    poison = plant.give(1, *(f"POISON{n}" for n in range(2 * NEIGHBOURS)))
+    plant.scorer.rule = poisonous("POISON")
+    plant.work_off(poison, steps=500)
+    assert plant.store.dead() == [(n, "unprocessable") for n in range(2 * NEIGHBOURS)]
+    assert ("service", "http_500") not in plant.codes
+
+
+def test_a_service_that_rejects_even_what_it_scored_before_is_down(plant):
+    plant.work_off(plant.give(0, "A", "B"))
+    one = plant.give(1, "C", "D", "E")
+    plant.scorer.rule = poisonous("")
+    for _ in range(3 * FAILURES):
+        plant.worker.step()
+    assert (one.buffered, plant.store.dead()) == (3, [])
     assert plant.codes == [("service", "http_500")]
 
 
