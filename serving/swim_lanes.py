@@ -1,4 +1,7 @@
-"""Compute the fleet over time, one lane per asset; steps in the past are cached."""
+"""Compute the fleet over time, one lane per asset; steps in the past are cached.
+
+A cached step is read again once readings were added to it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from db.queries.fleet import Cell, CellState, fleet_assets, fleet_cells
 from errors import InputError
 from models.scoring.tail import criticality_of
 from schemas import Criticality
+from serving.added_readings import AddedReadings
 from serving.database import Database
 from serving.requests.wire import AssetId, Instant
 from serving.responses.detection_answers import Score
@@ -28,7 +32,7 @@ MAX_STEPS: Final = 500
 MIN_STEP_S: Final = 60
 #: Readings may arrive late: a step is read again until this long after its end.
 LATE_S: Final = 600.0
-#: Seconds until changing steps are read again, and seconds that finished steps are cached longer.
+#: Seconds until steps that may change are read again, and the others.
 FRESH_S: Final = 5.0
 KEPT_S: Final = 600.0
 #: Maximum number of cached cells of some 100 bytes each.
@@ -66,7 +70,9 @@ class SwimLanes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # by step length and number: until when it is cached, and its cells
         self._kept: dict[tuple[int, int], tuple[float, list[tuple[str, Cell]]]] = {}
+        self._added = AddedReadings()
         self._lock = asyncio.Lock()
 
     async def fleet(self, start: datetime, end: datetime, step_s: int) -> FleetLanes:
@@ -99,24 +105,30 @@ class SwimLanes:
                 "end_date: is too near the end of the calendar", field="end_date"
             ) from None
         async with self._lock:  # a second caller then finds what the first has cached
-            missing = [at for at in range(first, last + 1) if not self._is_kept(step_s, at)]
-            assets = await self._database.run(self._read, step_s, missing)
+            assets = await self._database.run(self._read, step_s, first, last)
             fleet = await asyncio.to_thread(self._lanes, step_s, first, last, assets)
             self._forget()
             return fleet
 
+    def _drop_changed(self, connection: Connection) -> None:
+        """Drop the cached steps that readings were added to."""
+        if (span := self._added.since_last_look(connection)) is not None:
+            start, end = (at.timestamp() for at in span)
+            for step_s, at in list(self._kept):
+                if at * step_s <= end and start < (at + 1) * step_s:
+                    del self._kept[step_s, at]
+
     def _is_kept(self, step_s: int, at: int) -> bool:
         known = self._kept.get((step_s, at))
-        if known is None:
-            return False
-        over = time.time() - (at + 1) * step_s > LATE_S
-        return time.monotonic() - known[0] < (KEPT_S if over else FRESH_S)
+        return known is not None and time.monotonic() < known[0]
 
     def _read(
-        self, connection: Connection, step_s: int, missing: list[int]
+        self, connection: Connection, step_s: int, first: int, last: int
     ) -> list[dict[str, Any]]:
-        """Read the missing steps, one query per contiguous run; return the assets."""
-        now = time.monotonic()
+        """Read the steps that are not cached, one query per contiguous run; return the assets."""
+        self._drop_changed(connection)
+        missing = [at for at in range(first, last + 1) if not self._is_kept(step_s, at)]
+        now = time.time()
         for _, run in groupby(enumerate(missing), lambda pair: pair[1] - pair[0]):
             steps = [at for _, at in run]
             start, end = _time(steps[0] * step_s), _time((steps[-1] + 1) * step_s)
@@ -125,11 +137,13 @@ class SwimLanes:
                 for cell in cells:
                     read[steps[0] + cell.at].append((asset, cell))
             for at, found in read.items():
-                self._kept[step_s, at] = now, found
+                over = now - (at + 1) * step_s > LATE_S
+                until = time.monotonic() + (KEPT_S if over else FRESH_S)
+                self._kept[step_s, at] = until, found
         return fleet_assets(connection)
 
     def _forget(self) -> None:
-        """Drop the oldest cached cells beyond the limit."""
+        """Drop cells beyond the limit, first those that are cached for the shortest time."""
         held = sum(len(cells) for _, cells in self._kept.values())
         for key in sorted(self._kept, key=lambda key: self._kept[key][0]):
             if held <= MAX_KEPT:

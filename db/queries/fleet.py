@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, get_args
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -44,6 +45,16 @@ _STREAMS = text("""
     GROUP BY sensor_id, feature ORDER BY sensor_id, feature LIMIT 1000
 """)
 
+# a transaction that began earlier may become visible later
+_POSITIONS = text("""
+    SELECT now() AS now, topic_id, partition, stream_key, last_timestamp FROM stream_states
+    WHERE last_timestamp IS NOT NULL AND (CAST(:since AS timestamptz) IS NULL
+       OR updated_at > CAST(:since AS timestamptz) - interval '1 minute')
+""")
+
+#: A stream of one partition: topic id, partition, key.
+StreamAt = tuple[UUID, int, UUID]
+
 
 class Cell(NamedTuple):
     """One step of one asset: its number, worst score, state, and worst alarming score."""
@@ -62,6 +73,23 @@ def fleet_assets(connection: Connection) -> list[dict[str, Any]]:
 def asset_streams(connection: Connection, asset_id: str) -> list[dict[str, Any]]:
     """Return the streams of an asset."""
     return read_rows(connection, _STREAMS, {"asset": asset_id})
+
+
+def stream_positions(
+    connection: Connection, since: datetime | None
+) -> tuple[datetime | None, list[tuple[StreamAt, datetime]]]:
+    """Return the time of the newest reading of each stream stored lately, and the server's time.
+
+    Parameters
+    ----------
+    connection : Connection
+    since : datetime or None
+        The server's time at the call before; None: all streams.
+    """
+    rows = connection.execute(_POSITIONS, {"since": since}).all()
+    now = rows[0].now if rows else since
+    places = [(row.topic_id, row.partition, row.stream_key) for row in rows]
+    return now, list(zip(places, (row.last_timestamp for row in rows), strict=True))
 
 
 def fleet_cells(

@@ -11,7 +11,7 @@ import pytest
 
 from db.queries.fleet import Cell
 from errors import InputError
-from serving import swim_lanes
+from serving import added_readings, swim_lanes
 from serving.swim_lanes import SwimLanes
 
 STEP = 3600
@@ -39,6 +39,9 @@ class Stored:
         monkeypatch.setattr(swim_lanes, "fleet_cells", fleet_cells)
         known = [{"asset_id": name, "last_at": None} for name in ("A", "SILENT")]
         monkeypatch.setattr(swim_lanes, "fleet_assets", lambda _: known)
+        self.positions: list[Any] = []
+        found = lambda _, since: (since, self.positions)  # noqa: E731
+        monkeypatch.setattr(added_readings, "stream_positions", found)
 
     async def run(self, call: Any, *args: Any) -> Any:
         return call(None, *args)
@@ -83,6 +86,29 @@ def test_the_step_that_is_under_way_is_read_again(monkeypatch: pytest.MonkeyPatc
     first, again = stored.asked
     assert first[1] == again[1]
     assert again[1] - again[0] < first[1] - first[0]
+
+
+def test_steps_that_a_bridge_fills_later_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was down for two hours, and catches up; nobody is to see the asset as silent meanwhile."""
+    cells: dict[str, dict[int, Cell]] = {"A": {}}
+    stored = Stored(monkeypatch, cells)
+    lanes = SwimLanes(stored)  # type: ignore[arg-type]
+    end = LONG_AGO + timedelta(hours=4)
+
+    def states() -> list[str]:
+        fleet = asyncio.run(lanes.fleet(LONG_AGO, end, STEP))
+        return list(fleet.assets[0].states)
+
+    stored.positions = [("s", LONG_AGO + timedelta(minutes=30))]
+    assert states() == ["silent"] * 4
+    cells["A"] = {at(LONG_AGO) + n: Cell(0, 0.1, "normal", None) for n in range(3)}
+    assert states() == ["silent"] * 4  # nothing was stored
+    stored.positions = [("s", LONG_AGO + timedelta(hours=2, minutes=30))]
+    assert states() == ["normal"] * 3 + ["silent"]
+    assert stored.asked == [(at(LONG_AGO), at(LONG_AGO) + n) for n in (4, 3)]
+    cells["A"][at(LONG_AGO) + 3] = Cell(0, 0.1, "normal", None)
+    stored.positions = [("new", LONG_AGO + timedelta(hours=3, minutes=30))]
+    assert states() == ["normal"] * 4
 
 
 def test_what_was_read_longest_ago_is_dropped_first(monkeypatch: pytest.MonkeyPatch) -> None:
