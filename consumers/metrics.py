@@ -45,7 +45,7 @@ class Metrics:
             "bridge_outbox_expired", "messages refused for too long, kept in the tables", ["topic"]
         )
         self.lost = counter(
-            "bridge_records_lost", "records the broker dropped before they were read"
+            "bridge_records_lost", "records the broker dropped before they were stored"
         )
         self.outbox = gauge("bridge_outbox_rows", "rows waiting to be published")
         self.lag = gauge("bridge_lag", "records not yet accounted for", ["partition"])

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from kafka import TopicPartition
@@ -35,6 +35,23 @@ _OWNED: Final = (PartitionStatus.READY, PartitionStatus.DOUBTFUL)
 _TAKEN_BACK: Final = (PartitionStatus.LEAVING, PartitionStatus.GONE)
 
 
+class EarlierTopic(NamedTuple):
+    """What was known of a partition of a topic that was deleted, and has been made anew since.
+
+    Attributes
+    ----------
+    topic_id : UUID
+    position : int
+        Offset of the next record that would have been processed.
+    end : int
+        The end of its log, as far as it was seen.
+    """
+
+    topic_id: UUID
+    position: int
+    end: int
+
+
 class IllegalTransitionError(RuntimeError):
     """The status cannot follow the present one: a bug of the caller."""
 
@@ -54,12 +71,21 @@ class AssignedPartition:
         Differs from an earlier topic of the same name.
     cache : StreamCache
         The partition's streams.
+    earlier : EarlierTopic, optional
+        If this bridge had the partition of an earlier topic of the same name.
     """
 
-    def __init__(self, topic_partition: TopicPartition, topic_id: UUID, cache: StreamCache) -> None:
+    def __init__(
+        self,
+        topic_partition: TopicPartition,
+        topic_id: UUID,
+        cache: StreamCache,
+        earlier: EarlierTopic | None = None,
+    ) -> None:
         self.topic_partition: Final = topic_partition
         self.topic_id: Final = topic_id
         self.cache: Final = cache
+        self.earlier: Final = earlier
         self._status = PartitionStatus.CLAIMING
         self._claim = Claim(0, None)
         self._reread_requested = False
@@ -68,6 +94,7 @@ class AssignedPartition:
         self._fetched = 0
         self._hole = (-1, -1)
         self._drain_target: int | None = None
+        self._end = 0
         self._buffer: deque[Record] = deque()
         self._bytes = 0
         self._oldest = 0.0
@@ -183,8 +210,14 @@ class AssignedPartition:
 
     def set_end(self, end: int) -> None:
         """Store the end of the log; ``--drain`` processes up to the first end seen."""
+        self._end = max(self._end, end)
         if self._drain_target is None:
             self._drain_target = end
+
+    @property
+    def known(self) -> EarlierTopic:
+        """What remains known of this partition once its topic is made anew."""
+        return EarlierTopic(self.topic_id, self._position, max(self._end, self._fetched))
 
     @property
     def drained(self) -> bool:

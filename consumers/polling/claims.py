@@ -121,13 +121,26 @@ class Claims(PartThread):
         group assigns the partition twice or the process is killed.
         """
         move = OffsetAdvance(*assigned.source, assigned.epoch, assigned.stored, start.offset)
+        gone = self._gone(assigned) if assigned.stored is None else None
 
         def report() -> None:
             if start.lost is not None:
                 report_lost(assigned, *start.lost, self._metrics)
+            if gone is not None:
+                report_gone(assigned, *gone, self._metrics)
 
         self._store.commit(BatchCommit(moves=[move]), before_commit=report)
         return Claim(assigned.epoch, start.offset)
+
+    def _gone(self, assigned: AssignedPartition) -> tuple[int, int] | None:
+        """Return the offsets (first, end) of an earlier topic that nobody stored, if any."""
+        if (earlier := assigned.earlier) is None:
+            return None
+        partition = assigned.topic_partition.partition
+        claim = self._store.run(read_claim, earlier.topic_id, partition)
+        stored = 0 if claim is None or claim.next_offset is None else claim.next_offset
+        first = max(stored, earlier.position)  # offsets without a record are not stored
+        return (first, earlier.end) if first < earlier.end else None
 
 
 def find_start(
@@ -250,4 +263,26 @@ def report_lost(assigned: AssignedPartition, start: int, begin: int, metrics: Me
         "%s: the broker deleted offsets %d to %d before they were read: "
         "%d records are lost",
         assigned, start, begin - 1, begin - start, extra={"action": "lost"},
+    )  # fmt: skip
+
+
+def report_gone(assigned: AssignedPartition, first: int, end: int, metrics: Metrics) -> None:
+    """Log and count the records of a deleted topic that had not been stored yet.
+
+    There may have been more, which the bridge had not seen.
+
+    Parameters
+    ----------
+    first
+        First lost offset.
+    end
+        Offset after the last that is known.
+    metrics
+        Counts lost records.
+    """
+    metrics.lost.inc(end - first)
+    log.error(
+        "%s: the topic was deleted and made anew before offsets %d to %d of the earlier one were "
+        "stored: at least %d records are lost",
+        assigned, first, end - 1, end - first, extra={"action": "lost"},
     )  # fmt: skip

@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
 from consumers.broker import internals
-from consumers.partition import AssignedPartition, PartitionStatus, PartitionTable
+from consumers.partition import AssignedPartition, EarlierTopic, PartitionStatus, PartitionTable
 from consumers.processing.worker import PartitionWorker
 from consumers.stream_cache import CacheBudget
 
@@ -43,6 +43,8 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     budget: CacheBudget
     #: assigned partitions whose topic id is not known yet
     _unnamed: set[TopicPartition] = field(default_factory=set, init=False)
+    #: of partitions that this bridge had before
+    _had: dict[TopicPartition, EarlierTopic] = field(default_factory=dict, init=False)
     _assigned_once: bool = field(default=False, init=False)
 
     # -- on kafka-python's thread ---------------------------------------------------------------
@@ -98,7 +100,10 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         added = []
         for topic_partition in list(self._unnamed):
             self._unnamed.discard(topic_partition)
-            added.append(AssignedPartition(topic_partition, topic_id, self.budget.partition()))
+            had = self._had.pop(topic_partition, None)
+            earlier = had if had is not None and had.topic_id != topic_id else None
+            cache = self.budget.partition()
+            added.append(AssignedPartition(topic_partition, topic_id, cache, earlier))
             self.table.add(added[-1])
         return added
 
@@ -106,6 +111,8 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         """Prevent any further storing for these partitions."""
         for assigned in partitions:
             assigned.drop()
+            if assigned.stored is not None:
+                self._had[assigned.topic_partition] = assigned.known
             self.table.remove(assigned)
             for worker in self.workers:
                 worker.remove(assigned)

@@ -134,6 +134,28 @@ def test_topic_appears_after_the_bridge_and_is_made_anew(scene, scoring, broker)
     assert bridge.wait() == 0, bridge.text()
 
 
+def test_topic_made_anew_while_its_records_wait_for_the_service(scene, scoring, broker):
+    """What the bridge had read but not stored is gone with the topic: it says how much."""
+    service = scoring()
+    stage = scene(service.url)
+    stage.produce(plant(100))
+    bridge = stage.bridge()
+    stage.wait_accounted(100)
+    service.kill()
+    stage.produce([(b"%d" % n, reading(f"GONE{n}", n)) for n in range(60)])
+    wait_until(lambda: "service: " in bridge.text(), "the outage is logged")
+    broker.delete(stage.topic)
+    wait_until(lambda: "does not exist yet" in bridge.text(), "the missing topic is logged")
+    broker.create(stage.topic)
+    stage.produce(plant(100))
+    service.start()
+    stage.wait_accounted(200)
+    losses = [int(line.split()[-4]) for line in bridge.text().splitlines() if "are lost" in line]
+    assert sum(losses) == 60
+    bridge.signal(signal.SIGTERM)
+    assert bridge.wait() == 0, bridge.text()
+
+
 def test_topic_grows_and_loses_its_beginning(one_scene, scoring, one_broker):
     if not one_broker.keeps_data:
         pytest.skip("the embedded broker can neither grow a topic nor cut its beginning")

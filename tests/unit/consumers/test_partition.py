@@ -91,7 +91,7 @@ def test_its_attributes_are_changed_by_methods_only():
         with pytest.raises(AttributeError):
             setattr(assigned, name, 0)
     public = {name for name in vars(assigned) if not name.startswith("_")}
-    assert public == {"topic_partition", "topic_id", "cache"}
+    assert public == {"topic_partition", "topic_id", "cache", "earlier"}
 
 
 def test_each_doubt_is_read_again_once():

@@ -11,12 +11,12 @@ from kafka.structs import OffsetAndMetadata
 from consumers.broker.internals import BRIDGE_METADATA
 from consumers.metrics import Metrics
 from consumers.outage import Outage
-from consumers.partition import AssignedPartition
+from consumers.partition import AssignedPartition, EarlierTopic
 from consumers.polling.claims import Claims, Start, find_start
 from consumers.store import BridgeStore
 from consumers.stream_cache import StreamCache
 from db.queries.offsets import Claim
-from tests.fixtures.partitions import FakeConsumer, claiming
+from tests.fixtures.partitions import FakeConsumer, FakeRecord, claiming
 from tests.fixtures.settings import SETTINGS
 from tests.fixtures.waiting import wait_until
 
@@ -53,6 +53,34 @@ def test_an_offset_that_only_a_bridge_committed_to_the_group_is_no_start(reset, 
     consumer = FakeConsumer(2, 10, OffsetAndMetadata(8, BRIDGE_METADATA, -1))
     assert find_start(consumer, claiming(), False, reset, 1.0) == Start(2)
     assert "has no offset of the partition" in caplog.text
+
+
+def test_what_a_deleted_topic_still_held_is_logged_with_the_first_start_of_the_new_one(
+    engine, caplog
+):
+    store, metrics = BridgeStore(engine, "one", SETTINGS), Metrics()
+    claims = Claims(store, Outage("database", lambda *_: None), metrics)
+    claims.start()
+    at = TopicPartition("in", 0)
+
+    def begin(assigned: AssignedPartition, offset: int) -> None:
+        for start in (None, Start(offset)):
+            claims.ask(assigned, start)
+            ((_, claim, _),) = wait_until(claims.answers, "an answer")
+            assigned.set_claim(claim)
+        assigned.begin(offset)
+
+    old = AssignedPartition(at, TOPIC, StreamCache())
+    begin(old, 5)
+    old.extend([FakeRecord(offset, b"{}") for offset in range(5, 9)], 9, 0.0)
+    begin(AssignedPartition(at, UUID(int=2), StreamCache(), old.known), 0)
+    assert "offsets 5 to 8 of the earlier one were stored: at least 4 records" in caplog.text
+    assert metrics.lost._value.get() == 4
+    caplog.clear()
+    stored = EarlierTopic(TOPIC, 3, 5)  # another bridge stored what this one had not
+    begin(AssignedPartition(at, UUID(int=3), StreamCache(), stored), 0)
+    assert "lost" not in caplog.text
+    claims.stop(5)
 
 
 def test_a_loss_is_logged_once_however_often_the_group_gives_the_partition(engine, caplog):
