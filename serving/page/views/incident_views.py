@@ -25,6 +25,7 @@ from serving.http.feedback_handlers import effects
 from serving.http.incident_handlers import csv_response
 from serving.http.paths import path_id
 from serving.page.forms import Form
+from serving.page.log_turns import folded
 from serving.page.pages import Messages, failed, given_query, message
 from serving.page.series import incident_series
 from serving.page.views.screen import Screen
@@ -160,6 +161,7 @@ def _incident(connection: Connection, wanted: UUID, log_before: int | None) -> d
     return {
         "incident": incident,
         "log": log[-LOG:],
+        "turns": folded(log[-LOG:]),
         "log_page": {"earlier": len(log) > LOG, "later": log_before is not None},
         "near": near[:NEIGHBOURS],
         "more_near": following is not None or len(near) > NEIGHBOURS,

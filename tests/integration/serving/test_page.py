@@ -48,6 +48,22 @@ def test_every_screen_keeps_other_origins_out(page: httpx.Client) -> None:
     assert "Acknowledge" not in refused.text
 
 
+def test_what_each_night_repeats_in_the_log_is_folded(page: httpx.Client, stored: Engine) -> None:
+    [one] = make_incidents(stored)
+    with transaction(stored) as connection:
+        for what in ("cleared", "resumed") * 30:
+            connection.execute(text("""
+                INSERT INTO incident_log
+                    (incident_id, version, who, what, occurred_at, before, after)
+                VALUES (CAST(:one AS uuid), 1, 'system', :what, now(), '{}', '{}')
+            """), {"one": one, "what": what})  # fmt: skip
+    log = page.get(f"/incidents/{one}").text.partition('id="log"')[2]
+    assert "The same 29 more times, until <time" in log
+    before, _, behind = log.partition("<details>")
+    assert before.count("<strong>resumed</strong>") == 1
+    assert behind.partition("</details>")[0].count("<strong>resumed</strong>") == 29
+
+
 def test_files_are_kept_by_browsers_for_a_year(page: httpx.Client) -> None:
     address = re.search(r'src="(/static/\w+/page\.js)"', page.get("/").text)
     assert address is not None
