@@ -85,15 +85,20 @@ class BundleManager(PeriodicWork):
         Raises
         ------
         NoModel
-            The message says what to run.
+            The message says what to run, or that a bundle is being loaded.
         """
         if self.bundle is None:
-            raise NoModel(
-                "no trained bundle is loaded yet: run 'python -m training.fit' or POST /train"
-                + (f" ({self.problem})" if self.problem else ""),
-                retry_after=5,
-            )
+            raise NoModel(self._why_none(), retry_after=5)
         return self.bundle
+
+    def _why_none(self) -> str:
+        version = self._awaited(self._champion.read())
+        if version is not None and self.problem is None:
+            return f"bundle {version} is being loaded"
+        problem = f" ({self.problem})" if self.problem else ""
+        return (
+            "no trained bundle is loaded yet: run 'python -m training.fit' or POST /train" + problem
+        )
 
     async def start(self) -> None:
         """Load the last champion or the packed bundle in the background, then follow."""

@@ -68,6 +68,31 @@ def test_it_follows_the_champion_and_survives_a_broken_one(
     run(scenario)
 
 
+def test_while_a_bundle_is_loaded_nobody_is_told_to_train_one(
+    tmp_path: Path, bundle_dir: Path
+) -> None:
+    """As where a worker was killed and starts again."""
+    registry = FileRegistry(tmp_path / "registry")
+    registry.set_alias(CHAMPION, registry.register(bundle_dir))
+    warm = asyncio.Event()
+
+    async def warming(_: Bundle) -> None:
+        await warm.wait()
+
+    async def scenario() -> None:
+        followed = champion(tmp_path, registry, 3600)
+        kept = BundleManager(followed, warming)
+        await kept.start()
+        await until(lambda: "folder" in followed.read())
+        with pytest.raises(NoModel, match=r"^bundle 1 is being loaded$"):
+            kept.current()
+        warm.set()
+        await until(lambda: kept.bundle is not None)
+        await kept.stop()
+
+    run(scenario)
+
+
 def in_time() -> float:
     return asyncio.get_running_loop().time() + 30
 
