@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from consumers.metrics import Metrics
@@ -31,6 +31,8 @@ CHUNK = 1000  # messages read and published at a time
 ORPHANS_EVERY = 5.0  # seconds between looks at the messages of partitions without an owner
 #: Between retries of single messages that their topic rejects; there may be many of them.
 REFUSED_AGAIN = 60.0
+#: Unpublishable records that one log line names.
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +212,8 @@ class Publisher(PartThread):
         targets = {message.id: message.target_topic for message in messages}
         for topic, count in Counter(targets[one] for one in settled.acknowledged).items():
             self._metrics.published.labels(topic).inc(count)
-        for message in messages:
-            if message.id in settled.never:
-                self._metrics.unpublishable.inc()
-                log.error(
-                    "record %s of partition %d cannot be published to %s: %s; it stays in the "
-                    "tables",
-                    message.source_offset, message.partition, message.target_topic,
-                    settled.never[message.id], extra={"action": "unpublishable"},
-                )  # fmt: skip
+        self._metrics.unpublishable.inc(len(settled.never))
+        log_unpublishable(messages, settled.never)
         return self._done
 
     def _settle(self, messages: Sequence[OutboxMessage]) -> bool:
@@ -265,3 +260,33 @@ class Publisher(PartThread):
         ids = sorted({*self._refused, *refused})
         self._refused = ids[-CHUNK:]
         self._after = max([self._after, *ids[:-CHUNK]])
+
+
+def log_unpublishable(messages: Sequence[OutboxMessage], never: Mapping[int, str]) -> None:
+    """Log the messages that no topic accepts: one line for all with the same topic and reason.
+
+    A topic whose limit is too small rejects every one.
+
+    Parameters
+    ----------
+    messages : sequence of OutboxMessage
+    never : mapping
+        Reasons by the ids of those concerned.
+    """
+    alike: dict[tuple[str, str], list[OutboxMessage]] = {}
+    for message in messages:
+        if message.id in never:
+            alike.setdefault((message.target_topic, never[message.id]), []).append(message)
+    for (topic, why), found in alike.items():
+        first = ", ".join(_source(one) for one in found[:NAMED])
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        log.error(
+            "%s%s cannot be published to %s: %s; the content stays in the tables",
+            first, more, topic, why, extra={"action": "unpublishable"},
+        )  # fmt: skip
+
+
+def _source(message: OutboxMessage) -> str:
+    if message.source_offset is None:
+        return f"incident {(message.key or b'').decode(errors='replace')}"
+    return f"record {message.source_offset} of partition {message.partition}"

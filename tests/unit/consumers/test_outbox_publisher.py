@@ -134,6 +134,21 @@ def test_a_message_too_large_leaves_the_outbox_and_is_logged(engine: Engine, cap
     assert part.producer.sent == [("out", b"1")]  # its row is gone: it is not tried again
 
 
+def test_messages_that_a_topic_rejects_alike_are_one_line(caplog):
+    """Its limit is too small for any: a thousand lines would hide the rest of the log."""
+    found = [
+        OutboxMessage(n, TOPIC, 2, None if n == 0 else n, "out", b"key", b"{}", [])
+        for n in range(1000)
+    ]
+    never = {n: "it is larger than the topic allows" for n in range(1000) if n != 1}
+    never[999] = "another reason"
+    outbox_publisher.log_unpublishable(found, never)
+    many, one = caplog.messages
+    assert many.startswith("incident key, record 2 of partition 2, record 3 of partition 2, ")
+    assert "record 5 of partition 2 and 993 more cannot be published to out: it is larger" in many
+    assert one.startswith("record 999 of partition 2 cannot be published to out: another reason;")
+
+
 @pytest.mark.slow
 def test_a_refused_message_waits_and_the_others_pass_it_by(engine: Engine, monkeypatch):
     monkeypatch.setattr(outbox_publisher, "REFUSED_AGAIN", 0.0)
