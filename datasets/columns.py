@@ -274,10 +274,7 @@ class ChunkReader:
         if pa.types.is_string(kind):
             if name in self.roles.units:
                 column = self._without_unit(column, name, rows)
-            return to_floats(
-                column, name, rows, self.decimals.sign(index), self.nulls, self.found.states,
-                self.found.values,
-            )  # fmt: skip
+            return to_floats(column, name, rows, self.decimals.sign(index), self.nulls, self.found)
         if pa.types.is_boolean(kind):
             self.found.switches[name] = None
             column = column.cast(pa.int8())

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from datasets.numbers import States
+from datasets.format import quoted
 from datasets.unreadable import Unreadable
+
+#: (column, text) -> the rows in which the text says why nothing was measured.
+States = dict[tuple[str, str], list[int]]
 
 
 @dataclass(slots=True)
 class Findings:
     """Observations made while reading a file, for notes at its end.
 
-    ``doubt`` is a note on times without an offset.
+    ``doubt`` is a note on times without an offset, ``on_off`` has the text columns of switches.
     """
 
     states: States = field(default_factory=dict)
@@ -25,6 +28,7 @@ class Findings:
     bad: dict[str, int] = field(default_factory=dict)
     rounded: dict[str, None] = field(default_factory=dict)
     switches: dict[str, None] = field(default_factory=dict)
+    on_off: dict[str, None] = field(default_factory=dict)
     rows: Unreadable = field(
         default_factory=lambda: Unreadable("rows left out, since they cannot be read")
     )
@@ -36,6 +40,7 @@ class Findings:
         """Return the observations as notes; ``zone`` is that of times without an offset."""
         out = [
             f"{name}: {text!r} is read as not measured ({_where(rows)})"
+            + (f": {label_hint(name)}" if name in self.on_off else "")
             for (name, text), rows in sorted(self.states.items())
         ]
         if self.local and self.universal:
@@ -55,6 +60,11 @@ class Findings:
         if self.switches:
             out.append(f"{', '.join(self.switches)}: read as 0 and 1")
         return [*out, *self.rows.notes(), *self.values.notes()]
+
+
+def label_hint(name: str) -> str:
+    """Say how a column of switches that also holds other texts is read as the label."""
+    return f"if it means a fault, --label {quoted(name)} reads the column as the label"
 
 
 def _where(rows: Sequence[int]) -> str:

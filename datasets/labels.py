@@ -11,13 +11,19 @@ _NORMAL: Final = frozenset(
     ("normal", "ok", "good", "healthy", "no", "false", "none", "nominal", "benign", "regular", "n",
      "f", "no fault", "no_fault", "nofault", "fault free", "fault-free", "no failure", "negative",
      "inlier", "io", "i.o.", "normaal", "gut", "non", "nein", "background", "baseline", "running",
-     "run", "operational")
+     "run", "operational", "betrieb", "in betrieb", "läuft", "laeuft", "marche", "en marche")
 )  # fmt: skip
 _FAULTY: Final = frozenset(
     ("true", "yes", "anomaly", "anomalous", "abnormal", "fault", "faulty", "failure", "attack",
      "outlier", "y", "t", "bad", "broken", "defect", "positive", "ja", "oui", "nio", "n.i.o.",
-     "recovering", "damaged", "degraded", "critical", "alarm", "warning")
+     "recovering", "damaged", "degraded", "critical", "alarm", "warning", "error", "failed",
+     "tripped", "störung", "stoerung", "fehler", "defekt", "ausfall", "panne", "défaut", "fallo",
+     "guasto", "storing")
 )  # fmt: skip
+#: States of a switch: normal beside a further state, such as Fault.
+_SWITCH: Final = frozenset(
+    ("on", "off", "ein", "aus", "start", "stop", "started", "stopped", "an", "aan", "uit")
+)
 _UNKNOWN: Final = frozenset(
     ("", "nan", "na", "n/a", "null", "none given", "unknown", "unlabelled", "unlabeled", "?", "-")
 )
@@ -60,7 +66,7 @@ def may_be_label(name: str, cells: Collection[str]) -> bool:
 def are_conditions(cells: Collection[str]) -> bool:
     """Return whether a column's texts are few, and some mean normal, and others faulty."""
     words = {cell.casefold() for cell in cells}
-    return len(words) <= _GRADES and bool(words & _NORMAL) and bool(words & _FAULTY)
+    return len(words) <= _GRADES and bool(words & (_NORMAL | _SWITCH)) and bool(words & _FAULTY)
 
 
 def _graded(cells: Collection[str]) -> bool:
@@ -79,8 +85,8 @@ def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], l
 
     Graded labels (0, 1, 2, ...) are faulty above 0; beside 0, negative numbers are codes for
     "unknown", and so are those below -1 beside 1 alone. Of -1 and 1, the rarer is faulty. A word is
-    normal if it is in a known list, and faulty otherwise; if no label means normal, and not all
-    words are known to mean faulty, all are unknown.
+    normal if it is in a known list, or is on or off beside a further state, and faulty otherwise;
+    if no label means normal, and not all words are known to mean faulty, all are unknown.
     """
     meaning: dict[str, int] = {}
     numbers: dict[str, float] = {}
@@ -140,6 +146,9 @@ def _words(
     """Return what words mean beside numbers, whose meaning is known."""
     known = {text: value for text, value in numbers.items() if value != UNKNOWN}
     normal = [text for text in words if text.strip().casefold() in _NORMAL]
+    switch = [text for text in words if text.strip().casefold() in _SWITCH]
+    if set(words) - {*normal, *switch}:
+        normal += switch
     faulty = [text for text in words if text not in normal]
     sure = all(text.strip().casefold() in _FAULTY for text in faulty)
     if not (normal or known or (faulty and sure)):

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.findings import Findings, label_hint
 from datasets.types import Floats
-from datasets.unreadable import Unreadable
 from errors import DatasetError
 
 _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -70,8 +70,6 @@ _SWITCH: Final = {
     ),
     **dict.fromkeys(("false", "off", "no", "falsch", "aus", "nein", "faux", "non", "falso"), 0.0),
 }
-#: (column, text) -> the rows in which the text says why nothing was measured.
-States = dict[tuple[str, str], list[int]]
 #: Up to this size a float represents every whole number exactly.
 EXACT: Final = 2**53
 
@@ -129,8 +127,7 @@ def to_floats(
     rows: npt.NDArray[np.int64],
     decimal: str,
     nulls: Nulls,
-    states: States,
-    unreadable: Unreadable,
+    found: Findings,
 ) -> Floats:
     """Convert a column of text to numbers (n,), NaN where nothing was measured.
 
@@ -141,8 +138,8 @@ def to_floats(
     rows : (n,) row numbers, for messages.
     decimal : decimal sign.
     nulls : further values that mean "not measured".
-    states : receives texts that were read as missing.
-    unreadable : receives cells that are not numbers, which are read as missing too.
+    found : receives texts that were read as missing, and cells that are not numbers, which are read
+        as missing too.
 
     Raises
     ------
@@ -160,6 +157,8 @@ def to_floats(
     values: Floats = numbers.to_numpy(zero_copy_only=False).copy()
     others = np.flatnonzero(~good.to_numpy(zero_copy_only=False))
     cells = text.take(pa.array(others)).to_pylist()
+    if any(cell is not None and cell.casefold() in _SWITCH for cell in set(cells)):
+        found.on_off[name] = None
     known: dict[str, float] = {}
     wrong: set[str] = set()
     for row, cell in zip(others.tolist(), cells, strict=True):
@@ -167,14 +166,16 @@ def to_floats(
             continue
         try:
             if cell in wrong or cell not in known:
-                known[cell] = _read(cell, name, int(rows[row]), decimal, nulls)
+                known[cell] = _read(
+                    cell, name, int(rows[row]), decimal, nulls, name in found.on_off
+                )
         except DatasetError as error:
             known[cell] = np.nan
             wrong.add(cell)
-            unreadable.add(int(rows[row]), error)
+            found.values.add(int(rows[row]), error)
         values[row] = known[cell]
         if cell.casefold() not in _EMPTY and _is_state(cell.casefold()):
-            states.setdefault((name, cell), []).append(int(rows[row]))
+            found.states.setdefault((name, cell), []).append(int(rows[row]))
     switched = next((cell for cell in known if cell.casefold() in _SWITCH), None)
     if switched is not None and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
         row = rows[others[cells.index(switched)]]
@@ -186,7 +187,7 @@ def to_floats(
     return nulls.blank(values)
 
 
-def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls) -> float:
+def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls, on_off: bool) -> float:
     if missing(cell) or cell.casefold() in nulls.texts:
         return np.nan
     value = _value(cell, decimal)
@@ -195,6 +196,8 @@ def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls) -> float:
     sign = '"' if "'" in cell else "'"  # as a shell reads it: no backslash is doubled
     typed = f"{sign}{cell:.60}{sign}"
     hint = f"--null {typed} reads it as missing, --exclude {name!r} leaves the column out"
+    if on_off:
+        hint = f"{label_hint(name)}, {hint}"
     if decimal == "," and _IS_NUMBER.fullmatch(cell):
         hint = "its other numbers have decimal commas: --decimal gives the decimal sign"
     elif decimal == "." and _IS_COMMA_NUMBER.fullmatch(cell):

@@ -7,13 +7,16 @@ file's format was misjudged, and the file is rejected.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from errors import DatasetError
 
 ONE_OF: Final = 100  # a file with more damage than one row in so many is rejected
-_SHOWN: Final = 3  # rows shown in a note
+_SHOWN: Final = 5
+_MORE_ROWS: Final = 3
+_ROW: Final = re.compile(r"^row \d+: ")
 
 
 @dataclass(slots=True)
@@ -53,9 +56,23 @@ class Unreadable:
             raise self.rows[min(self.rows)]
 
     def notes(self) -> list[str]:
-        """Return a note with the first errors, if there are any."""
+        """Return a note with the commonest errors, if there are any; alike ones are named once."""
         if not self.rows:
             return []
-        shown = "; ".join(self.rows[row].message for row in sorted(self.rows)[:_SHOWN])
-        more = f"; and {len(self.rows) - _SHOWN:,} more" if len(self.rows) > _SHOWN else ""
+        alike: dict[str, list[int]] = {}
+        for row in sorted(self.rows):
+            alike.setdefault(_ROW.sub("", self.rows[row].message), []).append(row)
+        kinds = sorted(alike.values(), key=len, reverse=True)
+        shown = "; ".join(self.rows[rows[0]].message + _also(rows[1:]) for rows in kinds[:_SHOWN])
+        rest = sum(map(len, kinds[_SHOWN:]))
+        more = f"; and {rest:,} others" if rest else ""
         return [f"{self.what} ({len(self.rows):,}): {shown}{more}"]
+
+
+def _also(rows: list[int]) -> str:
+    """Name further rows of the same error."""
+    if not rows:
+        return ""
+    more = f" and {len(rows) - _MORE_ROWS:,} more" if len(rows) > _MORE_ROWS else ""
+    listed = ", ".join(map(str, rows[:_MORE_ROWS]))
+    return f" (also row{'s' if rows[1:] else ''} {listed}{more})"

@@ -46,7 +46,7 @@ def test_a_far_time_is_left_out_with_its_row_and_value(
     form, path = FileFormat(time_zone=zone), write(frame)
     data = datasets.load(path, form=form)
     assert len(data.streams[0].timestamps) == 998
-    expected = f"rows left out.*2.*row 7: timestamp {time} lies .* the other readings; row 701"
+    expected = f"rows left out.*2.*row 7: timestamp {time} lies .* the other readings .also row 701"
     assert any(re.search(expected, note) for note in data.notes)
     rows = list(datasets.readings(path, form=form))
     assert len(rows) == 998

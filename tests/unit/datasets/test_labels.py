@@ -26,6 +26,9 @@ from datasets.labels import UNKNOWN, are_conditions, is_label, may_be_label, rea
         ({"0.1": 9, "0.7": 1}, {"0.1": UNKNOWN, "0.7": UNKNOWN}),
         ({"Normal": 9, "Bearing": 1}, {"Normal": 0, "Bearing": 1}),
         ({"true": 1, "false": 9}, {"true": 1, "false": 0}),
+        ({"Ein": 8, "Aus": 4, "Störung": 1}, {"Ein": 0, "Aus": 0, "Störung": 1}),
+        ({"on": 8, "off": 4, "Error": 1}, {"on": 0, "off": 0, "Error": 1}),
+        ({"on": 8, "off": 4}, {"on": UNKNOWN, "off": UNKNOWN}),  # which of them is normal?
         ({"pump": 4, "valve": 5}, {"pump": UNKNOWN, "valve": UNKNOWN}),  # no word means normal
         ({"0": 5, "broken": 1, "": 2}, {"0": 0, "broken": 1, "": UNKNOWN}),
     ],
@@ -61,6 +64,7 @@ def test_which_names_mean_a_label(names, cells, sure, perhaps):
     ("cells", "conditions"),
     [
         (["NORMAL", "BROKEN", "RECOVERING"], True), (["Healthy", "Degraded", "Idle"], True),
+        (["Betrieb", "Störung"], True), (["Ein", "Aus", "Fehler"], True), (["Ein", "Aus"], False),
         (["NORMAL", "SPORT"], False), (["Alarm", "Pump"], False), ([], False),
         (["normal", "fault", *map(str, range(30))], False),
     ],

@@ -6,17 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from datasets.findings import Findings
 from datasets.numbers import Nulls, is_number, missing, to_floats
-from datasets.unreadable import Unreadable
 from errors import DatasetError
 
 
 def read(cells: list[str | None], decimal: str = ".", null: tuple[str, ...] = ()) -> np.ndarray:
     rows = np.arange(1, len(cells) + 1)
-    odd = Unreadable("")
+    found = Findings()
     column = pa.array(cells, pa.string())
-    values = to_floats(column, "x", rows, decimal, Nulls(null, decimal), {}, odd)
-    odd.check(len(cells))
+    values = to_floats(column, "x", rows, decimal, Nulls(null, decimal), found)
+    found.values.check(len(cells))
     return values
 
 
@@ -53,10 +53,21 @@ def test_what_says_that_nothing_was_measured_is_no_number(cell):
 
 
 def test_why_nothing_was_measured_is_noted_with_its_rows():
-    states: dict = {}
+    found = Findings()
     column = pa.array(["1", "Bad", "", "Bad"], pa.string())
-    to_floats(column, "x", np.arange(1, 5), ".", Nulls(), states, Unreadable(""))
-    assert states == {("x", "Bad"): [2, 4]}
+    to_floats(column, "x", np.arange(1, 5), ".", Nulls(), found)
+    assert found.states == {("x", "Bad"): [2, 4]}
+    assert found.notes() == ["x: 'Bad' is read as not measured (2 readings, rows 2, 4)"]
+
+
+@pytest.mark.parametrize("state", ["Störung", "Fault", "Wartung"])
+def test_a_further_state_beside_on_and_off_may_be_a_fault_of_a_label(state):
+    found = Findings()
+    column = pa.array(["Ein", "Aus", state, "Ein", state], pa.string())
+    to_floats(column, "Zustand", np.arange(1, 6), ".", Nulls(), found)
+    (note,) = found.notes()
+    assert repr(state) in note
+    assert "if it means a fault, --label Zustand reads the column as the label" in note
 
 
 def test_a_callers_code_is_missing_as_text_and_as_number():
