@@ -23,7 +23,7 @@ from _bentoml_sdk import Service
 from config import load_settings
 from errors import AnomalyError, SettingsError
 from runtime import configure_service_logging, die_with_parent
-from serving.auth import Keys, is_public
+from serving.auth import Keys, open_to_all
 from serving.database import check_address
 from serving.detection.runner_urls import MODEL_NAMES, parse_urls
 from serving.http.callers import Callers
@@ -186,16 +186,9 @@ class Api:
             self._app.calls(secured=bool(keys), callers=callers),
             self._app.pages(keys, callers),
         )
-        if (
-            is_public(settings.service_host)
-            and not keys
-            and bentoml.server_context.worker_index == 1
-        ):
-            log.warning(
-                "the service listens on %s without API keys, so anyone who can reach it can call"
-                " it; set API_KEYS, or SERVICE_HOST=127.0.0.1",
-                settings.service_host,
-            )
+        warning = open_to_all(settings.service_host, keys)
+        if warning is not None and bentoml.server_context.worker_index == 1:
+            log.warning("%s", warning)
 
     @bentoml.on_shutdown
     async def close(self) -> None:

@@ -166,6 +166,24 @@ def is_public(host: str) -> bool:
     return host != "localhost" if address is None else not address.is_loopback
 
 
+def open_to_all(host: str, keys: Keys) -> str | None:
+    """Return a warning if other machines reach the service and it has no keys; else None.
+
+    Parameters
+    ----------
+    host
+        The address that the service is bound to.
+    keys
+        Those of ``API_KEYS``.
+    """
+    if keys or not is_public(host):
+        return None
+    return (
+        f"the service listens on {host} without API keys, so anyone who can reach it can call it;"
+        " set API_KEYS, or SERVICE_HOST=127.0.0.1"
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Print a new key and its entry, or the entry of the key on standard input."""
     parser = command_parser("serving.auth", __doc__)

@@ -13,6 +13,7 @@ from db.queries.history import get_detection, history
 from errors import InputError, NotFound
 from models.detectors.base import MODEL_NAMES
 from schemas import API_PREFIX
+from serving.auth import Keys, open_to_all
 from serving.bundles.registry_client import RegistryClient
 from serving.database import Database
 from serving.detection.detection_service import DetectionService
@@ -114,6 +115,9 @@ class Handlers:
             "drift": self.drift.known(bundles.bundle),
             "precision": self.precision.known(),
             "database": self.database.status(),
+            "warning": open_to_all(
+                self.settings.service_host, Keys.parse(self.settings.api_keys.get_secret_value())
+            ),
         }
         return JsonResponse(content)
 

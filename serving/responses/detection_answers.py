@@ -155,6 +155,7 @@ class Status(Struct):
     precision: Annotated[dict[str, Any], Meta(description="of incidents, by feedback, per group")]
     database: Annotated[dict[str, Any], Meta(examples=[{"available": True, "problem": None}])]
     groups: Annotated[dict[str, Models] | None, Meta(description="if there are several")] = None
+    warning: Annotated[str | None, Meta(description="if anyone can call the service")] = None
 
 
 class Health(Struct):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from errors import AccessDenied, SettingsError
-from serving.auth import Keys, is_public, main
+from serving.auth import Keys, is_public, main, open_to_all
 
 
 def digest(key: str) -> str:
@@ -114,6 +114,14 @@ def test_a_key_is_called_by_its_name_else_by_role_and_hash() -> None:
 )
 def test_public_addresses(host: str, public: bool) -> None:
     assert is_public(host) is public
+
+
+def test_only_a_public_address_without_keys_is_open_to_all() -> None:
+    assert open_to_all("127.0.0.1", Keys([])) is None
+    assert open_to_all("0.0.0.0", KEYS) is None
+    warning = open_to_all("0.0.0.0", Keys([]))
+    assert warning is not None
+    assert "0.0.0.0 without API keys" in warning
 
 
 def test_the_command_prints_a_fresh_key_and_its_line() -> None:

@@ -83,6 +83,12 @@ def test_a_reading_is_scored_without_the_database_and_says_so(ask: Any, plant: P
         assert (result["metadata"]["degraded"], result["metadata"]["stored"]) == (True, False)
 
 
+def test_the_status_warns_if_anyone_can_call(ask: Any) -> None:
+    warning = ask("GET", f"{API_PREFIX}/status").json()["warning"]
+    assert "without API keys" in warning
+    assert "set API_KEYS" in warning
+
+
 def test_a_bad_item_of_a_batch_costs_only_itself(ask: Any, plant: Plant) -> None:
     bad = {"asset_id": "PUMP_001", "features": {"rms": None}}
     first, second = ask("POST", f"{API_PREFIX}/detect/batch", json=[bad, reading(plant)]).json()
