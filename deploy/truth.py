@@ -45,7 +45,7 @@ def faults_of(readings: Iterable[Reading]) -> list[Fault]:
 
 
 def compare(faults: list[Fault], alarms: list[Alarm], shift: timedelta) -> Table:
-    """List each fault with the delay of its first alarm; the caption counts false events.
+    """List each fault with the delay of its first alarm; the caption counts alarms outside.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def compare(faults: list[Fault], alarms: list[Alarm], shift: timedelta) -> Table
     table = Table(title="faults that the file is labelled with", title_justify="left")
     for column in ("asset", "fault from", "to", "first alarm"):
         table.add_column(column)
-    true_events, seen = set[str](), 0
+    true_events, seen, within = set[str](), 0, 0
     for fault in faults:
         begin, end = fault.begin + shift, fault.end + shift
         inside = [
@@ -66,6 +66,7 @@ def compare(faults: list[Fault], alarms: list[Alarm], shift: timedelta) -> Table
         ]
         true_events |= {alarm.event for alarm in inside}
         seen += bool(inside)
+        within += len(inside)
         after = min((alarm.timestamp for alarm in inside), default=begin) - begin
         table.add_row(
             fault.asset_id,
@@ -74,8 +75,11 @@ def compare(faults: list[Fault], alarms: list[Alarm], shift: timedelta) -> Table
             f"{after} after" if inside else "none",
         )
     events = {alarm.event for alarm in alarms}
+    after = sum(alarm.event in true_events for alarm in alarms) - within
     table.caption = (
         f"{seen} of {len(faults)} seen;"
-        f" {len(events - true_events)} of {len(events)} events lie outside of them all"
+        f" {len(events - true_events)} of {len(events)} events lie outside of them all\n"
+        f"of {len(alarms)} anomalies {within} lie within the faults, {after} just around them (in"
+        f" the same event), {len(alarms) - within - after} elsewhere"
     )
     return table

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.scoring.policy import ScoringPolicy
+from training.evaluation.alarms_of_faults import AlarmsOfFaults, divided
 from training.evaluation.measures import (
     Scored,
     alarm_rate,
@@ -32,6 +33,7 @@ class Measures:
     confusion: dict[str, float] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     curves: dict[str, Any] | None = None
+    of_faults: AlarmsOfFaults | None = None
 
     def flat(self) -> dict[str, float]:
         """Return the finite figures by name, as metrics."""
@@ -81,4 +83,5 @@ def measure(scored: Sequence[Scored], policy: ScoringPolicy, interval_s: float |
         confusion(scored),
         labelled_events(scored),
         curves(scored),
+        divided(scored, policy.event_silence_s),
     )

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from models.scoring.policy import ScoringPolicy
 from training.cli.common import new_table
+from training.evaluation.alarms_of_faults import divided
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.measures import (
     Scored,
@@ -41,10 +42,11 @@ def print_report(
     budget = policy.budgets[criticality]
     _assets(console, scored, policy)
     whole = alarm_rate(scored)
+    of_faults = divided(scored, policy.event_silence_s)
     all_alarms = sum(int(one.is_anomaly.sum()) for one in scored)
     readings = sum(int(np.isfinite(one.final_score).sum()) for one in scored)
     console.print(
-        f"alarms: {all_alarms:,} of {readings:,} readings,"
+        f"all replayed readings: {all_alarms:,} of {readings:,} alarm,"
         f" {number(1000 * all_alarms / max(readings, 1))} per 1,000"
     )
     what = "normal readings" if any(s.labels is not None for s in scored) else "readings"
@@ -54,12 +56,15 @@ def print_report(
         f" budget {1000 * budget:g} (criticality {criticality},"
         f" threshold {policy.threshold(criticality):.2f})"
     )
+    if of_faults is not None:
+        console.print(str(of_faults))
     console.print(incidents_line(scored, policy.incident_budgets[criticality]))
     labels = confusion(scored)
     if labels is None:
         return
     console.print(
-        f"labels: F1 {number(labels['f1'], '.3f')},"
+        "reading by reading (an alarm that outlasts its fault is false):"
+        f" F1 {number(labels['f1'], '.3f')},"
         f" false-alarm rate {number(100 * labels['false_alarm_rate'], '.2f')} %,"
         f" missed-alarm rate {number(100 * labels['missed_alarm_rate'], '.2f')} %"
     )
@@ -69,7 +74,7 @@ def print_report(
 def _events(console: Console, scored: Sequence[Scored]) -> None:
     events = labelled_events(scored)
     found = [event for event in events if event["detected"]]
-    text = f"events: {len(found)} of {len(events)} detected"
+    text = f"labelled events: {len(found)} of {len(events)} detected"
     if found:
         delay = float(np.median([event["delay_readings"] for event in found]))
         lead = float(np.median([event["lead_readings"] for event in found]))
@@ -83,9 +88,11 @@ def _events(console: Console, scored: Sequence[Scored]) -> None:
 
 def _assets(console: Console, scored: Sequence[Scored], policy: ScoringPolicy) -> None:
     labelled = any(one.labels is not None for one in scored)
-    names = ["asset", "readings", "alarms per 1,000", "events"]
+    names = ["asset", "readings", "alarms per 1,000", "alarm events"]
     names += ["F1", "false %", "missed %"] if labelled else []
-    table = new_table("Back-test", names, left=names[:1])
+    table = new_table(
+        "Back-test: all readings replayed after the training part", names, left=names[:1]
+    )
     for one in scored[:_MAX_ASSETS]:
         known = int(np.isfinite(one.final_score).sum())
         alarms = int(one.is_anomaly.sum())

@@ -11,6 +11,7 @@ from rich.console import Console
 from config import Settings
 from models.scoring.policy import ScoringPolicy
 from training.cli.common import listed, new_table
+from training.evaluation.alarms_of_faults import AlarmsOfFaults
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.summary import Measures
 from training.fitting.injection_trials import MOVES, TRIALS, trial_name
@@ -68,17 +69,33 @@ def print_fit(
         _print_held_out(console, measured)
         budget = policy.budgets["medium"]
         for group, found in list(measured.items())[:_MAX_VERDICTS]:
-            console.print(f"{group}: {verdict(found.alarms, budget)}")
+            console.print(f"{group}: {verdict(found.alarms, budget, found.of_faults)}")
         timed = [r for r in results if r.scored and r.model_set and r.model_set.bursts]
         for result in timed[:_MAX_VERDICTS]:
             line = incidents_line(result.scored, policy.incident_budgets["medium"])
             console.print(f"{result.name}: {line}")
 
 
-def verdict(alarms: Mapping[str, float], budget: float) -> str:
-    """Describe the held-out alarm rate against the budget, or that there are too few readings."""
+def verdict(
+    alarms: Mapping[str, float], budget: float, of_faults: AlarmsOfFaults | None = None
+) -> str:
+    """Describe the held-out alarm rate against the budget, or that there are too few readings.
+
+    Parameters
+    ----------
+    alarms
+        Alarms of normal readings, see :func:`training.evaluation.measures.alarm_rate`.
+    budget
+        Alarms per normal reading.
+    of_faults
+        How the alarms lie to the labelled faults, if there are any.
+    """
     expected = budget * alarms["readings"]
     achieved = f"{number(1000 * alarms['rate'])} per 1,000 against a budget of {1000 * budget:g}"
+    if of_faults is not None:
+        achieved = f"{achieved}, outside of the labelled faults; {of_faults}"
+        if alarms["low"] > budget and 2 * of_faults.after > of_faults.after + of_faults.elsewhere:
+            return f"{achieved}: most only outlast a fault that was found"
     if alarms["low"] > budget:
         return (
             f"{achieved}: more than chance explains. Either the training part lacks some of the"
@@ -102,7 +119,9 @@ _MAX_NAMED = 20  # features named in a remark
 
 
 def _print_held_out(console: Console, measured: Mapping[str, Measures]) -> None:
-    columns = ("group", "readings", "alarms per 1,000", "90 % interval", "faults found", "F1",
+    labelled = any(found.confusion is not None for found in measured.values())
+    counted = "normal readings" if labelled else "readings"
+    columns = ("group", counted, "alarms per 1,000", "90 % interval", "faults found", "F1",
                "missed", "ROC")  # fmt: skip
     table = new_table("On held-out readings, at criticality medium", columns, left=columns[:1])
     for group, found in measured.items():

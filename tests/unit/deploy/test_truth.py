@@ -39,6 +39,7 @@ def test_a_fault_is_seen_by_an_alarm_of_its_own_stream_within_it() -> None:
     alarms = [
         Alarm("A", "S1", at(13) + shift, "one"),
         Alarm("A", "S1", at(14) + shift, "one"),
+        Alarm("A", "S1", at(21) + shift, "one"),
         Alarm("B", "S1", at(9) + shift, "false"),
         Alarm("B", "S2", at(12) + shift, "elsewhere"),
     ]
@@ -48,3 +49,5 @@ def test_a_fault_is_seen_by_an_alarm_of_its_own_stream_within_it() -> None:
     assert "0:03:00 after" in text
     assert "none" in text
     assert "1 of 2 seen; 2 of 3 events lie outside of them all" in text
+    within = "of 5 anomalies 2 lie within the faults, 1 just around them (in the same event), 2"
+    assert " ".join(text.split()).endswith(f"{within} elsewhere")

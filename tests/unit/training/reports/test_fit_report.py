@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from training.evaluation.alarms_of_faults import AlarmsOfFaults
 from training.fitting.power import Power
 from training.reports.fit_report import verdict, watched
 
@@ -23,6 +26,15 @@ def test_the_verdict_knows_what_the_sample_can_tell(
     alarms = {"readings": float(readings), "rate": rate, "low": low, "high": high}
     assert sentence in verdict(alarms, 1e-3)
     assert "against a budget of 1" in verdict(alarms, 1e-3)
+
+
+def test_alarms_that_outlast_their_faults_are_no_lack_of_training() -> None:
+    alarms = {"readings": 1500.0, "rate": 0.013, "low": 0.0013, "high": 0.03}
+    fading = AlarmsOfFaults(within=300, after=16, elsewhere=4, readings=1500)
+    text = verdict(alarms, 1e-3, fading)
+    assert "of 320 alarms 300 lie within the labelled faults, 16 follow one" in text
+    assert "4 lie elsewhere (2.667 per 1,000): most only outlast a fault" in text
+    assert "more than chance" in verdict(alarms, 1e-3, replace(fading, after=0, elsewhere=20))
 
 
 def test_a_set_of_one_feature_is_described_in_a_sentence_too() -> None:

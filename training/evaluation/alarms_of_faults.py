@@ -1,0 +1,62 @@
+"""Divide alarms by labelled faults: within them, after them in the same event, and elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.evaluation.measures import Scored, alarm_events, labelled, normal
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmsOfFaults:
+    """Alarms of labelled data.
+
+    Parameters
+    ----------
+    within : in readings labelled as faults.
+    after : counted for the false-alarm rate, but in an event that began in a fault.
+    elsewhere : the others that are counted for the rate.
+    readings : readings that are counted for the rate.
+    """
+
+    within: int
+    after: int
+    elsewhere: int
+    readings: int
+
+    def __str__(self) -> str:
+        """Describe the division in a sentence."""
+        total = self.within + self.after + self.elsewhere
+        share = f"{1000 * self.elsewhere / self.readings:.4g}" if self.readings else "-"
+        return (
+            f"of {total:,} alarms {self.within:,} lie within the labelled faults, {self.after:,}"
+            f" follow one in the same event, {self.elsewhere:,} lie elsewhere ({share} per 1,000)"
+        )
+
+
+def divided(scored: Sequence[Scored], silence_s: float) -> AlarmsOfFaults | None:
+    """Divide the alarms of scored data by its labelled faults; None if there are no faults.
+
+    Parameters
+    ----------
+    scored : one per stream.
+    silence_s : seconds without an alarm that end an event.
+    """
+    within = after = counted = readings = 0
+    faults = False
+    for one, labels in labelled(scored):
+        faults |= bool(np.any(labels == 1))
+        counts = normal(one) & np.isfinite(one.final_score)
+        within += int((one.is_anomaly & (labels == 1)).sum())
+        counted += int((one.is_anomaly & counts).sum())
+        readings += int(counts.sum())
+        for first, last in alarm_events(one, silence_s):
+            alarms = one.is_anomaly[first : last + 1]
+            begun = np.flatnonzero(alarms & (labels[first : last + 1] == 1))
+            if len(begun):
+                rest = slice(first + int(begun[0]), last + 1)
+                after += int((one.is_anomaly[rest] & counts[rest]).sum())
+    return AlarmsOfFaults(within, after, counted - after, readings) if faults else None
