@@ -75,11 +75,11 @@ def compare(faults: list[Fault], alarms: list[Alarm], shift: timedelta) -> Table
             f"{after} after" if inside else "none",
         )
     events = {alarm.event for alarm in alarms}
-    after = sum(alarm.event in true_events for alarm in alarms) - within
+    around = sum(alarm.event in true_events for alarm in alarms) - within
     table.caption = (
         f"{seen} of {len(faults)} seen;"
         f" {len(events - true_events)} of {len(events)} events lie outside of them all\n"
-        f"of {len(alarms)} anomalies {within} lie within the faults, {after} just around them (in"
-        f" the same event), {len(alarms) - within - after} elsewhere"
+        f"of {len(alarms)} anomalies {within} lie within the faults, {around} just around them (in"
+        f" the same event), {len(alarms) - within - around} elsewhere"
     )
     return table

@@ -22,9 +22,10 @@ import numpy as np
 from errors import TrainingError
 from models.arrays import Bools, Floats, Times
 from models.fitting.imputation import impute
+from models.fitting.places import Places
 from models.fitting.repeat_rates import stuck_readings
 from models.fitting.scatter import Scatter, learn_with_scatter, remove_scatter
-from models.scoring.garbage import Garbage, describe, row_ranges
+from models.scoring.garbage import Garbage, describe
 
 #: A feature with a larger share of garbage is not used.
 MAX_GARBAGE: Final = 0.5
@@ -44,6 +45,7 @@ class Cleaned:
     streams : list of (n_i, d), usable features only.
     holes : list of (n_i, d), whether a value is imputed; None: none is.
     timestamps : their times, if known.
+    who : names of the streams, if known.
     names : the d usable features.
     unusable : features that were left out.
     garbage : garbage rules of the usable features for live readings.
@@ -61,6 +63,12 @@ class Cleaned:
     nulls: dict[str, tuple[float, ...]]
     beyond: dict[str, tuple[float, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    who: list[str] | None = None
+
+    @property
+    def places(self) -> Places:
+        """Return what says where readings are."""
+        return Places(self.timestamps, self.who)
 
 
 def clean(
@@ -69,6 +77,7 @@ def clean(
     names: Sequence[str],
     imputed: Callable[[int], int] = lambda width: 0,
     stuck: float = 0.0,
+    who: Sequence[str] | None = None,
 ) -> Cleaned:
     """Find the garbage in training data; impute it or leave it out.
 
@@ -84,13 +93,16 @@ def clean(
         Maps the number of features to the most that may be imputed per reading.
     stuck
         Largest share of the readings in which sensors are stuck; more are a way to operate.
+    who
+        Names of the streams, if known, for the notes.
 
     Raises
     ------
     TrainingError
         Every feature is garbage in most readings.
     """
-    streams, still = _without_stuck(streams, names, stuck)
+    places = Places(timestamps, who)
+    streams, still = _without_stuck(streams, names, stuck, places)
     pooled = np.concatenate(streams)
     garbage, scattered = learn_with_scatter(streams)
     remove_scatter(pooled, scattered)
@@ -116,7 +128,9 @@ def clean(
         live, beyond = _bounded(live, [names[j] for j in usable], beyond), {}
     notes = still + _scattered(streams, scattered, names, missing=bool(beyond))
     sent = ~np.isnan(np.concatenate(streams)).any(axis=1)
-    notes += _notes(pooled, mask, names, int((bad & sent).sum()), int((filled & sent).sum()))
+    lengths = [len(stream) for stream in streams]
+    notes += describe(pooled, mask, names, lambda rows: places.of_rows(rows, lengths))
+    notes += _consequences(len(pooled), int((bad & sent).sum()), int((filled & sent).sum()))
     if lost := int((~whole & ~sent).sum()):
         notes.append(
             f"{lost:,} of {len(pooled):,} readings lack more values than may be imputed (a counter"
@@ -131,11 +145,12 @@ def clean(
         [parts[i][keep[i]] for i in left], lacks,
         None if timestamps is None else [timestamps[i][keep[i]] for i in left],
         [names[j] for j in usable], unusable, live, nulls, beyond, notes,
+        None if who is None else [who[i] for i in left],
     )  # fmt: skip
 
 
 def _without_stuck(
-    streams: Sequence[Floats], names: Sequence[str], share: float
+    streams: Sequence[Floats], names: Sequence[str], share: float, places: Places
 ) -> tuple[list[Floats], list[str]]:
     """Return streams (n_i, d) where values of stuck sensors are NaN, and a note on each sensor."""
     stuck = stuck_readings(streams) if share else []
@@ -143,11 +158,10 @@ def _without_stuck(
     if not rows.any() or rows.mean() > share:
         return list(streams), []
     every = np.concatenate(stuck)
-    at = {j: np.flatnonzero(every[:, j]) + 1 for j in np.flatnonzero(every.any(axis=0)).tolist()}
     notes = [
-        f"{names[j]}: {len(found):,} readings repeat a value as a stuck sensor does, and count as"
-        f" missing (rows {row_ranges(found)} of the readings fitted on; --trim 0 keeps them)"
-        for j, found in at.items()
+        f"{names[j]}: {int(every[:, j].sum()):,} readings repeat a value as a stuck sensor does,"
+        f" and count as missing ({places.of([one[:, j] for one in stuck])}; --trim 0 keeps them)"
+        for j in np.flatnonzero(every.any(axis=0)).tolist()
     ]
     return [np.where(one, np.nan, s) for one, s in zip(stuck, streams, strict=True)], notes
 
@@ -183,17 +197,17 @@ def _scattered(
     return out
 
 
-def _notes(pooled: Floats, mask: Bools, names: Sequence[str], gone: int, filled: int) -> list[str]:
-    notes = describe(pooled, mask, names)
+def _consequences(total: int, gone: int, filled: int) -> list[str]:
+    notes = []
     if filled:
         notes.append(
-            f"{filled:,} of {len(pooled):,} readings hold few such values, which were imputed from"
+            f"{filled:,} of {total:,} readings hold few such values, which were imputed from"
             " the other features"
         )
     if gone:
         notes.append(
-            f"{gone:,} of {len(pooled):,} readings hold such values and were left out (row numbers"
-            " count the readings fitted on; --null=VALUE reads a value as missing)"
+            f"{gone:,} of {total:,} readings hold such values and were left out (--null=VALUE reads"
+            " a value as missing)"
         )
     return notes
 

@@ -106,6 +106,7 @@ def fit_model_set(
     progress: Progress | None = None,
     threads: int = 1,
     streams_per_asset: float = 1.0,
+    who: Sequence[str] | None = None,
 ) -> tuple[ModelSet, FitReport]:
     """Fit one group's model set.
 
@@ -121,6 +122,7 @@ def fit_model_set(
     threads : maximum number of parallel fits (of the folds and of all data); fewer for large data,
         to save memory. The result does not depend on it.
     streams_per_asset : streams of all groups that share an asset's incident budget
+    who : names of the streams, for the notes
 
     Raises
     ------
@@ -134,7 +136,9 @@ def fit_model_set(
         sent, timestamps, feature_names, options.trim
     )
     rated = with_rates(measured, timestamps, feature_names, options.counters, options.condition)
-    clean_data, found, seasonal = usable_data(rated, timestamps, options)
+    if who is not None and len(who) != len(rated.streams):
+        who = None  # whole streams were rows of zeros
+    clean_data, found, seasonal = usable_data(rated, timestamps, options, who)
     received = check_training(clean_data.streams, clean_data.names, LEAST_ROWS)
     usual = restate(found.conditions, received)
     streams = seasonal.restate(usual, clean_data.timestamps)

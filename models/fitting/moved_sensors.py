@@ -26,6 +26,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats, Indices
+from models.fitting.places import Places
 
 #: Averages of a stream that are compared, and fewest of them before and after a shift.
 BLOCKS: Final = 24
@@ -53,7 +54,9 @@ class Shift:
     size: float
 
 
-def realigned(streams: Sequence[Floats], names: Sequence[str]) -> tuple[list[Floats], list[str]]:
+def realigned(
+    streams: Sequence[Floats], names: Sequence[str], places: Places | None = None
+) -> tuple[list[Floats], list[str]]:
     """Return streams (n_i, d) with the readings before a shift moved by it, and notes.
 
     Parameters
@@ -62,20 +65,23 @@ def realigned(streams: Sequence[Floats], names: Sequence[str]) -> tuple[list[Flo
         Readings in order, without missing values.
     names : (d,)
         Feature names.
+    places
+        Says where readings are, for the notes.
     """
-    out, notes, first = [], [], 1
-    for values in streams:
+    out, notes = [], []
+    places = places or Places()
+    for number, values in enumerate(streams):
         moved = values
         for shift in shifts_of(values):
             moved = _moved(moved, shift)
+            at = [np.zeros(len(stream), bool) for stream in streams]
+            at[number][shift.at] = True
             notes.append(
-                f"{names[shift.feature]}: shifts by {shift.size:+.4g} for good at row"
-                f" {first + shift.at:,} of the readings fitted on, and no other feature with it: a"
-                " sensor that was replaced or adjusted. The readings before were moved to its new"
-                " level (--trim 0 leaves them)"
+                f"{names[shift.feature]}: shifts by {shift.size:+.4g} for good at {places.of(at)},"
+                " and no other feature with it: a sensor that was replaced or adjusted. The"
+                " readings before were moved to its new level (--trim 0 leaves them)"
             )
         out.append(moved)
-        first += len(values)
     return out, notes
 
 

@@ -35,7 +35,6 @@ from models.fitting.event_heights import RARELY, apart, averaged, furthest, stre
 from models.fitting.held_out import own_magnitudes
 from models.fitting.recurrence import MOVED, Event, cyclic, recurring
 from models.fitting.scaling import LEAST_SHRINKAGE, drift_is_fault, fit_scales, shrinkage_of
-from models.scoring.garbage import row_ranges
 
 _WIDTHS: Final = (9, 1)  # readings in the moving average: for events, and for spikes
 #: Share of the usual shrinkage with which faults are looked for again: two features that follow one
@@ -134,10 +133,9 @@ def without_faulty(
     if not gone:
         return replace(data, notes=[*data.notes, *notes])
     total = sum(map(len, masks))
-    rows = row_ranges(np.flatnonzero(np.concatenate(masks)) + 1)
     notes.append(
         f"{gone:,} of {total:,} readings lie in events far beyond all others and were left out as"
-        f" faults that nobody labelled (rows {rows} of the readings fitted on; --trim 0 keeps them)"
+        f" faults that nobody labelled ({data.places.of(masks)}; --trim 0 keeps them)"
     )
     left = [i for i, mask in enumerate(masks) if not mask.all()]
     times = data.timestamps
@@ -145,14 +143,16 @@ def without_faulty(
         data,
         streams=[data.streams[i][~masks[i]] for i in left],
         timestamps=None if times is None else [times[i][~masks[i]] for i in left],
+        who=None if data.who is None else [data.who[i] for i in left],
         notes=[*data.notes, *notes],
     )
 
 
 def _described(mode: list[Event], data: Cleaned, kept: Sequence[int]) -> str:
     """Return the note on a mode: where it is, at which level, and what to do if it is a fault."""
-    before = np.cumsum([0, *map(len, data.streams)])
-    rows = row_ranges(np.concatenate([before[e.stream] + e.rows for e in mode]) + 1)
+    masks = [np.zeros(len(stream), bool) for stream in data.streams]
+    for event in mode:
+        masks[event.stream][event.rows] = True
     values = np.concatenate([data.streams[e.stream][e.middle] for e in mode])
     moved = np.mean([event.moved for event in mode], axis=0) > 0.5
     named = [kept[j] for j in np.flatnonzero(moved).tolist()]
@@ -160,8 +160,8 @@ def _described(mode: list[Event], data: Cleaned, kept: Sequence[int]) -> str:
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     at = f"{', '.join(level)}{more}; " if level else ""
     note = (
-        f"{len(mode)} events far beyond all others reach the same level ({at}rows"
-        f" {rows} of the readings fitted on): taken for a mode of normal operation and"
+        f"{len(mode)} events far beyond all others reach the same level"
+        f" ({at}{data.places.of(masks)}): taken for a mode of normal operation and"
         " kept; if it is a fault, label it; a feature named by --condition gives it normal values"
         " of its own"
     )

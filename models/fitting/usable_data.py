@@ -23,7 +23,10 @@ LEAST_ROWS: Final = 60  # readings without which nothing is fitted
 
 
 def usable_data(
-    rated: Rated, timestamps: Sequence[Times] | None, options: FitOptions
+    rated: Rated,
+    timestamps: Sequence[Times] | None,
+    options: FitOptions,
+    who: Sequence[str] | None = None,
 ) -> tuple[Cleaned, ConditionFit, SeasonalFit]:
     """Return the data of one group to fit on, and the conditions and the season that they follow.
 
@@ -33,6 +36,7 @@ def usable_data(
     ----------
     rated : readings (n_i, d) by stream, counters as rates; NaN is a missing value.
     timestamps : list of (n_i,), or None when there are none.
+    who : names of the streams, if known, for the notes.
 
     Raises
     ------
@@ -40,12 +44,12 @@ def usable_data(
         Too few readings are left.
     """
     share = options.trim if options.watch_stuck and options.drift != "fault" else 0.0
-    cleaned = clean(rated.streams, timestamps, rated.names, options.imputed, share)
+    cleaned = clean(rated.streams, timestamps, rated.names, options.imputed, share, who)
     cleaned = among(cleaned, rated)
     check_training(cleaned.streams, cleaned.names, LEAST_ROWS)
     wears = drift_is_fault(cleaned.streams)
     if options.trim and options.drift != "fault" and not wears:
-        streams, notes = realigned(cleaned.streams, cleaned.names)
+        streams, notes = realigned(cleaned.streams, cleaned.names, cleaned.places)
         cleaned = replace(cleaned, streams=streams, notes=[*cleaned.notes, *notes])
     found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
     cleaned.notes += found.notes

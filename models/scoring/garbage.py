@@ -23,7 +23,7 @@ Zero is never garbage: a machine that is off sends it. Neither is a level that l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -243,24 +243,37 @@ def row_ranges(rows: Sequence[int] | NDArray[Any]) -> str:
     return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
-def describe(values: Floats, mask: Bools, names: Sequence[str]) -> list[str]:
-    """Describe each column's garbage values in sentences: value, count and rows.
+def describe(
+    values: Floats, mask: Bools, names: Sequence[str], place: Callable[[Bools], str] | None = None
+) -> list[str]:
+    """Describe each column's garbage values in sentences: value, count and where.
 
     Parameters
     ----------
     values, mask : (n, d)
         Readings, and which of their values are garbage.
     names : d names
+    place
+        Says where the readings of a mask (n,) are; None: by rows.
     """
     out = []
     for column, name in enumerate(names):
         here = values[mask[:, column], column]
-        at = np.flatnonzero(mask[:, column]) + 1
         found, counts = np.unique(here, return_counts=True)
         for value in found[np.argsort(-counts, kind="stable")][:_NAMED]:
-            own = at[here == value]
-            where = f"row{'s' if len(own) > 1 else ''} {row_ranges(own)}"
-            out.append(f"{name}: {value:.6g} is no measurement ({len(own):,} readings, {where})")
+            own = mask[:, column] & (values[:, column] == value)
+            where = (place or _rows)(own)
+            out.append(f"{name}: {value:.6g} is no measurement ({_readings(own)}, {where})")
         if len(found) > _NAMED:
             out.append(f"{name}: {len(found) - _NAMED:,} further values are no measurement")
     return out
+
+
+def _rows(mask: Bools) -> str:
+    rows = np.flatnonzero(mask) + 1
+    return f"row{'s' if len(rows) > 1 else ''} {row_ranges(rows)}"
+
+
+def _readings(mask: Bools) -> str:
+    count = int(mask.sum())
+    return f"{count:,} reading{'s' if count > 1 else ''}"

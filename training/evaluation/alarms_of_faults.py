@@ -17,9 +17,9 @@ class AlarmsOfFaults:
     Parameters
     ----------
     within : in readings labelled as faults.
-    after : counted for the false-alarm rate, but in an event that began in a fault.
-    elsewhere : the others that are counted for the rate.
-    readings : readings that are counted for the rate.
+    after : in normal readings, but in an event that began in a fault.
+    elsewhere : the others in normal readings.
+    readings : readings that are counted for the false-alarm rate.
     """
 
     within: int
@@ -45,18 +45,16 @@ def divided(scored: Sequence[Scored], silence_s: float) -> AlarmsOfFaults | None
     scored : one per stream.
     silence_s : seconds without an alarm that end an event.
     """
-    within = after = counted = readings = 0
+    within = after = outside = readings = 0
     faults = False
     for one, labels in labelled(scored):
+        faulty, calm = one.is_anomaly & (labels == 1), one.is_anomaly & (labels == 0)
         faults |= bool(np.any(labels == 1))
-        counts = normal(one) & np.isfinite(one.final_score)
-        within += int((one.is_anomaly & (labels == 1)).sum())
-        counted += int((one.is_anomaly & counts).sum())
-        readings += int(counts.sum())
+        within += int(faulty.sum())
+        outside += int(calm.sum())
+        readings += int((normal(one) & np.isfinite(one.final_score)).sum())
         for first, last in alarm_events(one, silence_s):
-            alarms = one.is_anomaly[first : last + 1]
-            begun = np.flatnonzero(alarms & (labels[first : last + 1] == 1))
+            begun = np.flatnonzero(faulty[first : last + 1])
             if len(begun):
-                rest = slice(first + int(begun[0]), last + 1)
-                after += int((one.is_anomaly[rest] & counts[rest]).sum())
-    return AlarmsOfFaults(within, after, counted - after, readings) if faults else None
+                after += int(calm[first + int(begun[0]) : last + 1].sum())
+    return AlarmsOfFaults(within, after, outside - after, readings) if faults else None

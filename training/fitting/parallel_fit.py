@@ -244,6 +244,7 @@ def _fit(
         progress,
         threads,
         task.streams_per_asset,
+        [one.asset_id + (f" / {one.sensor_id}" if one.sensor_id else "") for one in normal],
     )
     model_set.group = task.name
     model_set.trained_on = range_of(streams, task.timed)

@@ -94,7 +94,7 @@ def verdict(
     achieved = f"{number(1000 * alarms['rate'])} per 1,000 against a budget of {1000 * budget:g}"
     if of_faults is not None:
         achieved = f"{achieved}, outside of the labelled faults; {of_faults}"
-        if alarms["low"] > budget and 2 * of_faults.after > of_faults.after + of_faults.elsewhere:
+        if alarms["low"] > budget and 2 * of_faults.elsewhere < alarms["rate"] * alarms["readings"]:
             return f"{achieved}: most only outlast a fault that was found"
     if alarms["low"] > budget:
         return (

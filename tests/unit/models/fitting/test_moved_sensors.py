@@ -46,7 +46,7 @@ def test_a_sensor_that_moves_alone_for_good_is_moved_to_its_newest_level(feature
     np.testing.assert_array_equal(changed, np.arange(len(changed)))
     assert len(notes) == 1
     assert notes[0].startswith(f"{NAMES[feature]}: shifts by +")
-    assert f"row {N + len(changed) + 1:,} of" in notes[0]
+    assert f"row {N + len(changed) + 1} of" in notes[0]
 
 
 def test_sensors_that_move_at_different_times_are_each_moved():

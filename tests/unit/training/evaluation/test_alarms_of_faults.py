@@ -23,8 +23,8 @@ def test_alarms_are_divided_by_the_event_that_began_in_a_fault() -> None:
     labels = [0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
     found = divided([scored(flags, labels)], silence_s=150.0)
     # the alarm before the fault, and the last one, which is an event of its own
-    assert found == AlarmsOfFaults(within=2, after=1, elsewhere=2, readings=9)
-    assert "2 lie within the labelled faults, 1 follow" in str(found)
+    assert found == AlarmsOfFaults(within=2, after=2, elsewhere=2, readings=9)
+    assert "of 6 alarms 2 lie within the labelled faults, 2 follow" in str(found)
 
 
 def test_without_labelled_faults_nothing_is_divided() -> None:

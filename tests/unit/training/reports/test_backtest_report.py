@@ -23,6 +23,6 @@ def test_each_figure_says_what_it_counts() -> None:
     text = console.export_text()
     assert "all replayed readings: 13 of 200 alarm, 65 per 1,000" in text
     assert "per 1,000 normal readings: 5.319" in text
-    assert "of 11 alarms 10 lie within the labelled faults, 1 follow one in the same event" in text
+    assert "of 13 alarms 10 lie within the labelled faults, 3 follow one in the same event" in text
     assert "alarm events" in text
     assert "labelled events: 1 of 1 detected" in text
