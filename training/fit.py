@@ -36,6 +36,7 @@ from training.data.sources import (
 )
 from training.pipeline import Outcome, train
 from training.reports.fit_report import print_budgets, print_fit, print_power, print_published
+from training.reports.notes import shown
 from training.reports.quality_report import print_quality
 from training.request import Request
 
@@ -199,17 +200,13 @@ def show(out: Console, settings: Settings, outcome: Outcome) -> None:
         Outcome of the training.
     """
     trained, published = outcome.trained, outcome.published
-    for note in outcome.notes:
+    for note in shown(outcome.notes, kept=trained.run_id is not None):
         out.print(f"note: {note}")
     policy = policy_of(settings)
     print_fit(out, policy, trained.results, trained.measured)
     print_power(out, trained.results)
     print_budgets(out, policy, trained.measured)
     print_published(out, settings, trained.bundle.version, published)
-    stored = published.stored
-    if stored is not None:
-        kept = "imported into" if stored.fresh else "already in"
-        out.print(f"{kept} the Bento store as {stored.tag}")
 
 
 def _named(data: str) -> str:

@@ -63,6 +63,12 @@ def train(request: Request, settings: Settings, display: ProgressDisplay) -> Out
     fingerprint = request.data.fingerprint()
     with begun_run(registry, fingerprint, request.quality) as run_id:
         results, failed = _fitted(tasks, display, request.jobs)
+        notes = [
+            *request.data.notes,
+            *_unmeasured(request.data),
+            *([champion.problem] if champion.problem else []),
+            *grouping.notes, *messages, *failed, *notes_of(results),
+        ]  # fmt: skip
         sets = {r.name: r.model_set for r in results if r.model_set is not None}
         fitted = Fitted(
             tasks=[task for task in tasks if task.name in sets],
@@ -72,18 +78,12 @@ def train(request: Request, settings: Settings, display: ProgressDisplay) -> Out
             measured=_measured(results, request.data.timed, policy),
             fingerprint=fingerprint,
             rules=grouping.rules,
+            notes=list(dict.fromkeys(notes)),
         )
         trained, published, kept = conclude(
             request, fitted, settings, registry, display, champion, run_id, carried
         )
-    notes = [
-        *request.data.notes,
-        *_unmeasured(request.data),
-        *([champion.problem] if champion.problem else []),
-    ]
-    notes += grouping.notes + messages + failed + kept
-    notes += notes_of(results)
-    return Outcome(trained, published, list(dict.fromkeys(notes)))
+    return Outcome(trained, published, list(dict.fromkeys([*fitted.notes, *kept])))
 
 
 def conclude(
@@ -111,6 +111,7 @@ def conclude(
         rules, kept = kept_groups(fitted, champion.bundle, carried)
         others = kept if carried is None else set(carried.groups) - set(fitted.sets)
         twins = kept_twins(fitted.twins, champion.bundle, others)
+        about_kept = [f"group {g!r}: its former model set is carried over" for g in kept]
         trained = Trained(
             bundle=build_bundle(fitted.sets, rules, folder, carried, kept, twins),
             folder=folder,
@@ -128,12 +129,13 @@ def conclude(
                 "missing": request.missing,
                 "group": None if request.data.timed else fitted.tasks[0].name,
             },
+            notes=[*fitted.notes, *about_kept],
         )
         published = Publication(
             trained, registry, settings, display, champion, request.promote, request.native,
             request.confirm,
         ).publish()  # fmt: skip
-    return trained, published, [f"group {g!r}: its former model set is carried over" for g in kept]
+    return trained, published, about_kept
 
 
 def _fitted(

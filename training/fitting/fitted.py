@@ -16,7 +16,8 @@ from training.fitting.parallel_fit import Result, Task
 class Fitted:
     """Fitted model sets of a training, in the order of its groups.
 
-    ``sets``, ``twins`` and ``results`` may be read from disk on demand.
+    ``sets``, ``twins`` and ``results`` may be read from disk on demand; ``notes`` are kept with the
+    run.
     """
 
     tasks: Sequence[Task]
@@ -26,3 +27,4 @@ class Fitted:
     measured: Mapping[str, Measures]
     fingerprint: dict[str, Any]
     rules: Sequence[Rule]
+    notes: Sequence[str] = ()

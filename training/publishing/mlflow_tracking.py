@@ -29,6 +29,8 @@ from training.fitting.parallel_fit import FEATURE_STATISTICS, Result, Task
 MAX_GROUPS = 10
 #: Tag of a detector's run: the native flavour it was logged in, or why it was not.
 NATIVE_TAG = "anomaly.native_flavour"
+#: Artifact of the run that has every note.
+ALL_NOTES = "notes.txt"
 _MAX_PARAM = 250  # characters, which every MLflow store accepts
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class Trained:
     recipe: Mapping[str, Any]
     run_id: str | None = None  # MLflow run, begun before the fit
     carried: bool = False  # contains groups carried over from the champion
+    notes: Sequence[str] = ()  # what was found, left out and decided
 
     def settings(self) -> dict[str, Any]:
         """Return what reproduces the training: the recipe, and the options that groups share."""
@@ -142,6 +145,8 @@ def log_training(uri: str, training: Trained, policy: ScoringPolicy, native: boo
         if len(training.results) == 1 and training.results[0].power is not None:
             mlflow.log_metrics(training.results[0].power.flat())
         mlflow.log_dict(_decisions(training), "decisions.json")
+        if training.notes:
+            mlflow.log_text("".join(f"{note}\n" for note in training.notes), ALL_NOTES)
         seconds = sum(r.report.seconds for r in training.results if r.report is not None)
         mlflow.log_metrics({"fit_seconds": seconds, "rows": float(print_["rows"])})
         many = len(training.results) > MAX_GROUPS

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -204,8 +205,20 @@ class Publication:
             return CHAMPION, found.reason, f"promoted, replacing {now}: {found.reason}", found
         if found is not None and found.comparable:
             return CHALLENGER, found.reason, f"stays challenger: {found.reason}; {HOW}", found
-        message = f"stays challenger, not comparable with the champion, {now}: {why}; {HOW}"
+        source = self._source(before)
+        message = f"stays challenger, not comparable with the champion, {now}{source}: {why}; {HOW}"
         return CHALLENGER, f"not comparable: {why}", message, found
+
+    def _source(self, version: str) -> str:
+        """Say what a version was trained on, if it is known."""
+        source = self._tags(version).get("source")
+        return f" (trained on {source})" if source else ""
+
+    def _tags(self, version: str) -> Mapping[str, Any]:
+        known: dict[str, Mapping[str, Any]] = {
+            one["version"]: one["tags"] for one in self.registry.versions()
+        }
+        return known.get(version, {})
 
     def _compared(self, champion: Bundle, version: str) -> tuple[Comparison | None, str]:
         trained = self.trained
@@ -243,9 +256,8 @@ class Publication:
         group : str
             The group that was trained.
         """
-        known = {one["version"]: one["tags"] for one in self.registry.versions()}
         try:
-            recipe = json.loads(known.get(version, {}).get("recipe", "{}"))
+            recipe = json.loads(self._tags(version).get("recipe", "{}"))
             data = tested_on(recipe, champion, group, self.settings)
             twins = champion.twin(), self.trained.bundle.twin()
             why = foreign(*twins, data, self.policy, group)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from config import Settings
+from models.registry.base import CHAMPION
 from models.scoring.policy import ScoringPolicy
 from training.cli.common import listed, new_table
 from training.evaluation.alarms_of_faults import AlarmsOfFaults
@@ -223,14 +226,14 @@ def print_budgets(
 
 
 def print_published(console: Console, settings: Settings, bundle: str, done: Published) -> None:
-    """Print where a bundle was published.
+    """Print where a bundle was published, and how to serve it.
 
     Parameters
     ----------
     console
         Console to print on.
     settings
-        Say whether the registry is MLflow.
+        Say whether the registry is MLflow, and where.
     bundle
         Version of its content.
     done
@@ -238,6 +241,34 @@ def print_published(console: Console, settings: Settings, bundle: str, done: Pub
     """
     where = "MLflow" if settings.mlflow_enabled else "the file registry"
     console.print(f"bundle {bundle}: version {done.version} in {where}, {done.message}")
+    folder = settings.var_dir.absolute()
+    if not settings.mlflow_enabled:
+        console.print(f"stored in {folder / 'registry'}")
+    elif settings.mlflow_tracking_uri is None:
+        console.print(f"stored in {folder / 'mlflow'}")
+    if done.stored is not None:
+        kept = "imported into" if done.stored.fresh else "already in"
+        console.print(f"{kept} the Bento store as {done.stored.tag} ({done.stored.path})")
+    console.print(f"to serve it: {_serving(settings, folder, done)}")
+
+
+def _serving(settings: Settings, folder: Path, done: Published) -> str:
+    """Return the commands that serve a published bundle."""
+    given = f"VAR_DIR={shlex.quote(str(folder))}"
+    same = ""
+    if not settings.mlflow_enabled:
+        given += " MLFLOW_ENABLED=false"
+    elif settings.mlflow_tracking_uri is not None:
+        same = " (with the MLFLOW_TRACKING_URI of this fit)"
+    serve = f"{given} bentoml serve{same}"
+    if done.alias == CHAMPION:
+        return serve
+    own = shlex.quote(str(folder / "NAME"))
+    return (
+        f"{given} python -m training.promote --version {done.version} --force, then {serve}. To"
+        " keep the champion, if it is of another plant or of the demo, repeat the fit with"
+        f" VAR_DIR={own} and serve with the same"
+    )
 
 
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:

@@ -99,6 +99,8 @@ def test_what_would_be_seen_and_what_was_decided_are_logged(
     assert decided["held_out_figures_of"]["readings"] == 640
     assert decided["not_watched"] == power.not_watched
     assert decided["drift"] in ("normal", "fault")
+    noted = Path(client.download_artifacts(run_id, "notes.txt", str(tmp_path))).read_text()
+    assert noted.splitlines() == trained_once.outcome.notes
 
 
 def test_each_detector_has_a_child_run(

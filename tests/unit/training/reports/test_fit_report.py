@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
+from models.registry.bento_store import Imported
+from tests.fixtures.settings import given
 from training.evaluation.alarms_of_faults import AlarmsOfFaults
 from training.fitting.power import Power
-from training.reports.fit_report import verdict, watched
+from training.publishing.publish import Published
+from training.reports.fit_report import print_published, verdict, watched
 
 
 @pytest.mark.parametrize(
@@ -49,3 +55,26 @@ def test_what_only_the_twin_watches_is_named_with_its_cause() -> None:
         "default: temp, press: NOT watched by the model that serves, since it was fitted on the"
         " newest readings too (why)"
     )
+
+
+def published(alias: str, **settings: Any) -> str:
+    done = Published(
+        "2", "run", alias, "why", None, Imported("anomaly-bundle:v2", Path("/b"), True)
+    )
+    console = Console(record=True, width=300)
+    print_published(console, given(var_dir=Path("/plant/var"), **settings), "abc", done)
+    return console.export_text()
+
+
+def test_a_fit_says_where_its_bundle_is_and_how_to_serve_it() -> None:
+    text = published("champion")
+    assert "stored in /plant/var/mlflow" in text
+    assert "imported into the Bento store as anomaly-bundle:v2 (/b)" in text
+    assert "to serve it: VAR_DIR=/plant/var bentoml serve\n" in text
+    assert "MLFLOW_ENABLED=false bentoml serve" in published("champion", mlflow_enabled=False)
+
+
+def test_a_challenger_is_served_once_it_is_promoted_or_in_a_folder_of_its_own() -> None:
+    text = published("challenger")
+    assert "VAR_DIR=/plant/var python -m training.promote --version 2 --force, then VAR_DIR" in text
+    assert "repeat the fit with VAR_DIR=/plant/var/NAME and serve with the same" in text
