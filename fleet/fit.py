@@ -22,8 +22,9 @@ from fleet.group_fit import COLUMNS, GroupPlan, fit_group
 from fleet.spark import add_spark_arguments, ddl, per_stream, spark_session
 from models.registry.promotion import load_champion
 from runtime import command_parser, run_command
-from training.cli.common import consoles, entry, new_table, policy_of, registry_of
+from training.cli.common import consoles, entry, policy_of, registry_of
 from training.cli.fit_arguments import add_fit_arguments, add_procedure_arguments, fit_options
+from training.cli.printed_table import new_table
 from training.cli.progress import ProgressDisplay
 from training.data.sources import TrainingData, with_known_features
 from training.pipeline import conclude

@@ -27,7 +27,8 @@ from models.registry.base import CHAMPION
 from models.scoring.suppression import Suppression
 from runtime import command_parser, run_command
 from schemas import CRITICALITIES, parse_timestamp
-from training.cli.common import consoles, entry, new_table, policy_of, registry_of
+from training.cli.common import consoles, entry, policy_of, registry_of
+from training.cli.printed_table import new_table
 from training.data.schedule_file import read_schedules
 from training.data.sources import POSTGRESQL
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from models.scoring.policy import ScoringPolicy
-from training.cli.common import new_table
+from training.cli.printed_table import new_table
 from training.evaluation import plots
 from training.reports.fit_report import number
 

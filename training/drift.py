@@ -23,8 +23,9 @@ from models.feature_drift import SCORE, compare, recent_columns
 from models.registry.base import CHAMPION
 from models.registry.promotion import load_version
 from runtime import command_parser, run_command
-from training.cli.common import check_file_given, consoles, entry, new_table, registry_of
+from training.cli.common import check_file_given, consoles, entry, registry_of
 from training.cli.fit_arguments import count
+from training.cli.printed_table import new_table
 from training.data.groups import members_of
 from training.data.sources import TrainingData, load_data
 

@@ -19,8 +19,9 @@ from models.registry.base import CHALLENGER, CHAMPION, Registry
 from models.registry.bento_store import import_alias
 from models.registry.promotion import VERDICT_TAG, load_version, promote, roll_back
 from runtime import command_parser, run_command
-from training.cli.common import check_file_given, consoles, entry, new_table, policy_of, registry_of
+from training.cli.common import check_file_given, consoles, entry, policy_of, registry_of
 from training.cli.fit_arguments import share
+from training.cli.printed_table import new_table
 from training.cli.progress import ProgressDisplay
 from training.data.former import load_recipe
 from training.data.groups import by_rules, group_streams

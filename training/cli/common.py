@@ -6,11 +6,10 @@ import logging
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from config import Settings, load_settings
 from datasets import FileFormat
@@ -63,29 +62,6 @@ def check_file_given(data: str | None, form: FileFormat) -> None:
     option = next(iter(form.options().values()), None)
     if data is None and option is not None:
         raise InputError(f"{option} is about the file of --data: give both")
-
-
-def new_table(title: str, columns: Sequence[str], left: Collection[str] = ()) -> Table:
-    """Create an empty table whose columns are right-aligned, except those with text.
-
-    Long names are wrapped, since truncated names could look alike.
-
-    Parameters
-    ----------
-    title
-        Title of the table.
-    columns
-        Column names.
-    left
-        Names of the columns with text.
-    """
-    table = Table(title=title, title_justify="left")
-    for name in columns:
-        if name in left:
-            table.add_column(name, overflow="fold")
-        else:
-            table.add_column(name, justify="right")
-    return table
 
 
 @report_errors

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from models.scoring.policy import ScoringPolicy
-from training.cli.common import new_table
+from training.cli.printed_table import new_table
 from training.evaluation.alarms_of_faults import divided
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.measures import (

@@ -13,7 +13,8 @@ from rich.console import Console
 from config import Settings
 from models.registry.base import CHAMPION
 from models.scoring.policy import ScoringPolicy
-from training.cli.common import listed, new_table
+from training.cli.common import listed
+from training.cli.printed_table import new_table
 from training.evaluation.alarms_of_faults import AlarmsOfFaults
 from training.evaluation.incident_measures import incidents_line
 from training.evaluation.summary import Measures

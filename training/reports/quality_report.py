@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from training.cli.common import listed, new_table
+from training.cli.common import listed
+from training.cli.printed_table import new_table
 from training.data.checks import HIGH, LOW, MEDIUM, Finding
 from training.data.quality import Quality, StreamQuality
 from training.data.sources import TrainingData

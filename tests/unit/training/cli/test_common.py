@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.cli.common import consoles, new_table
+from training.cli.common import consoles
+from training.cli.printed_table import new_table
 
 NAME = "Winding temperature of the second drive, :fire: side [degC] [/bar]"
 
@@ -26,3 +27,19 @@ def test_a_long_name_in_a_crowded_table_is_there_to_its_end(
     cells = [line.split("│")[1].strip() for line in rows.splitlines() if line.startswith("│")]
     assert title.startswith(NAME)
     assert "".join(cells).replace(" ", "") == NAME.replace(" ", "")
+
+
+def test_a_name_is_not_broken_while_the_heads_of_figures_can_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "Lagertemperatur_Antriebsseite"
+    figures = ["step 3 sd", "step 6 sd", "spike 6 sd", "spike 12 sd", "drift 6 sd", "likeness",
+               "noise 3 sd", "stuck", "moves"]  # fmt: skip
+    table = new_table("Injected faults", ["group", "feature", *figures], ["group", "feature"])
+    table.add_row("default", name, *["100%"] * len(figures))
+    consoles()[0].print(table)
+    out = capsys.readouterr().out
+    assert f"default │ {name} │" in out
+    assert out.count("100%") == len(figures)
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 120
