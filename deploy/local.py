@@ -28,7 +28,8 @@ from sqlalchemy import Engine
 from config import Settings, load_settings
 from datasets import load, readings
 from db.migrate import migrate
-from db.session import describe, open_engine
+from db.queries import reporting
+from db.session import describe, open_engine, transaction
 from deploy.broker import create_topics, start_broker, topic_id
 from deploy.demo_data import TRAIN_PART, replay_file, training_file
 from deploy.processes import Child, ChildError, Children, free_port, port_is_free
@@ -110,12 +111,19 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
         "CHAMPION_POLL_S": "1",
     }
     train_file = training_file(args.data, var)
+    if args.data is not None:
+        step(
+            f"training sees the first {TRAIN_PART:.0%} of each asset's readings, and all are"
+            " replayed: what the plant first does later alarms, more so after few thousand readings"
+            " or less. `python -m training.fit --data` trains on all"
+        )
     with Children(var / "log", env) as children:
         with training(env, train_file, var, args.retrain) as trained:
             engine = open_engine(settings)
             step(f"database: {describe(engine.url)}")
             migrate(engine)
             flow = start_flow(settings, children)
+            say_earlier(engine, flow.source)
             file = replay_file(args.data, var)
             trained()
         wait_until_ready(flow, engine, url)
@@ -178,6 +186,27 @@ def wait_until_ready(flow: Flow, engine: Engine, url: str) -> None:
     step(f"service: {url} is ready")
     flow.bridge.wait_ready(lambda: claimed(engine, flow.source) == PARTITIONS, within=120)
     step("bridge: has its partitions; replaying")
+
+
+def say_earlier(engine: Engine, source: str) -> None:
+    """Say what readings of an earlier run in the same database mean for this one.
+
+    Parameters
+    ----------
+    engine
+        The database.
+    source
+        The id of this run's topic.
+    """
+    with transaction(engine) as connection:
+        earlier = reporting.has_other_topics(connection, source)
+    if earlier:
+        step(
+            "the database has readings of an earlier run. Those of this run are scored and stored"
+            " again beside them, since each run has a broker of its own; alarms at the times of"
+            " earlier incidents join these ('joined' instead of 'opened'). `make clean`, or another"
+            " VAR_DIR, begins anew"
+        )
 
 
 def check_champion(url: str, file: Path, var: Path) -> None:

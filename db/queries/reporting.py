@@ -18,6 +18,9 @@ _OFFSETS = text("SELECT partition, next_offset FROM source_offsets WHERE topic_i
 _STORED = text(f"""
     SELECT count(*) FROM anomaly_detections WHERE topic_id = :topic AND {WITHIN}
 """)  # noqa: S608 (constants)
+_ANY_OTHER = text("""
+    SELECT 1 FROM anomaly_detections WHERE topic_id IS NOT NULL AND topic_id <> :topic LIMIT 1
+""")
 _DEAD = text("SELECT count(*) FROM dead_letters WHERE topic_id = :topic")
 _ANOMALIES = text(f"""
     SELECT partition, source_offset, asset_id, sensor_id, timestamp, final_score, threshold,
@@ -66,6 +69,11 @@ def stored_offsets(connection: Connection, topic_id: UUID | str) -> dict[int, in
     """Return the stored offset of each claimed partition; None: none is stored yet."""
     rows = connection.execute(_OFFSETS, {"topic": topic_id})
     return {row.partition: row.next_offset for row in rows}
+
+
+def has_other_topics(connection: Connection, topic_id: UUID | str) -> bool:
+    """Return whether readings of other topics are stored."""
+    return connection.execute(_ANY_OTHER, {"topic": topic_id}).first() is not None
 
 
 def count_rows(connection: Connection, topic_id: UUID | str) -> tuple[int, int]:

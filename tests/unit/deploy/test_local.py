@@ -181,3 +181,23 @@ def test_bad_input_is_one_line_and_an_exit_code(
     assert "none.csvdoesnotexist" in out
     assert (tmp_path / "var/demo-none").is_dir()  # other data, another bundle and database
     assert not (tmp_path / "var/demo-none/log/service.log").exists()
+
+
+def test_readings_of_an_earlier_run_are_pointed_out(
+    engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = "00000000-0000-0000-0000-00000000000a"
+    local.say_earlier(engine, topic)
+    assert capsys.readouterr().out == ""
+    with transaction(engine) as connection:
+        connection.execute(
+            text("INSERT INTO anomaly_detections (id, asset_id, timestamp, final_score, is_anomaly,"
+                 " criticality, scores, features, metadata, topic_id, partition, source_offset)"
+                 " VALUES (gen_random_uuid(), 'A', now(), 0.1, false, 'low', '[]', '[]', '{}',"
+                 " :topic, 0, 1)"),
+            {"topic": topic},
+        )  # fmt: skip
+    local.say_earlier(engine, topic)
+    assert capsys.readouterr().out == ""
+    local.say_earlier(engine, "00000000-0000-0000-0000-00000000000b")
+    assert "readings of an earlier run" in capsys.readouterr().out
