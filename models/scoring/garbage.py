@@ -234,10 +234,20 @@ def _reach(widths: Floats) -> int:
     return int(wide[0]) if len(wide) else len(gaps)
 
 
-def row_ranges(rows: Sequence[int] | NDArray[Any]) -> str:
-    """Format row numbers for people: ``3, 17-28 and 40 more``."""
+def row_ranges(rows: Sequence[int] | NDArray[Any], of: NDArray[Any] | None = None) -> str:
+    """Format row numbers for people: ``3, 17-28 and 40 more``.
+
+    Parameters
+    ----------
+    rows
+        The rows to name.
+    of
+        All rows of their stream, among which a range is without gaps: rows of several streams may
+        alternate in a file. None: every row.
+    """
     at = np.unique(np.asarray(rows, np.int64))
-    parts = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
+    place = at if of is None else np.searchsorted(np.unique(of), at)
+    parts = np.split(at, np.flatnonzero(np.diff(place) > 1) + 1)
     shown = [str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts[:_NAMED]]
     left = sum(map(len, parts[_NAMED:]))
     return ", ".join(shown) + (f" and {left} more" if left else "")

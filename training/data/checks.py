@@ -106,7 +106,7 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
         found.append(
             Finding(MEDIUM if often else HIGH, "equal_times",
                     f"{_count(equal, 'reading has', 'readings have')} the time of the one before",
-                    row_ranges(rows[1:][steps == 0]))
+                    row_ranges(rows[1:][steps == 0], rows))
         )  # fmt: skip
     steps, after = steps[steps > 0], rows[1:][steps > 0]
     if not len(steps):
@@ -118,7 +118,7 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
         found.append(
             Finding(MEDIUM if gaps.mean() > 0.001 else HIGH, "gaps",
                     f"{_count(int(gaps.sum()), 'gap', 'gaps')}, the longest {span_text(longest)}",
-                    row_ranges(after[gaps]))
+                    row_ranges(after[gaps], rows))
         )  # fmt: skip
     odd = float((np.abs(steps[~gaps] - usual) > 0.5 * usual).mean())
     if odd > 0.1:
@@ -139,7 +139,7 @@ def _missing(absent: Bools, rows: Rows) -> Iterator[Finding]:
     share = float(absent.mean()) if len(absent) else 1.0
     if share:
         grade = LOW if share > 0.5 else MEDIUM if share > 0.05 else HIGH
-        where = row_ranges(rows[absent])
+        where = row_ranges(rows[absent], rows)
         yield Finding(grade, "missing", f"missing in {share:.2%} of the readings", where)
 
 
@@ -147,7 +147,7 @@ def _garbage(x: Floats, garbage: Bools, rows: Rows) -> Iterator[Finding]:
     values, counts = np.unique(x[garbage], return_counts=True)
     grade = LOW if garbage.mean() > 0.5 else MEDIUM
     for value, n in list(zip(values, counts, strict=True))[:5]:
-        where = row_ranges(rows[garbage & (x == value)])
+        where = row_ranges(rows[garbage & (x == value)], rows)
         yield Finding(grade, "garbage", f"{value:.6g} in {n:,} readings is no measurement", where)
 
 
@@ -189,7 +189,7 @@ def _stuck(values: Floats, rows: Rows) -> Iterator[Finding]:
     if len(long):
         at = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in long])
         text = f"stuck for {int(lengths[long].max()):,} readings in a row"
-        yield Finding(MEDIUM, "stuck", text, row_ranges(rows[at]))
+        yield Finding(MEDIUM, "stuck", text, row_ranges(rows[at], rows))
 
 
 def _spikes(values: Floats, rows: Rows) -> Iterator[Finding]:
@@ -200,7 +200,7 @@ def _spikes(values: Floats, rows: Rows) -> Iterator[Finding]:
     at = np.flatnonzero(off > _SPIKE * usual) + 1
     if usual and 0 < len(at) <= _RARE * len(values):  # frequent spikes are normal for the sensor
         text = _count(len(at), "single spike", "single spikes")
-        yield Finding(MEDIUM, "spikes", text, row_ranges(rows[at]))
+        yield Finding(MEDIUM, "spikes", text, row_ranges(rows[at], rows))
 
 
 def far_from(values: Floats, middle: float, spread: float) -> Bools:
@@ -231,7 +231,7 @@ def _far_off(values: Floats, far: Bools, rows: Rows) -> Iterator[Finding]:
             f" from the others ({beyond.min():.4g} to {beyond.max():.4g}): another unit, or no"
             " measurements? They hide smaller faults"
         )
-        yield Finding(MEDIUM, "far_off", text, row_ranges(rows[far]))
+        yield Finding(MEDIUM, "far_off", text, row_ranges(rows[far], rows))
 
 
 def _levels(values: Floats, rows: Rows) -> list[Finding]:

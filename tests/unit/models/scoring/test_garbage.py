@@ -129,5 +129,7 @@ def test_the_sentence_names_value_column_and_rows() -> None:
 
 def test_rows_are_shown_as_stretches() -> None:
     assert row_ranges([7]) == "7"
+    every_second = np.arange(1, 99, 2)  # rows of one asset, which alternate with another's
+    assert row_ranges([5, 7, 9, 11, 21], every_second) == "5-11, 21"
     assert row_ranges([9, 1, 2, 3, 3]) == "1-3, 9"
     assert row_ranges([1, 3, 5, 7, 9, 11, 12, 13]) == "1, 3, 5, 7, 9 and 3 more"
