@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 from statistics import median
 from typing import Final
 
+from datasets.format import quoted
 from datasets.numbers import is_number
 
 #: Names, in lower case without punctuation, of columns that name the sensor in a long table.
@@ -107,3 +108,20 @@ def several(streams: Sequence[Hashable], cells: Sequence[str]) -> bool:
     first: dict[Hashable, str] = {}
     return any(cell and first.setdefault(key, cell) != cell
                for key, cell in zip(streams, cells, strict=True))  # fmt: skip
+
+
+def may_name_assets(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Suggest the single column of few texts that repeat as the one that names the assets.
+
+    Parameters
+    ----------
+    names : names of the columns.
+    cells : the first filled cells of each column.
+    """
+    found = []
+    for name, filled in zip(names, cells, strict=True):
+        kinds = sorted(set(filled))
+        words = all(cell[0].isalpha() for cell in kinds)  # no numbers, and no times
+        if name and words and 0 < 2 * len(kinds) <= len(filled):
+            found.append(f", such as asset_id={quoted(name)} ({', '.join(kinds[:3])})")
+    return found[0] if len(found) == 1 else ""

@@ -11,6 +11,7 @@ from datasets.format import FileFormat, names_in, quoted
 from datasets.influx import own_columns
 from datasets.labels import is_label
 from datasets.long_tables import (
+    may_name_assets,
     names_machines,
     names_sensors,
     names_values,
@@ -214,9 +215,10 @@ def _asset(columns: Columns, form: FileFormat, asset: str | None, roles: Roles) 
     if not roles.asset_name:
         has = ", ".join(filter(None, columns.names))[:300]
         one = "" if len(columns.names) > 1 else " (or --delimiter what separates its columns)"
+        such = may_name_assets(columns.names, [*map(columns.filled, range(len(columns.names)))])
         raise DatasetError(
             f"column 'asset_id' is missing; it has {has}: --asset-id NAME gives the asset,"
-            f" --columns asset_id=COLUMN the column that names it{one}",
+            f" --columns asset_id=COLUMN the column that names it{such}{one}",
             field="asset_id",
         )
     if form.asset_id is None:

@@ -13,7 +13,7 @@ import pytest
 
 import datasets
 from datasets import FileFormat
-from datasets.long_tables import names_machines, several, tells_apart
+from datasets.long_tables import may_name_assets, names_machines, several, tells_apart
 from errors import DatasetError
 
 Rows = list[tuple[Any, ...]]
@@ -178,3 +178,12 @@ def test_a_number_must_occur_at_most_times_to_tell_readings_apart() -> None:
 def test_several_cells_of_one_stream() -> None:
     assert several(["A", "B", "A"], ["x", "y", "z"])
     assert not several(["A", "B", "A", "B"], ["x", "y", "x", ""])
+
+
+def test_the_only_column_of_repeated_texts_may_name_the_assets() -> None:
+    times = [f"01.03.2026 00:0{n // 2}" for n in range(8)]
+    machines, numbers = ["P7", "P8"] * 4, ["1,5"] * 8
+    found = may_name_assets(["Zeit", "Anlage 1", "rms"], [times, machines, numbers])
+    assert found == ', such as asset_id="Anlage 1" (P7, P8)'
+    assert may_name_assets(["Zeit", "A", "B"], [times, machines, machines]) == ""
+    assert may_name_assets(["Zeit", "rms"], [times, []]) == ""
