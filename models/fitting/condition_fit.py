@@ -310,9 +310,13 @@ def _judged(
     if not others or np.mean(explained >= _EXPLAINED) < FOLLOW:
         return ConditionFit()
     unit = made.spread[made.usual]
-    kept: list[Fold] = [
-        ([s[:, varied] for s in known], [s[:, varied] for s in other]) for known, other in folds
-    ]
+
+    def inside(stretches: Sequence[Floats]) -> list[Floats]:
+        # a stay outside all conditions is what a fault looks like, and no condition explains it
+        each = [s[~made.nearest(s)[1].any(axis=1)][:, varied] for s in stretches]
+        return [s for s in each if len(s)]
+
+    kept: list[Fold] = [(inside(known), inside(other)) for known, other in folds]
     narrow, unit = made.of(varied), unit[varied]
     without, power, surplus = _compared(narrow, kept, unit, seed)
     if power < without:

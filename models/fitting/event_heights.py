@@ -19,6 +19,7 @@ from models.scoring.tail import SHAPE_PRIOR_SD
 RARELY: Final = 0.0025  # probability that clean data lose anything by a further search
 _APART: Final = 5  # maximum number of other readings within one event
 _CENSORED: Final = 0.75  # quantile of the heights above which events are censored
+_CENSORED_SPIKES: Final = 0.9  # the same of single readings above their median height
 #: Ratio of two successive heights that a tail of two prior deviations' shape has so rarely above
 #: one event ...
 _GAP: Final = RARELY ** (-2.0 * SHAPE_PRIOR_SD)
@@ -39,7 +40,22 @@ def furthest(peaks: Floats, chance: float) -> float:
     peaks : (n,)
         Heights of the events, which need not all be normal.
     """
-    cut = float(np.quantile(peaks, _CENSORED))
+    return _furthest(peaks, chance, _CENSORED)
+
+
+def furthest_spike(heights: Floats, chance: float) -> float:
+    """Return the same for single readings, by their heights above the median (n,).
+
+    Spikes are rarer among readings than faults among events: of the highest tenth of these only the
+    number counts.
+    """
+    median = float(np.median(heights)) if len(heights) else np.inf
+    above = heights[heights > median] - median
+    return median + _furthest(above, chance, _CENSORED_SPIKES) if len(above) else np.inf
+
+
+def _furthest(peaks: Floats, chance: float, censored: float) -> float:
+    cut = float(np.quantile(peaks, censored))
     low = peaks[peaks <= cut]
     high = len(peaks) - len(low)
     times = len(peaks) / chance

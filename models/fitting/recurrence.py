@@ -35,6 +35,7 @@ _CHANCE: Final = 0.01  # probability that a training set's faults pass for a mod
 _ALIKE: Final = 0.1  # spikes of one kind differ by this share of their size: on, a signal scatters
 _TIMES: Final = 5  # fewest events in a cycle
 _REGULAR: Final = 0.1  # tolerance of equal intervals, as a share of the median one
+_NEAREST: Final = 3  # events to either side that tell whether one is part of a cycle
 _SAME_WAY: Final = 0.5  # least cosine between the levels of faults that may be of one kind
 #: Deviations between a mode and the usual level of a feature: as between two conditions that hold
 #: four fifths of its variance, which is what `condition_fit` asks for.
@@ -113,21 +114,38 @@ def recurring(
     return [events[i] for i in np.flatnonzero(mode).tolist()]
 
 
-def cyclic(starts: list[int]) -> bool:
-    """Return whether events that start at these rows form a cycle; some may be missing.
+def cyclic(starts: Sequence[int]) -> Bools:
+    """Return which of the events that start at these rows, in rising order, form a cycle (n,).
 
-    They do if more intervals are whole multiples of the median interval than chance explains.
+    Some of the cycle may be missing, and others in between. There is a cycle if more intervals are
+    whole multiples of the median interval than chance explains. An event is part of it if it lies
+    at whole multiples of that interval from most of the nearest events.
     """
     from scipy.stats import binom
 
+    none = np.zeros(len(starts), bool)
     if len(starts) < _TIMES:
-        return False
-    gaps = np.diff(np.sort(starts))
-    times = gaps / np.median(gaps)
-    regular = np.abs(times - np.maximum(np.round(times), 1.0)) <= _REGULAR
+        return none
+    at = np.asarray(starts, np.float64)
+    usual = float(np.median(np.diff(at)))
     # the median interval always matches itself, so it does not count
-    chance = binom.sf(np.count_nonzero(regular) - 2, len(gaps) - 1, 2.0 * _REGULAR)
-    return bool(chance <= _CHANCE)
+    matched = np.count_nonzero(_whole(np.diff(at) / usual)) - 2
+    if binom.sf(matched, len(at) - 2, 2.0 * _REGULAR) > _CHANCE:
+        return none
+    near, whole = np.zeros(len(at)), np.zeros(len(at))
+    for step in range(1, min(_NEAREST, len(at) - 1) + 1):
+        regular = _whole((at[step:] - at[:-step]) / usual)
+        for side in (slice(None, -step), slice(step, None)):
+            near[side] += 1
+            whole[side] += regular
+    out: Bools = 2 * whole > near
+    return out
+
+
+def _whole(times: Floats) -> Bools:
+    """Return which of ``times`` (...) are close to a whole number of at least one."""
+    out: Bools = np.abs(times - np.maximum(np.round(times), 1.0)) <= _REGULAR
+    return out
 
 
 def _close(levels: Floats, level: Floats, scatter: float, alike: float) -> Bools:
@@ -161,9 +179,13 @@ def _chance(times: int, of: int, width: float) -> float:
 
 
 def _occurrences(events: Sequence[Event]) -> int:
-    """Return the number of events, of which those at the same time count as one."""
-    count, end = 0, -np.inf
+    """Return the number of events, of which those at the same time count as one.
+
+    So do two that less time separates than the shorter of them lasts: parts of one event.
+    """
+    count, end, lasted = 0, -np.inf, 0.0
     for start, stop in sorted(event.span for event in events):
-        count += start > end
+        count += start - end > min(lasted, stop - start)
+        lasted = stop - start if stop > end else lasted
         end = max(end, stop)
     return count

@@ -52,14 +52,27 @@ def usable_data(
         streams, notes = realigned(cleaned.streams, cleaned.names, cleaned.places)
         cleaned = replace(cleaned, streams=streams, notes=[*cleaned.notes, *notes])
     found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
-    cleaned.notes += found.notes
+    kept, seasonal = _without_faults(cleaned, found, options, wears)
+    if found.conditions is None and (gone := _readings(cleaned) - _readings(kept)):
+        # faults may have hidden the conditions, and without these other faults
+        again = find_conditions(kept.streams, kept.names, options.condition, options.seed)
+        if again.conditions is not None:
+            found = again
+            share = max(options.trim * _readings(cleaned) - gone, 0.0) / _readings(kept)
+            kept, seasonal = _without_faults(kept, found, replace(options, trim=share), wears)
+    return replace(kept, notes=[*kept.notes, *found.notes, *seasonal.notes]), found, seasonal
+
+
+def _without_faults(
+    cleaned: Cleaned, found: ConditionFit, options: FitOptions, wears: bool
+) -> tuple[Cleaned, SeasonalFit]:
+    """Return the data without unlabelled faults, and the season that they follow."""
     seasonal = SeasonalFit()
     if options.drift == "fault":
-        return _imputed_again(cleaned, found, seasonal), found, seasonal
-    usual = restate(found.conditions, cleaned.streams)
+        return _imputed_again(cleaned, found, seasonal), seasonal
     if not wears:
         seasonal = find_seasonality(
-            usual,
+            restate(found.conditions, cleaned.streams),
             cleaned.timestamps,
             cleaned.names,
             options.seasonality,
@@ -67,10 +80,13 @@ def usable_data(
             options.trim,
             cleaned.holes,
         )
-        cleaned.notes += seasonal.notes
     cleaned = _imputed_again(cleaned, found, seasonal)
     usual = seasonal.restate(restate(found.conditions, cleaned.streams), cleaned.timestamps)
-    return without_faulty(cleaned, options.trim, usual), found, seasonal
+    return without_faulty(cleaned, options.trim, usual), seasonal
+
+
+def _readings(data: Cleaned) -> int:
+    return sum(map(len, data.streams))
 
 
 def _imputed_again(cleaned: Cleaned, found: ConditionFit, seasonal: SeasonalFit) -> Cleaned:

@@ -5,10 +5,11 @@ import pytest
 
 from datasets import Stream
 from models.fitting.cleaning import clean
+from models.fitting.fault_search import find_faults
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
-from models.fitting.recurrence import Event, recurring
-from models.fitting.trimming import find_faults, without_faulty
+from models.fitting.recurrence import Event, cyclic, recurring
+from models.fitting.trimming import without_faulty
 from models.scoring.ensemble import score
 from models.scoring.stream_work import StreamWork
 from training.fitting.stream_scores import readings_of
@@ -161,3 +162,28 @@ def test_later_occurrences_do_not_alarm():
     points = list(readings_of(stream, names))
     (out,) = score(model_set, [StreamWork("A", None, None, "medium", None, [], points)])
     assert np.mean([result["is_anomaly"] for result in out.results]) < 0.01
+
+
+def test_parts_of_one_event_are_one_occurrence():
+    """Two sensors are swapped for three days; each change of load divides the event."""
+
+    def parts(gap):
+        return [
+            Event(0, np.arange(50), np.arange(9), ((50.0 + gap) * i, (50.0 + gap) * i + 50.0),
+                  np.array([30.0 + 0.7 * i, 0.0]), np.ones(2, bool), np.full(2, np.nan))
+            for i in range(3)
+        ]  # fmt: skip
+
+    assert not recurring(parts(gap=20.0), 1.0, 4.0)
+    assert len(recurring(parts(gap=60.0), 1.0, 4.0)) == 3
+
+
+def test_what_comes_between_a_cycle_is_none_of_it():
+    cycle = np.arange(0, 2000, 20) + np.random.default_rng(0).integers(0, 2, 100)
+    between = np.array([227, 548, 913, 1331, 1790])
+    starts = np.sort(np.concatenate([np.delete(cycle, [7, 30, 31]), between]))
+    member = cyclic(starts.tolist())
+    assert not member[np.isin(starts, between)].any()
+    assert member[~np.isin(starts, between)].mean() > 0.95
+    assert not cyclic(np.sort(np.random.default_rng(1).integers(0, 2000, 60)).tolist()).any()
+    assert not cyclic([0, 20, 40, 60]).any()

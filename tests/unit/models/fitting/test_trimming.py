@@ -8,9 +8,10 @@ from benchmarks.noise import KINDS
 from benchmarks.plants import dirty
 from models.fitting.cleaning import clean
 from models.fitting.event_heights import apart
+from models.fitting.fault_search import find_faults
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
-from models.fitting.trimming import find_faults, without_faulty
+from models.fitting.trimming import without_faulty
 from models.scoring.ensemble import score
 from models.scoring.stream_work import StreamWork
 from training.fitting.stream_scores import readings_of
@@ -283,3 +284,42 @@ def test_a_fault_is_found_that_hides_behind_two_higher_ones(seed: int) -> None:
 def _ar(draw, count, keeps):
     steps = draw.normal(size=count) * np.sqrt(1.0 - keeps**2)
     return lfilter([1.0], [1.0, -keeps], steps)
+
+
+def spiked(values, seed):
+    """Readings (n, d) of which twenty have one value times 2.5 to 10 or -10, and which (n,)."""
+    random = np.random.default_rng(seed)
+    out, truth = values.copy(), np.zeros(len(values), bool)
+    at = random.choice(len(values), 20, replace=False)
+    times = random.choice([-1.0, 1.0], 20) * random.uniform(2.5, 10.0, 20)
+    out[at, random.integers(0, values.shape[1], 20)] *= times
+    truth[at] = True
+    return out, truth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spikes_on_top_of_slow_excursions_are_found(seed):
+    """The distance of slow curved sensors stays above its 80 % quantile for dozens of readings."""
+    random = np.random.default_rng(seed)
+    load = lfilter([0.2], [1.0, -0.98], random.normal(size=4000)) + 20.0
+    values = np.stack([load, load**2 / 10.0, 50.0 + 40.0 / load], axis=1)
+    values += random.normal(size=values.shape) * [0.2, 0.2, 0.05]
+    assert not faulty([values], 0.15)[0].any()
+    train, truth = spiked(values, seed)
+    found = faulty([train], 0.15)[0]
+    assert found[truth].mean() >= 0.9
+    assert not found[~truth].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spikes_beside_a_cycle_are_found(seed):
+    """Every 20 readings the load changes, which no straight line follows."""
+    random = np.random.default_rng(seed)
+    speed = lfilter([0.5], [1.0, -0.5], np.repeat(random.choice([9.0, 12.0, 15.0, 18.0], 200), 20))
+    values = np.stack([speed, speed**2, lfilter([0.06], [1.0, -0.94], speed**3)], axis=1)[200:]
+    values += random.normal(size=values.shape) * [0.05, 0.5, 3.0]
+    assert not faulty([values], 0.15)[0].any()
+    train, truth = spiked(values, seed)
+    found = faulty([train], 0.15)[0]
+    assert found[truth].mean() >= 0.75
+    assert not found[~truth].any()
