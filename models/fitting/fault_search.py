@@ -52,6 +52,7 @@ _DECIMALS: Final = 9  # of heights: equal readings' differ by the computer's rou
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
 _LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
 _CHANCE: Final = 0.01  # probability that a clean training set loses anything
+_HIGHEST: Final = 700.0  # a threshold beyond it is no number: exp(710) overflows
 _NEAREST: Final = 0.2  # share of a stream that tells its own kind: the others may be faults
 _PARTS: Final = 10  # of a stream; a feature varies as far as it does ...
 _MOST: Final = 0.8  # ... in this share of them, or less
@@ -210,7 +211,7 @@ def _mode(
         ))  # fmt: skip
     usual = np.concatenate([_levels(search.rows(s[:, search.use]), width) for s in known])
     scatter = float(np.quantile(np.linalg.norm(usual, axis=1), _DEVIATION))
-    least = float(np.sqrt(search.use.sum() * np.expm1(search.height)))
+    least = float(np.sqrt(search.use.sum() * np.expm1(min(search.height, _HIGHEST))))
     return recurring(events, scatter, least, alone=width == 1)
 
 
