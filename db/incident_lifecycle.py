@@ -243,9 +243,12 @@ class Incident:
         self.readings += 1
         self.bundle_version = activity.row["bundle_version"]
         if reopens:
+            # that it got worse reopens a closed one, since this also withdraws the verdict
+            unclosed = {} if self._gets_worse(activity) else UNCLOSED
+            stays = "the verdict on the time before stays" if unclosed and self.verdict else None
             self._resume(
-                activity, "the verdict on the time before stays" if self.verdict else None,
-                acknowledged_at=None, acknowledged_by=None, suppressed_by=None, **UNCLOSED,
+                activity, stays,
+                acknowledged_at=None, acknowledged_by=None, suppressed_by=None, **unclosed,
             )  # fmt: skip
         if activity.persistent and activity.state != "cleared":
             self._lasts(activity)
@@ -317,7 +320,7 @@ class Incident:
         self.last_activity_at = max(self.last_activity_at, at)
         self._resume(activity)
         self._keep_peak(activity)
-        if SEVERITIES.index(activity.severity) <= SEVERITIES.index(self.severity):
+        if not self._gets_worse(activity):
             return False
         # A higher severity invalidates people's earlier decision.
         self.change(
@@ -325,6 +328,10 @@ class Incident:
             acknowledged_at=None, acknowledged_by=None, **UNCLOSED,
         )  # fmt: skip
         return True
+
+    def _gets_worse(self, activity: Activity) -> bool:
+        higher = SEVERITIES.index(activity.severity) > SEVERITIES.index(self.severity)
+        return activity.anomalous and higher
 
     def _keep_peak(self, activity: Activity) -> None:
         """Keep the higher peak; only then parse the reading's long explanation."""

@@ -224,6 +224,19 @@ def test_a_closed_incident_reopens_if_its_event_comes_back_after_a_silence(who: 
     assert (whats(incident)[-1], incident.reopened_by) == ("resumed", "resumed")
 
 
+def test_a_closed_incident_that_comes_back_worse_is_reopened_by_that() -> None:
+    """Its verdict was given on a milder incident, so it is withdrawn; a log of both says why."""
+    incident = opened("medium")
+    incident.take(activity(60, suppressed={"by": "off"}), ends=True)
+    incident.change("closed", "ANNA", closed_at=START, closed_by="ANNA", verdict="false_alarm")
+    assert incident.take(activity(3600, "critical"), ends=True)
+    assert (incident.reopened_by, incident.lost_verdict) == ("escalated", True)
+    names = ("closed_at", "verdict", "suppressed_by", "acknowledged_at")
+    assert [now(incident, name) for name in names] == [None] * 4
+    assert whats(incident)[-2:] == ["resumed", "escalated"]
+    assert not any(entry.why for entry in incident.log[-2:])
+
+
 def test_a_closed_incident_stays_closed_while_its_event_goes_on() -> None:
     """A bridge that was down makes a silence on the clock of the wall, not in the readings."""
     incident = closed_after_silence("ANNA")
