@@ -69,17 +69,16 @@ def realigned(
         Says where readings are, for the notes.
     """
     out, notes = [], []
-    places = places or Places()
+    places, lengths = places or Places(), [len(stream) for stream in streams]
     for number, values in enumerate(streams):
         moved = values
         for shift in shifts_of(values):
             moved = _moved(moved, shift)
-            at = [np.zeros(len(stream), bool) for stream in streams]
-            at[number][shift.at] = True
+            at = places.of_one(number, shift.at, lengths)
             notes.append(
-                f"{names[shift.feature]}: shifts by {shift.size:+.4g} for good at {places.of(at)},"
-                " and no other feature with it: a sensor that was replaced or adjusted. The"
-                " readings before were moved to its new level (--trim 0 leaves them)"
+                f"{names[shift.feature]}: shifts by {shift.size:+.4g} for good at {at}, and no"
+                " other feature with it: a sensor that was replaced or adjusted. The readings"
+                " before were moved to its new level (--trim 0 leaves them)"
             )
         out.append(moved)
     return out, notes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from models.arrays import Bools, Indices, Times
 from models.scoring.garbage import row_ranges
 
-_SHOWN: Final = 5
+_SHOWN: Final = 5  # stretches named
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,29 @@ class Places:
         if self.times is None:
             rows = np.flatnonzero(np.concatenate(masks)) + 1
             return f"row{'s' if len(rows) > 1 else ''} {row_ranges(rows)} of the readings fitted on"
-        found = [
-            self._named(i, f"{_second(times[run[0]])}{_until(times[run[0]], times[run[-1]])}")
-            for i, (mask, times) in enumerate(zip(masks, self.times, strict=True))
-            for run in _runs(mask)
-        ]
-        more = f" and {len(found) - _SHOWN:,} more stretches" if len(found) > _SHOWN else ""
-        return f"{', '.join(found[:_SHOWN])}{more} UTC"
+        shown: list[str] = []
+        count = 0
+        for i, (mask, times) in enumerate(zip(masks, self.times, strict=True)):
+            first, last = _ends(mask)
+            count += len(first)
+            shown += [
+                self._named(i, f"{_second(times[a])}{_until(times[a], times[b])}")
+                for a, b in islice(zip(first, last, strict=True), _SHOWN - len(shown))
+            ]
+        more = f" and {count - _SHOWN:,} more stretches" if count > _SHOWN else ""
+        return f"{', '.join(shown)}{more} UTC"
+
+    def of_one(self, stream: int, row: int, lengths: Sequence[int]) -> str:
+        """Describe a single reading.
+
+        Parameters
+        ----------
+        stream, row : numbers of the stream, and of the reading within it, from 0.
+        lengths : numbers of readings of all streams.
+        """
+        if self.times is None:
+            return f"row {sum(lengths[:stream]) + row + 1} of the readings fitted on"
+        return f"{self._named(stream, _second(self.times[stream][row]))} UTC"
 
     def of_rows(self, mask: Bools, lengths: Sequence[int]) -> str:
         """Describe readings by a mask (n,) of all streams, one after another."""
@@ -51,9 +68,13 @@ class Places:
         return when if self.who is None else f"{self.who[stream]} {when}"
 
 
-def _runs(mask: Bools) -> list[Indices]:
+def _ends(mask: Bools) -> tuple[Indices, Indices]:
+    """Return the first and the last reading (k,) of each stretch of a mask (n,)."""
     at = np.flatnonzero(mask)
-    return np.split(at, np.flatnonzero(np.diff(at) > 1) + 1) if len(at) else []
+    if not len(at):
+        return at, at
+    new = np.flatnonzero(np.diff(at) > 1)
+    return at[np.append(0, new + 1)], at[np.append(new, len(at) - 1)]
 
 
 def _second(time: Any) -> str:
