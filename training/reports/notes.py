@@ -14,8 +14,8 @@ _SHOWN: Final = 2
 _WORDS: Final = 6
 #: What a reader may have to act on: data that were lost or misread, and false alarms to come.
 _FIRST: Final = re.compile(
-    r"left out|not used|NOT |unreadable|cannot be read|no measurement|not measured|fail|problem"
-    r"|labelled|fault|Expect |--(?!counters)|\?",
+    r"left out|not used|NOT |unreadable|cannot be read|no measurement|not measured|\bfail|problem"
+    r"|labelled|\bfault|Expect |--(?!counters)|\?",
 )
 #: Decisions of the fit, with the trials that they rest on.
 _DECISIONS: Final = re.compile(r"trials|injected|live calibration adapts|correlations of features")

@@ -30,3 +30,9 @@ def test_alike_notes_are_counted_and_the_rest_is_named() -> None:
 
 def test_without_a_run_that_keeps_them_none_is_hidden() -> None:
     assert sorted(shown(NOTES, kept=False)) == sorted(NOTES)
+
+
+def test_a_group_called_default_is_no_fault() -> None:
+    lost = "column 'Zustand' holds no number (Auto, Hand): left out"
+    about = "default: three runs are read as one"
+    assert shown([about, lost], kept=True) == [lost, about]
