@@ -255,20 +255,22 @@ def print_published(console: Console, settings: Settings, bundle: str, done: Pub
 
 def _serving(settings: Settings, folder: Path, done: Published) -> str:
     """Return the commands that serve a published bundle."""
-    given = f"VAR_DIR={shlex.quote(str(folder))}"
-    same = ""
+    given, experiment = f"VAR_DIR={shlex.quote(str(folder))}", settings.mlflow_experiment_name
+    own, same = f"VAR_DIR={shlex.quote(str(folder / 'NAME'))}", ""
     if not settings.mlflow_enabled:
         given += " MLFLOW_ENABLED=false"
-    elif settings.mlflow_tracking_uri is not None:
+    elif experiment != Settings.model_fields["mlflow_experiment_name"].default:
+        given += f" MLFLOW_EXPERIMENT_NAME={shlex.quote(experiment)}"
+    if settings.mlflow_enabled and settings.mlflow_tracking_uri is not None:
         same = " (with the MLFLOW_TRACKING_URI of this fit)"
+        own += " MLFLOW_EXPERIMENT_NAME=NAME"  # else the server has one champion for both
     serve = f"{given} bentoml serve{same}"
     if done.alias == CHAMPION:
         return serve
-    own = shlex.quote(str(folder / "NAME"))
     return (
         f"{given} python -m training.promote --version {done.version} --force, then {serve}. To"
         " keep the champion, if it is of another plant or of the demo, repeat the fit with"
-        f" VAR_DIR={own} and serve with the same"
+        f" {own} and serve with the same"
     )
 
 

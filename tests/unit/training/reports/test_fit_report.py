@@ -61,7 +61,7 @@ def published(alias: str, **settings: Any) -> str:
     done = Published(
         "2", "run", alias, "why", None, Imported("anomaly-bundle:v2", Path("/b"), True)
     )
-    console = Console(record=True, width=300)
+    console = Console(record=True, width=500)
     print_published(console, given(var_dir=Path("/plant/var"), **settings), "abc", done)
     return console.export_text()
 
@@ -78,3 +78,11 @@ def test_a_challenger_is_served_once_it_is_promoted_or_in_a_folder_of_its_own() 
     text = published("challenger")
     assert "VAR_DIR=/plant/var python -m training.promote --version 2 --force, then VAR_DIR" in text
     assert "repeat the fit with VAR_DIR=/plant/var/NAME and serve with the same" in text
+
+
+def test_a_bundle_is_served_under_the_name_that_it_was_registered_by() -> None:
+    """The champion of a name is one for all that use the same MLflow, whatever their folders."""
+    text = published("champion", mlflow_experiment_name="press line")
+    assert "VAR_DIR=/plant/var MLFLOW_EXPERIMENT_NAME='press line' bentoml serve\n" in text
+    text = published("challenger", mlflow_tracking_uri="http://mlflow:5000")
+    assert "VAR_DIR=/plant/var/NAME MLFLOW_EXPERIMENT_NAME=NAME and serve with the same" in text
