@@ -43,7 +43,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     budget: CacheBudget
     #: assigned partitions whose topic id is not known yet
     _unnamed: set[TopicPartition] = field(default_factory=set, init=False)
-    #: of partitions that this bridge had before
+    #: what is known of partitions that this bridge had before
     _had: dict[TopicPartition, EarlierTopic] = field(default_factory=dict, init=False)
     _assigned_once: bool = field(default=False, init=False)
 
@@ -100,7 +100,7 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         added = []
         for topic_partition in list(self._unnamed):
             self._unnamed.discard(topic_partition)
-            had = self._had.pop(topic_partition, None)
+            had = self._had.get(topic_partition)  # kept: this may be dropped before it begins
             earlier = had if had is not None and had.topic_id != topic_id else None
             cache = self.budget.partition()
             added.append(AssignedPartition(topic_partition, topic_id, cache, earlier))

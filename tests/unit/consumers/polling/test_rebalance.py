@@ -12,6 +12,7 @@ from kafka import TopicPartition
 from consumers.partition import PartitionStatus, PartitionTable
 from consumers.polling.rebalance import Assignment
 from consumers.stream_cache import CacheBudget
+from db.queries.offsets import Claim
 from tests.fixtures.partitions import TOPIC_ID, FakeConsumer, FakeWorker
 
 AT = [TopicPartition("in", number) for number in range(3)]
@@ -139,6 +140,21 @@ def test_lost_partitions_go_at_once_even_those_without_a_name(group):
     asyncio.run(group.assignment.on_partitions_lost(AT[:2]))
     assert list(group.table) == []
     assert group.assignment.add_expected("in") == []
+
+
+def test_an_earlier_topic_is_known_until_the_new_one_has_begun(group):
+    """A topic that is made anew rebalances the group, often before its partitions are claimed."""
+    group.give(AT[0])
+    (old,) = group.assignment.add_expected("in")
+    old.set_claim(Claim(1, 5))
+    old.begin(5)
+    group.revoke(AT[0])
+    group.consumer.topic = UUID(int=8)
+    for _ in range(2):
+        group.give(AT[0])
+        (new,) = group.assignment.add_expected("in")
+        assert new.earlier == old.known
+        group.revoke(AT[0])
 
 
 def test_settled_is_what_the_group_gave_and_every_part_is_ready(group):
