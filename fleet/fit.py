@@ -31,6 +31,7 @@ from training.pipeline import conclude
 from training.publishing.mlflow_tracking import begun_run
 from training.publishing.publish import Published
 from training.reports.fit_report import number, print_published
+from training.reports.notes import shown
 from training.request import Request
 
 _MAX_LISTED = 20  # groups printed
@@ -112,9 +113,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
                 trained, published, kept = conclude(
                     request, done, settings, registry, display, champion, run_id
                 )
-    notes = [champion.problem] if champion.problem else []
-    notes += [note for row in rows for note in row.notes] + kept
-    for note in dict.fromkeys(notes):
+    notes = [*([champion.problem] if champion.problem else []), *done.notes, *kept]
+    for note in shown(notes, kept=run_id is not None):
         out.print(f"note: {note}", highlight=False)
     show(out, rows, trained.bundle.version, published, settings)
     return 0

@@ -24,6 +24,7 @@ from models.fitting.model_set_fit import FitReport
 from models.scoring.model_set import ModelSet
 from training.data.groups import NO_SENSOR
 from training.data.preparation import Prepared
+from training.evaluation.alarms_of_faults import AlarmsOfFaults
 from training.evaluation.summary import Measures
 from training.fitting.fitted import Fitted
 from training.fitting.parallel_fit import Result, Task
@@ -51,7 +52,10 @@ class GroupRow:
     def measures(self) -> Measures | None:
         """Return the figures on held-out readings."""
         found = self.about.get("measures")
-        return None if found is None else Measures(**found)
+        if found is None:
+            return None
+        of_faults = found["of_faults"]
+        return Measures(**{**found, "of_faults": of_faults and AlarmsOfFaults(**of_faults)})
 
     @property
     def error(self) -> str:
@@ -199,7 +203,8 @@ def assembled(
     digest = hashlib.sha256("".join(one["sha256"] for one in prints).encode()).hexdigest()
     fingerprint = {**about, "sha256": digest}
     results = StoredResults(good, sets, twins)
-    return Fitted(tasks, results, sets, twins, measured, fingerprint, _rules(rows))
+    notes = list(dict.fromkeys(note for row in rows for note in row.notes))
+    return Fitted(tasks, results, sets, twins, measured, fingerprint, _rules(rows), notes)
 
 
 def _rules(rows: Sequence[GroupRow]) -> list[Rule]:
