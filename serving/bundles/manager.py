@@ -92,13 +92,12 @@ class BundleManager(PeriodicWork):
         return self.bundle
 
     def _why_none(self) -> str:
-        version = self._awaited(self._champion.read())
+        pointer = self._champion.read()
+        version, problem = self._awaited(pointer), self.problem or pointer.get("problem")
+        why = f" ({problem})" if problem else ""
         if version is not None and self.problem is None:
-            return f"bundle {version} is being loaded"
-        problem = f" ({self.problem})" if self.problem else ""
-        return (
-            "no trained bundle is loaded yet: run 'python -m training.fit' or POST /train" + problem
-        )
+            return f"bundle {version} is being loaded{why}"
+        return f"no trained bundle is loaded yet: run 'python -m training.fit' or POST /train{why}"
 
     async def start(self) -> None:
         """Load the last champion or the packed bundle in the background, then follow."""

@@ -68,6 +68,19 @@ def test_it_follows_the_champion_and_survives_a_broken_one(
     run(scenario)
 
 
+def test_why_no_bundle_is_loaded_names_what_is_wrong_with_the_registry(tmp_path: Path) -> None:
+    """The alias is read, but the store of the bundles does not answer."""
+    kept = manager(tmp_path, FileRegistry(tmp_path / "registry"))
+    (tmp_path / "bundles").mkdir()
+    champion_file = ChampionFile(tmp_path / "bundles")
+    champion_file.write({"coming": "3", "problem": "the store is down"})
+    with pytest.raises(NoModel, match=r"^bundle 3 is being loaded \(the store is down\)$"):
+        kept.current()
+    champion_file.write({"problem": "MLflow is down"})
+    with pytest.raises(NoModel, match=r"^no trained bundle .* \(MLflow is down\)$"):
+        kept.current()
+
+
 def test_while_a_bundle_is_loaded_nobody_is_told_to_train_one(
     tmp_path: Path, bundle_dir: Path
 ) -> None:
