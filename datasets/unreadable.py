@@ -14,8 +14,8 @@ from typing import Final
 from errors import DatasetError
 
 ONE_OF: Final = 100  # a file with more damage than one row in so many is rejected
-_SHOWN: Final = 5
-_MORE_ROWS: Final = 3
+_SHOWN: Final = 5  # kinds of errors in a note
+_MORE_ROWS: Final = 3  # further rows named for each
 _ROW: Final = re.compile(r"^row \d+: ")
 
 

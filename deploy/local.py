@@ -114,8 +114,9 @@ def demo(settings: Settings, args: argparse.Namespace) -> int:
     if args.data is not None:
         step(
             f"training sees the first {TRAIN_PART:.0%} of each asset's readings, and all are"
-            " replayed: what the plant first does later alarms, more so after few thousand readings"
-            " or less. `python -m training.fit --data` trains on all"
+            " replayed: whatever the plant does for the first time after them raises alarms, and"
+            " this is much if they are few thousand readings or less. `python -m training.fit"
+            " --data` trains on all"
         )
     with Children(var / "log", env) as children:
         with training(env, train_file, var, args.retrain) as trained:
