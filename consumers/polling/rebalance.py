@@ -112,10 +112,16 @@ class Assignment(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         for assigned in partitions:
             assigned.drop()
             if assigned.stored is not None:
-                self._had[assigned.topic_partition] = assigned.known
+                self._remember(assigned)
             self.table.remove(assigned)
             for worker in self.workers:
                 worker.remove(assigned)
+
+    def _remember(self, assigned: AssignedPartition) -> None:
+        known, had = assigned.known, self._had.get(assigned.topic_partition)
+        # one that has not begun yet knows less than what was known of the same topic before
+        if had is None or had.topic_id != known.topic_id or known.end >= had.end:
+            self._had[assigned.topic_partition] = known
 
     def settled(self) -> bool:
         """Return whether every partition that the group has assigned is being processed."""

@@ -149,6 +149,10 @@ def test_an_earlier_topic_is_known_until_the_new_one_has_begun(group):
     old.set_claim(Claim(1, 5))
     old.begin(5)
     group.revoke(AT[0])
+    group.give(AT[0])
+    (again,) = group.assignment.add_expected("in")
+    again.set_claim(Claim(2, 5))
+    group.revoke(AT[0])
     group.consumer.topic = UUID(int=8)
     for _ in range(2):
         group.give(AT[0])
