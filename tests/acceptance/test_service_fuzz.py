@@ -251,7 +251,7 @@ def test_the_openapi_document_keeps_its_word(service: Service) -> None:
         def check(case: Any) -> None:
             answer = case.call(base_url=service.url)
             assert answer.status_code < 500 or answer.status_code == 503, answer.text
-            assert "no such path; see" not in answer.text
+            assert f"no such path; see {PREFIX}" not in answer.text
             case.validate_response(
                 answer, checks=[response_schema_conformance, status_code_conformance]
             )
