@@ -36,7 +36,7 @@ _TAKEN_BACK: Final = (PartitionStatus.LEAVING, PartitionStatus.GONE)
 
 
 class EarlierTopic(NamedTuple):
-    """What was known of a partition of a topic that was deleted, and has been made anew since.
+    """What was known of a partition of a topic that was deleted and recreated.
 
     Attributes
     ----------
@@ -216,7 +216,7 @@ class AssignedPartition:
 
     @property
     def known(self) -> EarlierTopic:
-        """What remains known of this partition once its topic is made anew."""
+        """What remains known of this partition once its topic is recreated."""
         return EarlierTopic(self.topic_id, self._position, max(self._end, self._fetched))
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -37,22 +37,24 @@ def probe_broker(settings: Settings) -> str:
     return f"{settings.kafka_bootstrap_servers}; topic {topic} {state}"
 
 
-def probe_topic(ask: Callable[[], dict[str, str]], topic: str, setting: str) -> str:
+def probe_topic(
+    ask: Callable[[], dict[str, str] | BrokerUnavailable], topic: str, setting: str
+) -> str:
     """Check that an output topic can be written.
 
     Parameters
     ----------
     ask
-        Returns what :func:`unwritable` does.
+        Returns what :func:`unwritable` does, or its error.
     topic
         The output topic.
     setting
         Name of its setting, for the error.
     """
-    try:
-        why = ask().get(topic)
-    except BrokerUnavailable as error:
-        raise BrokerUnavailable(f"topic {topic}: {error.message}") from None
+    answer = ask()
+    if isinstance(answer, BrokerUnavailable):
+        raise BrokerUnavailable(f"topic {topic}: {answer.message}")
+    why = answer.get(topic)
     if why is not None:
         raise BrokerUnavailable(f"topic {topic} ({setting}) {why}")
     return f"{topic} can be written"
@@ -75,7 +77,14 @@ def probe_database(settings: Settings) -> str:
 
 def probes(settings: Settings, scorer: HttpScorer) -> list[tuple[str, Probe]]:
     """List the checks with their names."""
-    ask = asked_once(partial(unwritable, settings))
+
+    @cache  # a broker that does not answer is waited for once, however many topics there are
+    def ask() -> dict[str, str] | BrokerUnavailable:
+        try:
+            return unwritable(settings)
+        except BrokerUnavailable as error:
+            return error
+
     return [
         ("broker", partial(probe_broker, settings)),
         *(("topic", partial(probe_topic, ask, *one)) for one in output_topics(settings).items()),
@@ -105,27 +114,6 @@ def output_topics(settings: Settings) -> dict[str, str]:
     if settings.kafka_topic_incidents:
         topics[settings.kafka_topic_incidents] = "KAFKA_TOPIC_INCIDENTS"
     return topics
-
-
-def asked_once(ask: Callable[[], dict[str, str]]) -> Callable[[], dict[str, str]]:
-    """Return a function that asks once, and gives each caller the same answer or error.
-
-    A broker that does not answer is waited for once, however many topics there are.
-    """
-    answers: list[dict[str, str] | AnomalyError] = []
-
-    def asked() -> dict[str, str]:
-        if not answers:
-            try:
-                answers.append(ask())
-            except AnomalyError as error:
-                answers.append(error)
-        answer = answers[0]
-        if isinstance(answer, AnomalyError):
-            raise answer
-        return answer
-
-    return asked
 
 
 def unwritable(settings: Settings) -> dict[str, str]:

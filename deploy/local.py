@@ -206,7 +206,7 @@ def say_earlier(engine: Engine, source: str) -> None:
             "the database has readings of an earlier run. Those of this run are scored and stored"
             " again beside them, since each run has a broker of its own; alarms at the times of"
             " earlier incidents join these ('joined' instead of 'opened'). `make clean`, or another"
-            " VAR_DIR, begins anew"
+            " VAR_DIR, starts afresh"
         )
 
 

@@ -116,7 +116,7 @@ class SwimLanes:
             start, end = (at.timestamp() for at in span)
             for step_s, at in list(self._kept):
                 if at * step_s <= end and start < (at + 1) * step_s:
-                    del self._kept[step_s, at]
+                    self._kept.pop((step_s, at), None)  # another thread may have dropped it
 
     def _is_kept(self, step_s: int, at: int) -> bool:
         known = self._kept.get((step_s, at))

@@ -24,6 +24,14 @@ from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
 
+#: Log texts on lost records: partition, first and last offset, number.
+DELETED = "%s: the broker deleted offsets %d to %d before they were read: %d records are lost"
+#: There may have been more, which the bridge had not seen.
+RECREATED = (
+    "%s: the topic was deleted and recreated before offsets %d to %d of the earlier one were"
+    " stored: at least %d records are lost"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -127,7 +135,7 @@ class Claims(PartThread):
             if start.lost is not None:
                 report_lost(assigned, *start.lost, self._metrics)
             if gone is not None:
-                report_gone(assigned, *gone, self._metrics)
+                report_lost(assigned, *gone, self._metrics, RECREATED)
 
         self._store.commit(BatchCommit(moves=[move]), before_commit=report)
         return Claim(assigned.epoch, start.offset)
@@ -246,43 +254,21 @@ def report_truncated(assigned: AssignedPartition, start: int, end: int) -> None:
     )  # fmt: skip
 
 
-def report_lost(assigned: AssignedPartition, start: int, begin: int, metrics: Metrics) -> None:
-    """Log and count the records from ``start`` up to the new beginning of the log.
-
-    Parameters
-    ----------
-    start
-        First lost offset.
-    begin
-        First offset of the log.
-    metrics
-        Counts lost records.
-    """
-    metrics.lost.inc(begin - start)
-    log.error(
-        "%s: the broker deleted offsets %d to %d before they were read: "
-        "%d records are lost",
-        assigned, start, begin - 1, begin - start, extra={"action": "lost"},
-    )  # fmt: skip
-
-
-def report_gone(assigned: AssignedPartition, first: int, end: int, metrics: Metrics) -> None:
-    """Log and count the records of a deleted topic that had not been stored yet.
-
-    There may have been more, which the bridge had not seen.
+def report_lost(
+    assigned: AssignedPartition, first: int, end: int, metrics: Metrics, how: str = DELETED
+) -> None:
+    """Log and count the records that were deleted before they were processed.
 
     Parameters
     ----------
     first
         First lost offset.
     end
-        Offset after the last that is known.
+        Offset after the last that is known to be lost.
     metrics
         Counts lost records.
+    how
+        The log text: of deleted records, or of a recreated topic.
     """
     metrics.lost.inc(end - first)
-    log.error(
-        "%s: the topic was deleted and made anew before offsets %d to %d of the earlier one were "
-        "stored: at least %d records are lost",
-        assigned, first, end - 1, end - first, extra={"action": "lost"},
-    )  # fmt: skip
+    log.error(how, assigned, first, end - 1, end - first, extra={"action": "lost"})

@@ -88,7 +88,7 @@ class BatchProcessor:
         self._deps = deps
         self._scorer = scorer
         self.scored_at = float("-inf")
-        self._accepted: bytes | None = None  # a body of one stream that the service has scored
+        self._accepted: bytes | None = None  # a body that the service has scored
         self._accepted_at = float("-inf")
 
     def run(self, items: list[BatchRecord]) -> None:
@@ -189,35 +189,32 @@ class BatchProcessor:
         assets = deps.store.criticalities(stream.key[0] for stream in streams)
         schedules = deps.store.schedules()
         begun = time.monotonic()
-        answer = self._ask(streams, assets, schedules)
+        body, answer = self._ask(streams, assets, schedules)
         deps.metrics.plans_refused.set(len(schedules.refused))
         if answer is None:
             return
         steps.apply_response(streams, answer)
         deps.service_outage.record_success(begun)
         self.scored_at = time.monotonic()
-        if self.scored_at - self._accepted_at > ACCEPTED_SECONDS:
-            self._keep_accepted(streams, assets)
-
-    def _keep_accepted(self, streams: list[StreamBatch], assets: Mapping[str, str]) -> None:
-        for stream in streams:
-            if any(item.result is not None for item in stream.sent):
-                self._accepted = steps.build_request([stream], assets)
-                self._accepted_at = self.scored_at
-                return
+        due = self.scored_at - self._accepted_at > ACCEPTED_SECONDS
+        if due and any(item.result is not None for one in streams for item in one.sent):
+            self._accepted, self._accepted_at = body, self.scored_at
 
     def _ask(
         self, streams: list[StreamBatch], assets: Mapping[str, str], schedules: Schedules
-    ) -> dict[str, Any] | None:
-        """Call the service, again for each plan it rejects; None: there is nothing to score."""
+    ) -> tuple[bytes | None, dict[str, Any] | None]:
+        """Call the service, again for each plan it rejects; return what it accepts and answers.
+
+        Both are None if there is nothing to score.
+        """
         while body := steps.build_request(streams, assets, schedules=schedules):
             try:
                 with self._deps.metrics.timed("score"):
-                    return self._scorer.score(body)
+                    return body, self._scorer.score(body)
             except BatchRefusedError as error:
                 if not schedules.leave_out(body, error.field, error.message):
                     raise
-        return None
+        return None, None
 
     def _commit(self, items: list[BatchRecord], streams: list[StreamBatch]) -> None:
         deps = self._deps

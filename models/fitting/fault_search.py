@@ -225,9 +225,8 @@ def _levels(rows: Floats, width: int) -> Floats:
 def _search(streams: Sequence[Floats], max_share: float, view: _View) -> _Search:
     """Search for events that are candidates for faults; leave out ``max_share`` of the readings."""
     found = [np.zeros(len(s), bool) for s in streams]
-    values = np.concatenate(streams)
     # rare spikes are not how a feature varies
-    whole = winsorised_std(values) if view.width == 1 else _deviation(streams)
+    whole = winsorised_std(np.concatenate(streams)) if view.width == 1 else _deviation(streams)
     use = np.ones(len(whole), bool)
     nothing = _Search(found, [], np.inf, use, None)
     search = nothing

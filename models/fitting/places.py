@@ -1,6 +1,6 @@
 """Say where some of the readings fitted on are: by stream and time, or by row without times.
 
-Rows are numbered anew after each step that leaves readings out, so they tell nobody where to look.
+Row numbers change with each step that leaves readings out, so they tell nobody where to look.
 """
 
 from __future__ import annotations

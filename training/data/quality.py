@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from datasets.types import named
 from models.arrays import Floats
 from models.fitting.options import FitOptions
 from models.fitting.scatter import learn_with_scatter
@@ -32,7 +33,7 @@ class StreamQuality:
     @property
     def name(self) -> str:
         """Return the stream's name for people."""
-        return self.asset_id + (f" / {self.sensor_id}" if self.sensor_id else "")
+        return named((self.asset_id, self.sensor_id))
 
     @property
     def grade(self) -> str:

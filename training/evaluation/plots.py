@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
+from datasets.types import named
 from models.arrays import Floats, Indices, Times
 from training.evaluation.measures import Scored, runs
 
@@ -173,7 +174,7 @@ def _panel(axes: Any, one: Scored, number: int) -> None:
     alarms = kept[one.is_anomaly[kept]]
     axes.plot(times[alarms], one.final_score[alarms], ".", color=COLOURS["alarm"], markersize=3)
     axes.set(ylim=(0, 1.02))
-    name = one.asset_id + (f" / {one.sensor_id}" if one.sensor_id else "")
+    name = named((one.asset_id, one.sensor_id))
     axes.set_ylabel(in_font(name, f"stream {number}"), fontsize=8)
     axes.tick_params(labelsize=7)
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from datasets import Stream, StreamKey
+from datasets.types import named
 from errors import AnomalyError, TrainingError
 from models.detectors.base import Progress
 from models.fitting.model_set_fit import FitReport, fit_model_set
@@ -244,7 +245,7 @@ def _fit(
         progress,
         threads,
         task.streams_per_asset,
-        [one.asset_id + (f" / {one.sensor_id}" if one.sensor_id else "") for one in normal],
+        [named((one.asset_id, one.sensor_id)) for one in normal],
     )
     model_set.group = task.name
     model_set.trained_on = range_of(streams, task.timed)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 
+from datasets.types import named
 from models.scoring.policy import ScoringPolicy
 from training.cli.printed_table import new_table
 from training.evaluation.alarms_of_faults import divided
@@ -97,7 +98,7 @@ def _assets(console: Console, scored: Sequence[Scored], policy: ScoringPolicy) -
         known = int(np.isfinite(one.final_score).sum())
         alarms = int(one.is_anomaly.sum())
         cells = [
-            one.asset_id + (f" / {one.sensor_id}" if one.sensor_id else ""),
+            named((one.asset_id, one.sensor_id)),
             f"{known:,}",
             number(1000 * alarms / known) if known else "-",
             str(len(alarm_events(one, policy.event_silence_s))),

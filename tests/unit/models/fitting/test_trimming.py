@@ -297,6 +297,14 @@ def spiked(values, seed):
     return out, truth
 
 
+def check_spikes(values, seed, least):
+    assert not faulty([values], 0.15)[0].any()
+    train, truth = spiked(values, seed)
+    found = faulty([train], 0.15)[0]
+    assert found[truth].mean() >= least
+    assert not found[~truth].any()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_spikes_on_top_of_slow_excursions_are_found(seed):
     """The distance of slow curved sensors stays above its 80 % quantile for dozens of readings."""
@@ -304,11 +312,7 @@ def test_spikes_on_top_of_slow_excursions_are_found(seed):
     load = lfilter([0.2], [1.0, -0.98], random.normal(size=4000)) + 20.0
     values = np.stack([load, load**2 / 10.0, 50.0 + 40.0 / load], axis=1)
     values += random.normal(size=values.shape) * [0.2, 0.2, 0.05]
-    assert not faulty([values], 0.15)[0].any()
-    train, truth = spiked(values, seed)
-    found = faulty([train], 0.15)[0]
-    assert found[truth].mean() >= 0.9
-    assert not found[~truth].any()
+    check_spikes(values, seed, 0.9)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -318,8 +322,4 @@ def test_spikes_beside_a_cycle_are_found(seed):
     speed = lfilter([0.5], [1.0, -0.5], np.repeat(random.choice([9.0, 12.0, 15.0, 18.0], 200), 20))
     values = np.stack([speed, speed**2, lfilter([0.06], [1.0, -0.94], speed**3)], axis=1)[200:]
     values += random.normal(size=values.shape) * [0.05, 0.5, 3.0]
-    assert not faulty([values], 0.15)[0].any()
-    train, truth = spiked(values, seed)
-    found = faulty([train], 0.15)[0]
-    assert found[truth].mean() >= 0.75
-    assert not found[~truth].any()
+    check_spikes(values, seed, 0.75)
