@@ -89,7 +89,7 @@ class ServiceSettings(Section):
     @classmethod
     def _web_address(cls, value: str) -> str:
         scheme, separator, rest = value.partition("://")
-        value = scheme.lower() + separator + rest
+        value = scheme.lower() + separator + rest.rstrip("/")  # paths are appended to it
         if not re.match(r"https?://[^/\s]", value):
             raise ValueError("must be an address like http://host:8084")
         return value

@@ -110,7 +110,7 @@ class HttpScorer:
         if settings.service_api_key:
             key = settings.service_api_key.get_secret_value()
             headers |= {"authorization": f"Bearer {key}", "x-api-key": key}
-        self._url = settings.service_url.rstrip("/")
+        self._url = settings.service_url
         self._client = httpx.Client(
             base_url=self._url,
             headers=headers,

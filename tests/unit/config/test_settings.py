@@ -125,6 +125,11 @@ def test_the_scheme_of_an_address_may_be_in_any_case(monkeypatch: pytest.MonkeyP
     assert load_settings().service_url == "https://Plant.example/x"
 
 
+def test_an_address_of_the_service_may_end_with_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_URL", "http://service:8084/")  # paths are appended to it
+    assert load_settings().service_url == "http://service:8084"
+
+
 def test_database_host_without_user_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_HOST", "db.plant")
     with pytest.raises(SettingsError, match="DATABASE_USER"):
