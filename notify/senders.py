@@ -231,12 +231,15 @@ class EmailSender(Sender):
         if given.tls == "tls":
             connect = partial(smtplib.SMTP_SSL, context=self._tls)
         try:
-            with connect(given.host, given.port, timeout=given.timeout_s) as server:
+            server = connect(given.host, given.port, timeout=given.timeout_s)
+            try:
                 if given.tls == "starttls":
                     server.starttls(context=self._tls)
                 if given.user is not None:
                     server.login(given.user, given.password or "")
                 yield server
+            finally:
+                _hang_up(server)
         except (OSError, smtplib.SMTPException) as error:
             raise _smtp_error(error) from None
 
@@ -254,6 +257,13 @@ class EmailSender(Sender):
         message.set_content(messages.plain(changes, self._link))
         message.add_alternative(messages.html(changes, self._link), subtype="html")
         return message
+
+
+def _hang_up(server: smtplib.SMTP) -> None:
+    """End a connection; an odd answer must not make a delivered mail count as failed."""
+    with suppress(OSError, smtplib.SMTPException):
+        server.quit()
+    server.close()
 
 
 def _smtp_error(error: Exception) -> AnomalyError:

@@ -113,6 +113,16 @@ def test_a_refused_recipient_costs_the_others_nothing(
     ]
 
 
+def test_an_odd_goodbye_does_not_repeat_a_mail(stage: Stage, mail_server: MailServer) -> None:
+    stage.routes(MAIL.format(port=mail_server.port, more=NO_TLS))
+    mail_server.goodbye = "421 too many connections"
+    stage.read((0,), state="opened")
+    stage.step("mail")
+    assert len(mail_server.mails) == 1
+    assert stage.waiting() == 0
+    assert stage.rows("SELECT problem FROM notify_receivers") == [(None,)]
+
+
 ALERTS = """
 link = "https://plant.example/i/{{id}}"
 [receivers.am]
