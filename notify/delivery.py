@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -132,8 +133,9 @@ class Delivery(threading.Thread):
     def step(self) -> float:
         """Send the due changes; return the seconds to wait before the next step."""
         changes = self._due()
-        groups, failed = self._grouped(self._wanted(changes)), set[UUID]()
-        for group in groups:
+        groups, failed = deque(self._grouped(self._wanted(changes))), set[UUID]()
+        while groups:
+            group = groups.popleft()
             if self._shared.stop.is_set():
                 return 0.0
             if not failed.isdisjoint(_incidents(group)):
@@ -141,6 +143,9 @@ class Delivery(threading.Thread):
             try:
                 self._send(group)
             except Refused as error:
+                if len(group) > 1:  # perhaps because of one, for which the others must not wait
+                    groups.extendleft([change] for change in reversed(group))
+                    continue
                 self._postpone(group, error, back_off(group[0].tries, CHANGE_WAITS))
                 failed |= _incidents(group)
             except Exception as error:  # whatever a library raises

@@ -72,6 +72,21 @@ def test_after_an_outage_people_get_one_mail(stage: Stage, mail_server: MailServ
     assert mail_server.mails[1]["Subject"] == "[medium] LATER: opened"
 
 
+def test_a_rejected_summary_is_divided_to_find_the_change_at_fault(
+    stage: Stage, mail_server: MailServer
+) -> None:
+    stage.routes(MAIL.format(port=mail_server.port, more=NO_TLS))
+    mail_server.rejected_text = "LOTTERY"
+    for name in ("LOTTERY", *map(str, range(20))):
+        stage.read((0,), (1, "high"), state="opened", asset=f"ASSET_{name}")
+    stage.step("mail")
+    subjects = [mail["Subject"] for mail in mail_server.mails]
+    expected = [f"[{of}] ASSET_{n}: {what}" for n in range(20)
+                for of, what in (("medium", "opened"), ("high", "escalated"))]  # fmt: skip
+    assert subjects == expected
+    assert stage.waiting() == 2  # the escalation waits for the opening before it
+
+
 def test_mail_by_starttls_with_a_login(stage: Stage, tmp_path: Path) -> None:
     made = certificates(tmp_path / "tls")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
