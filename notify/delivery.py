@@ -88,6 +88,7 @@ class Delivery(threading.Thread):
         self._repeat_at = self._keep_up_at = 0.0
         self._sending_since: float | None = None
         self._is_stuck = False
+        self._ended = False
 
     def report_stuck(self) -> None:
         """Log, once, that a delivery takes too long; called from another thread."""
@@ -132,6 +133,10 @@ class Delivery(threading.Thread):
 
     def step(self) -> float:
         """Send the due changes; return the seconds to wait before the next step."""
+        if self._ended:
+            with transaction(self._shared.engine) as connection:
+                self._keep_up(connection)
+            return KEEP_UP_EVERY_S
         changes = self._due()
         groups, failed = deque(self._grouped(self._wanted(changes))), set[UUID]()
         while groups:
@@ -168,6 +173,7 @@ class Delivery(threading.Thread):
         return found
 
     def _keep_up(self, connection: Connection) -> None:
+        """Keep the receiver known, so that changes are queued for it, and give up its oldest."""
         days = self._shared.wait_days
         if expired := notifications.renew_receiver(connection, self.receiver, days):
             self._shared.metrics.expired.labels(self.receiver).inc(expired)
@@ -261,7 +267,7 @@ class Delivery(threading.Thread):
         self._set_problem(self._shared.routes.reason(error))
         if isinstance(error, Ended):
             log.error("%s: stopped until a restart or an edit of the file of routes", self.receiver)
-            wait = float("inf")
+            self._ended = True
         return min(wait, threading.TIMEOUT_MAX)
 
     def _set_problem(self, problem: str | None) -> None:

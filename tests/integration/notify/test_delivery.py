@@ -12,7 +12,7 @@ from sqlalchemy import text
 from db.queries.incident_rows import SHOWN
 from db.retention import drop_expired
 from db.session import transaction
-from notify.delivery import Delivery
+from notify.delivery import KEEP_UP_EVERY_S, Delivery
 from notify.senders import sign
 from tests.fixtures.receivers import WebServer
 from tests.fixtures.settings import keeping
@@ -174,11 +174,31 @@ def test_a_message_that_is_refused_costs_no_other_a_wait(hooked: Stage, webhook:
 def test_gone_ends_the_receiver_and_loses_nothing(hooked: Stage, webhook: WebServer) -> None:
     webhook.answer = lambda body: (410, {})
     hooked.read((0,), state="opened")
-    assert hooked.step() > 86_400
+    hooked.step()
+    webhook.answer = lambda body: (200, {})
+    hooked.due_now()
+    hooked.step()
+    assert webhook.received == []
     assert hooked.waiting() == 1
     assert hooked.rows("SELECT problem FROM notify_receivers") == [
         ("HTTP 410 Gone: it wants no more",)
     ]
+
+
+def test_one_that_is_gone_stays_known_and_its_oldest_changes_are_given_up(
+    hooked: Stage, webhook: WebServer
+) -> None:
+    webhook.answer = lambda body: (410, {})
+    hooked.read((0,), state="opened")
+    hooked.step()
+    with transaction(hooked.engine) as connection:
+        connection.execute(text("UPDATE notifications SET created_at = now() - interval '8 days'"))
+        connection.execute(text("UPDATE notify_receivers SET seen_at = now() - interval '6 days'"))
+    assert hooked.step() <= KEEP_UP_EVERY_S
+    assert hooked.rows("SELECT outcome FROM notifications") == [("expired",)]
+    drop_expired(hooked.engine, keeping(notify_retention_days=5))
+    hooked.read((1, "high"))
+    assert hooked.waiting() == 1
 
 
 def test_one_that_hangs_delays_no_other(
