@@ -191,6 +191,8 @@ class Follower:
                     path.unlink()
                 except FileNotFoundError:
                     continue  # the asking worker no longer waits
+                if question["until"] < time.time():
+                    continue  # neither does this one: it was killed, and its action is outdated
                 task = asyncio.create_task(self._answer(path, question), name=path.stem)
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)

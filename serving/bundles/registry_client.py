@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -57,8 +58,9 @@ class RegistryClient:
         """
         question = self._folder / f"{uuid4().hex}{QUESTION}"
         answer = question.with_suffix(ANSWER)
-        text = json.dumps({"what": what, "details": details})
         patience_s = FETCH_S if what == "fetch" else self._timeout_s
+        until = time.time() + patience_s  # after a crash of the service nobody waits any more
+        text = json.dumps({"what": what, "details": details, "until": until})
         try:
             await asyncio.to_thread(write_text_atomically, question, text)
             async with asyncio.timeout(patience_s):

@@ -62,6 +62,32 @@ def test_what_is_asked_is_answered_and_leaves_nothing_behind(
     run(scenario)
 
 
+def test_what_a_killed_service_asked_is_not_done_after_its_restart(
+    tmp_path: Path, bundle_dir: Path
+) -> None:
+    registry, home = FileRegistry(tmp_path / "registry"), tmp_path / "bundles"
+    first, second = registry.register(bundle_dir), registry.register(bundle_dir)
+    registry.set_alias(CHAMPION, first)
+
+    async def scenario() -> None:
+        asking = asyncio.create_task(
+            RegistryClient(home, 0.5).ask("promote", version=second, why="before the crash")
+        )
+        await until(lambda: any(questions_folder(home).glob("*.question")))
+        (left,) = questions_folder(home).glob("*.question")
+        question = left.read_text()
+        with pytest.raises(Unavailable):
+            await asking
+        left.write_text(question)  # a killed worker does not take its question back
+        following = asyncio.create_task(Follower(lambda: registry, ChampionFile(home)).run())
+        assert await RegistryClient(home).ask("alias", name=CHAMPION) == first
+        await until(lambda: not left.exists())
+        assert await RegistryClient(home).ask("alias", name=CHAMPION) == first
+        await end(following)
+
+    run(scenario)
+
+
 def test_a_registry_out_of_reach_is_said_and_what_was_known_stays(tmp_path: Path) -> None:
     def connect() -> FileRegistry:
         raise OSError("no route to http://me:secret@registry")
