@@ -52,11 +52,12 @@ class Catalogue:
         """
         if self._known is not None and time.monotonic() - self._known[0] < FRESH_S:
             return self._known[1]
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._refresh(), name="ask for models")
-        done, _ = await asyncio.wait({self._task}, timeout=patience_s)
+        task = self._task
+        if task is None or task.done():
+            task = self._task = asyncio.create_task(self._refresh(), name="ask for models")
+        done, _ = await asyncio.wait({task}, timeout=patience_s)
         if done:
-            return self._task.result()
+            return task.result()
         if self._known is not None:
             return self._known[1]
         raise Unavailable("the registry has not answered yet: retry", code="registry_asked")
@@ -111,7 +112,8 @@ class Catalogue:
         for name in (CHAMPION, CHALLENGER):
             found = next((one for one in versions if name in one["aliases"]), None)
             shown[name] = None if found is None else await self._described(found)
-        self._known = time.monotonic(), shown
+        if asyncio.current_task() is self._task:  # else the champion has moved since it was asked
+            self._known = time.monotonic(), shown
         return shown
 
     async def _described(self, version: dict[str, Any]) -> dict[str, Any]:

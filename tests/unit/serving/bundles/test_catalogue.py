@@ -22,6 +22,7 @@ class Registry:
         self.aliases = aliases
         self.asked: list[str] = []
         self.silent = False
+        self.held: asyncio.Event | None = None  # bundles are fetched once it is set
 
     async def ask(self, what: str, **details: Any) -> Any:
         self.asked.append(what)
@@ -37,6 +38,8 @@ class Registry:
         if what == "alias":
             return self.aliases.get(details["name"])
         if what == "fetch":
+            if self.held is not None:
+                await self.held.wait()
             if details["version"] == "2":
                 raise NotFound("its files are gone")
             return str(self.folder)
@@ -107,6 +110,23 @@ def test_the_champion_before_comes_back(made: Any) -> None:
     catalogue, _, file = made
     assert asyncio.run(catalogue.roll_back(None)) == {"champion": "1", "previous": "3"}
     assert file.recheck.exists()
+
+
+def test_what_was_asked_before_a_promotion_is_not_shown_after_it(made: Any) -> None:
+    catalogue, registry, _ = made
+    registry.held = asyncio.Event()
+
+    async def scenario() -> None:
+        early = asyncio.create_task(catalogue.models())
+        while "fetch" not in registry.asked:
+            await asyncio.sleep(0)
+        await catalogue.promote("2", "ANNA: better")
+        registry.aliases = {"champion": "2"}
+        registry.held.set()
+        await early
+        assert (await catalogue.models())["champion"]["version"] == "2"
+
+    asyncio.run(scenario())
 
 
 def test_groups_are_described_by_the_bundles_files(bundle_dir: Path, bundle: Bundle) -> None:
