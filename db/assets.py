@@ -27,6 +27,7 @@ import csv
 import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -129,7 +130,8 @@ def read_csv(lines: TextIO) -> dict[str, Criticality]:
     DatasetError
         Names the line, the column and the invalid value; nothing is imported then.
     """
-    reader = csv.DictReader(lines)
+    first = lines.readline().removeprefix("\ufeff")  # spreadsheets begin UTF-8 with this mark
+    reader = csv.DictReader(chain([first], lines))
     columns = reader.fieldnames or []
     missing = {"asset_id", "criticality"} - set(columns)
     if missing:
@@ -199,7 +201,7 @@ def _import(connection: Connection, arguments: argparse.Namespace) -> int:
         if arguments.file == "-":
             assets = read_csv(sys.stdin)
         else:
-            with Path(arguments.file).open(encoding="utf-8-sig", newline="") as lines:
+            with Path(arguments.file).open(encoding="utf-8", newline="") as lines:
                 assets = read_csv(lines)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error

@@ -15,6 +15,11 @@ def test_columns_are_found_by_name_and_others_passed_over() -> None:
     assert read_csv(io.StringIO(lines)) == {"A": "high", "B": "low"}
 
 
+def test_a_spreadsheets_mark_at_the_beginning_belongs_to_no_column() -> None:
+    lines = "\ufeffasset_id,criticality\r\nA,high\r\n"
+    assert read_csv(io.StringIO(lines, newline="")) == {"A": "high"}
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
