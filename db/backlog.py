@@ -76,6 +76,8 @@ def work_off(engine: Engine) -> list[str]:
         if not first:
             return []
         begun, drafts = in_transaction(engine, _prepare, months)
+        if not drafts:  # another process has just done it
+            return []
         for draft in drafts:
             _copy_aside(engine, draft)
         made = retried(partial(_swap, engine, drafts, begun - LONGEST_TRANSACTION))

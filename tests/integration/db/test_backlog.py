@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -70,6 +71,22 @@ def test_a_coming_partition_is_attached_without_the_backfill_in_the_way(engine: 
     with transaction(engine) as connection:
         assert connection.execute(size).scalar_one() == 0 < before
         assert len(list_partitions(connection)) == 1 + 1 + SETTINGS.database_partitions_ahead
+
+
+def test_what_another_bridge_has_just_moved_is_not_moved_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(engine, *old(400))
+    alone = backlog._alone
+
+    def late(engine: Engine) -> AbstractContextManager[bool]:
+        monkeypatch.setattr(backlog, "_alone", alone)
+        assert len(backlog.work_off(engine)) == 1  # the other one, after this one has looked
+        return alone(engine)
+
+    monkeypatch.setattr(backlog, "_alone", late)
+    assert backlog.work_off(engine) == []
+    assert counts(engine) == {"20190501_20190601": 400}
 
 
 def test_rows_that_come_during_the_copying_are_moved_too(
