@@ -37,7 +37,7 @@ from deploy.replay_process import replay_command, sent, shift_of
 from deploy.truth import compare, faults_of
 from deploy.watch import claimed, summary, watch
 from errors import AnomalyError, DatasetError, SettingsError
-from runtime import INTERRUPTED, die_with_parent, run_command
+from runtime import INTERRUPTED, at_least, die_with_parent, run_command
 from schemas import API_PREFIX
 
 PARTITIONS = 3  # of each of the demo's topics
@@ -66,13 +66,19 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--retrain", action="store_true", help="train even if a bundle is there")
     out.add_argument(
         "--rate",
-        type=float,
+        type=_rate,
         default=1000.0,
         metavar="N",
         help="readings per second to replay; 0: as fast as possible (default %(default)g)",
     )
-    out.add_argument("--limit", type=int, metavar="N", help="replay at most N readings")
+    out.add_argument("--limit", type=at_least(1), metavar="N", help="replay at most N readings")
     return out
+
+
+def _rate(text: str) -> float:
+    if not float(text) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return float(text)
 
 
 def main(argv: list[str] | None = None) -> int:

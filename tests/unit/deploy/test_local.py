@@ -24,6 +24,15 @@ from errors import SettingsError
 from tests.fixtures.answering import Answering
 
 
+@pytest.mark.parametrize("given", [("--limit", "0"), ("--rate", "-1"), ("--rate", "nan")])
+def test_a_number_that_the_replay_cannot_use_is_refused_before_the_training(
+    given: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        local.parser().parse_args(given)
+    assert f"{given[0]}: {given[1]} is not" in capsys.readouterr().err
+
+
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The command lines of ``training.fit``, in the place of which ``PROGRAM`` runs."""
