@@ -78,7 +78,7 @@ def asset_streams(connection: Connection, asset_id: str) -> list[dict[str, Any]]
 def stream_positions(
     connection: Connection, since: datetime | None
 ) -> tuple[datetime | None, list[tuple[StreamAt, datetime]]]:
-    """Return the time of the newest reading of each stream stored lately, and the server's time.
+    """Return the server's time, and the time of the newest reading of each stream stored lately.
 
     Parameters
     ----------
@@ -88,8 +88,9 @@ def stream_positions(
     """
     rows = connection.execute(_POSITIONS, {"since": since}).all()
     now = rows[0].now if rows else since
-    places = [(row.topic_id, row.partition, row.stream_key) for row in rows]
-    return now, list(zip(places, (row.last_timestamp for row in rows), strict=True))
+    return now, [
+        ((row.topic_id, row.partition, row.stream_key), row.last_timestamp) for row in rows
+    ]
 
 
 def fleet_cells(

@@ -169,9 +169,9 @@ def _smoothed(smoothing: Smoothing, changed: Changed) -> list[tuple[Fault, Float
     for i, (_, values) in enumerate(changed):
         alike.setdefault(len(values), []).append(i)
     out: dict[int, Floats] = {}
-    for places in alike.values():
-        smooth = smoothing(np.stack([changed[i][1] for i in places]))
-        out.update((i, smooth[:, k]) for k, i in enumerate(places))
+    for members in alike.values():
+        smooth = smoothing(np.stack([changed[i][1] for i in members]))
+        out.update((i, smooth[:, k]) for k, i in enumerate(members))
     return [(fault, out[i]) for i, (fault, _) in enumerate(changed)]
 
 

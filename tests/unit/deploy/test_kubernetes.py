@@ -37,10 +37,6 @@ def documents() -> Iterator[tuple[str, Resource]]:
 RESOURCES = dict(documents())
 
 
-def of_kind(kind: str) -> list[Resource]:
-    return [resource for resource in RESOURCES.values() if resource["kind"] == kind]
-
-
 def pod(resource: Resource) -> Resource:
     """The pod template of a Deployment, Job or CronJob."""
     spec = resource["spec"]
