@@ -25,7 +25,7 @@ from db.session import transaction
 from errors import StorageUnavailable, Unavailable
 from notify.metrics import Metrics
 from notify.routes import Routes, decide
-from notify.senders import RESOLVED_S, Ended, Refused, Sender
+from notify.sender_interface import RESOLVED_S, Ended, Refused, Sender
 
 log = logging.getLogger("notify")
 

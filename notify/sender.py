@@ -34,7 +34,8 @@ from notify.delivery import Delivery, Dependencies
 from notify.metrics import Metrics
 from notify.route_file import load
 from notify.routes import Routes
-from notify.senders import Sender, make_all
+from notify.sender_interface import Sender
+from notify.senders import make_all
 from runtime import command_parser, configure_logging, run_command, serve_metrics
 
 log = logging.getLogger("notify")

@@ -13,7 +13,8 @@ from db.queries.notifications import Change
 from errors import AnomalyError, InputError, SettingsError
 from notify.route_file import load
 from notify.routes import Route, Routes
-from notify.senders import Sender, make_all
+from notify.sender_interface import Sender
+from notify.senders import make_all
 from runtime import command_parser, configure_logging, run_command
 
 WHO = "notify.test"

@@ -13,7 +13,7 @@ from db.queries.incident_rows import SHOWN
 from db.retention import drop_expired
 from db.session import transaction
 from notify.delivery import KEEP_UP_EVERY_S, Delivery
-from notify.senders import sign
+from notify.web_senders import sign
 from tests.fixtures.receivers import WebServer
 from tests.fixtures.settings import keeping
 from tests.fixtures.waiting import wait_until

@@ -1,8 +1,7 @@
-"""What a sender makes of a change and of an answer, without a receiver."""
+"""What a sender makes of a change and of an HTTP answer, without a receiver."""
 
 from __future__ import annotations
 
-import smtplib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -11,21 +10,22 @@ import pytest
 
 from db.queries.notifications import Change
 from errors import AnomalyError, SettingsError, Unavailable
-from notify import senders
+from notify import web_senders
 from notify.receivers import Alertmanager
-from notify.senders import AlertmanagerSender, Ended, Refused, sign
+from notify.sender_interface import Ended, Refused
+from notify.web_senders import AlertmanagerSender, sign
 from tests.unit.notify.changes import change
 
 
 def test_a_signature_is_that_of_the_standard() -> None:
     # https://github.com/standard-webhooks/standard-webhooks: the example of its specification
-    key = senders._key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    key = web_senders._key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     name, stamp, body = "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}'
     assert sign(key, name, stamp, body) == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-    assert senders._key("plain") == b"plain"
+    assert web_senders._key("plain") == b"plain"
     for secret in ("whsec_", "whsec_???"):
         with pytest.raises(SettingsError, match="is not base64"):
-            senders._key(secret)
+            web_senders._key(secret)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_signature_is_that_of_the_standard() -> None:
     [(400, Refused), (413, Refused), (410, Ended), (404, Unavailable), (503, Unavailable)],
 )
 def test_a_status_says_whose_fault_it_is(status: int, kind: type[AnomalyError]) -> None:
-    assert type(senders._http_error(httpx.Response(status))) is kind
+    assert type(web_senders._http_error(httpx.Response(status))) is kind
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_status_says_whose_fault_it_is(status: int, kind: type[AnomalyError]) 
         ("", 0, 0),
         ("7", 7, 7),
         ("-7", 0, 0),
-        ("9" * 30, senders.LONGEST_RETRY_AFTER_S, senders.LONGEST_RETRY_AFTER_S),
+        ("9" * 30, web_senders.LONGEST_RETRY_AFTER_S, web_senders.LONGEST_RETRY_AFTER_S),
         ("soon", 0, 0),
         (format_datetime(datetime(2020, 1, 1, tzinfo=UTC), usegmt=True), 0, 0),
     ],
@@ -50,30 +50,12 @@ def test_a_status_says_whose_fault_it_is(status: int, kind: type[AnomalyError]) 
 def test_retry_after_is_seconds_or_a_date_and_bounded(
     header: str, lowest: float, highest: float
 ) -> None:
-    assert lowest <= senders._seconds(header) <= highest
+    assert lowest <= web_senders._seconds(header) <= highest
 
 
 def test_retry_after_a_date_is_the_time_until_then() -> None:
     header = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    assert 3500 < senders._seconds(header) <= 3600
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (smtplib.SMTPDataError(554, b"spam"), Refused),
-        (smtplib.SMTPDataError(451, b"later"), Unavailable),
-        (smtplib.SMTPAuthenticationError(535, b"no"), Unavailable),
-        (smtplib.SMTPRecipientsRefused({"a@b": (550, b"who\r\nis it")}), Unavailable),
-        (ConnectionRefusedError("nobody there"), Unavailable),
-    ],
-)
-def test_a_mail_server_that_refuses_the_message_is_not_away(
-    error: Exception, kind: type[AnomalyError]
-) -> None:
-    found = senders._smtp_error(error)
-    assert type(found) is kind
-    assert found.message.isprintable()
+    assert 3500 < web_senders._seconds(header) <= 3600
 
 
 @pytest.fixture
