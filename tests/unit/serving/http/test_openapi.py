@@ -94,5 +94,6 @@ def test_a_stored_result_may_lack_what_its_table_may(shown: dict[str, Any]) -> N
         for column in AnomalyDetection.__table__.columns  # type: ignore[attr-defined]
         if column.nullable
     }
+    assert "sensor_id" in optional & fields.keys()
     for name in optional & fields.keys():
         assert b"null" in orjson.dumps(fields[name]), name

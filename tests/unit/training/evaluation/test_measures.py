@@ -80,6 +80,7 @@ def test_interval_of_clustered_alarms_is_wider_than_of_scattered_ones() -> None:
 def test_reliability_of_uniform_p_is_the_target() -> None:
     p = np.random.default_rng(0).uniform(size=50_000)
     rows = reliability([scored([0] * len(p), p=p.tolist())], [0.1, 0.01])
+    assert [row["target"] for row in rows] == [0.1, 0.01]
     for row in rows:
         assert row["rate"] == pytest.approx(row["target"], rel=0.15)
         assert row["low"] <= row["rate"] <= row["high"]
