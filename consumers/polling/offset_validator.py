@@ -169,7 +169,8 @@ class OffsetValidator:
 
     def _damage(self, assigned: AssignedPartition) -> _Damage:
         if assigned.topic_partition not in self._damages:
-            outage = Outage(str(assigned), self._listener)
+            # not the partition alone, which is the name of the broker's outages about it
+            outage = Outage(f"reading {assigned}", self._listener)
             self._damages[assigned.topic_partition] = _Damage(outage)
         return self._damages[assigned.topic_partition]
 

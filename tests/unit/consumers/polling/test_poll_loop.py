@@ -274,7 +274,23 @@ def test_a_log_that_the_broker_cannot_read_is_asked_for_later(loop):
     error.partition = AT[0]
     loop.step(error)
     assert loop.consumer.paused == {AT[0]}
-    assert loop.codes == [("in[0]", "unreadable")]
+    assert loop.codes == [("reading in[0]", "unreadable")]
+
+
+def test_damage_is_still_shown_when_the_broker_answers_about_the_partition_again(loop, monkeypatch):
+    loop.begin(AT[0])
+    damaged = [FetchedRecord(5, 5, -1, None, b"raw", unreadable="checksum", retry=True)]
+    loop.step({AT[0]: damaged})
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise kafka_errors.KafkaTimeoutError("no answer in 5 s")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.consumer, "beginning_offsets", failing)
+        for _ in range(2):
+            loop.step({AT[0]: records(9)})
+    loop.step({AT[0]: damaged})
+    assert dict(loop.codes) == {"reading in[0]": "unreadable", "in[0]": None}
 
 
 def test_a_partition_that_goes_takes_its_outage_along(loop, monkeypatch, caplog):
@@ -291,8 +307,8 @@ def test_a_partition_that_goes_takes_its_outage_along(loop, monkeypatch, caplog)
     error = kafka_errors.CorruptRecordError()
     error.partition = AT[1]
     loop.step(error)
-    assert loop.codes == [("in[0]", "broker_unavailable"), ("in[1]", "unreadable")]
+    assert loop.codes == [("in[0]", "broker_unavailable"), ("reading in[1]", "unreadable")]
     asyncio.run(loop.assignment.on_partitions_revoked(AT))
     loop.step()
-    assert loop.codes[2:] == [("in[0]", None), ("in[1]", None)]
+    assert loop.codes[2:] == [("in[0]", None), ("reading in[1]", None)]
     assert "works again" not in caplog.text
