@@ -20,6 +20,7 @@ from datasets.sampled_columns import Roles
 from datasets.time_of_day import joined
 from datasets.times import MADE_UP_START, Clock
 from datasets.types import Flags, Floats, StreamKey, Times
+from datasets.unit_column import SensorUnits
 from datasets.units import means_the_same, scales, without_unit
 from errors import DatasetError, InputError
 from schemas import check_name
@@ -73,6 +74,7 @@ class ChunkReader:
     nulls: Nulls = field(default_factory=Nulls)
     trim: bool = False
     found: Findings = field(default_factory=Findings)
+    units: SensorUnits = field(default_factory=SensorUnits)
 
     def read(self, batch: Any, rows: Rows) -> Chunk:
         """Read a batch; ``rows`` (n,) are its row numbers in the file.
@@ -100,6 +102,8 @@ class ChunkReader:
             keys, key, times, local = self._whose_and_when(batch, rows)
         self.found.local += int(local.sum())
         self.found.universal += int(np.sum(~local))
+        if self.roles.unit is not None:
+            self.units.add(keys, key, batch.column(f"c{self.roles.unit}"), rows)
         values = self._values(batch, rows)
         self.found.values.check(total)
         return Chunk(

@@ -139,6 +139,11 @@ class OpenFile:
             return 0, found.local + found.universal
         return found.local, found.universal
 
+    @property
+    def units_of_sensors(self) -> dict[str, list[str]]:
+        """Return the units of each sensor of a long table so far."""
+        return self._reader.units.of_sensors()
+
     def _leave_out(self, chunk: Chunk, far: Flags, inside: Range, total: int) -> Chunk:
         if not far.any():
             return chunk
@@ -158,7 +163,7 @@ class OpenFile:
         """Return the notes on what was recognised, replaced or left out so far."""
         return [
             *self._notes, *self._reader.clock.notes, *self._lines.notes(),
-            *self._reader.found.notes(self.zone),
+            *self._reader.found.notes(self.zone), *self._reader.units.notes(),
         ]  # fmt: skip
 
 
@@ -210,6 +215,7 @@ def open_file(
         decimals = source.columns.decimals
         nulls = Nulls(form.null, decimals.usual)
         reader = ChunkReader(roles, clock, decimals, nulls, source.trim)
+        reader.units.column = roles.unit_name
         reader.found.doubt = doubtful_zone(source.columns, roles, clock.zone)
         notes = [*source.notes, *roles.notes]
         labels = [] if roles.label is None else source.columns.seen.spread.get(roles.label, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +87,9 @@ def load(
     data = Dataset(
         file.names, streams, notes, groups, file.units, *file.offsets, _label_counts(chunks)
     )
-    return data if form is None or form.pivot is None else pivoted(data, form.pivot)
+    if form is None or form.pivot is None:
+        return data
+    return replace(pivoted(data, form.pivot), units=file.units_of_sensors)
 
 
 def readings(

@@ -22,6 +22,7 @@ from datasets.quality_columns import find_qualities
 from datasets.sampled_columns import Columns, Roles, given, plain_name, rows_of
 from datasets.time_columns import TIME_NAMES, check_dates, count_rows, find_times
 from datasets.time_of_day import may_be_time
+from datasets.unit_column import find_units
 from datasets.units import unit_of
 from errors import DatasetError
 from schemas import check_name
@@ -96,6 +97,7 @@ def find_roles(
     check_dates(columns, form, roles)
     count_rows(columns, form, roles)
     find_qualities(columns, roles)
+    find_units(columns, roles)
     roles.time_names = [columns.names[index] for index in roles.times]
     if not roles.names:
         why = "".join(f"; {note}" for note in roles.notes)[:300]

@@ -28,7 +28,8 @@ class Roles:
     assets. ``units`` holds the units of features whose cells include them. ``time_kinds`` is what
     numbers in the second of two ``times`` may mean, the most likely first; empty for texts.
     ``dates_only`` is set if the times are dates that the caller did not name. ``qualities`` has the
-    features that a column of qualities judges. ``time_names`` are the names of ``times``.
+    features that a column of qualities judges. ``time_names`` are the names of ``times``. ``unit``
+    is the column of the units of a long table's values, ``unit_name`` its name.
     """
 
     asset: int | None = None
@@ -46,6 +47,8 @@ class Roles:
     dates_only: bool = False
     qualities: dict[int, list[int]] = field(default_factory=dict)
     time_names: list[str] = field(default_factory=list)
+    unit: int | None = None
+    unit_name: str = ""
 
     @property
     def time_kind(self) -> str:
@@ -58,7 +61,7 @@ class Roles:
 
     def used(self) -> list[int]:
         """Return the indices of all columns to read, in the file's order."""
-        beside = given(self.label, self.group)
+        beside = given(self.label, self.group, self.unit)
         return sorted({*self.keys(), *beside, *self.times, *self.features, *self.qualities})
 
 

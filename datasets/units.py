@@ -80,8 +80,13 @@ def means_the_same(cell: str, unit: str) -> bool:
 
 def differ(unit: str, other: str) -> bool:
     """Return whether two units measure the same in different scales: °C and °F, bar and mbar."""
-    first, second = (re.sub(r"^[\[(]?[°º]?|[\])]$", "", each.strip()) for each in (unit, other))
+    first, second = plain_unit(unit), plain_unit(other)
     return first != second and bool(_bases(first) & _bases(second))
+
+
+def plain_unit(unit: str) -> str:
+    """Return a unit without brackets and the sign of degrees: C for °C, [°C], degC and C."""
+    return re.sub(r"^[\[(]?(?:[°º]\s?|deg\s?(?=[CF]))?|[\])]$", "", unit.strip())
 
 
 def bare(cells: Collection[str]) -> list[str]:
