@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from datasets.partition_folders import is_partitioned, partitioned_files
 from datasets.suffixes import is_data
 from errors import DatasetError
 
@@ -28,6 +30,8 @@ def files_of(spec: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
+        if is_partitioned(path):
+            return partitioned_files(path)
         found = sorted(name for name in path.iterdir() if is_data(name))
         if not found:
             rest = "".join(f"; {note}" for note in not_read(spec))
@@ -60,10 +64,14 @@ def not_read(spec: str) -> list[str]:
         and os.access(path, os.R_OK | os.X_OK)
         and any(map(is_data, path.iterdir()))
     ]
-    if folders:
+    if folders and not is_partitioned(folder):
+        kinds = Counter(
+            path.suffix for name in folders for path in (folder / name).iterdir() if is_data(path)
+        )
+        ((suffix, _),) = kinds.most_common(1)
         shown = ", ".join(folders)[:_SHOWN]
         notes.append(
             f"left out: the files in {shown}: a folder in a folder is not read (--data"
-            f" '{spec.rstrip('/')}/**/*.csv' reads them too)"
+            f" '{spec.rstrip('/')}/**/*{suffix}' reads them too)"
         )
     return notes

@@ -269,6 +269,11 @@ def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[in
         roles.notes.append(f"{names}: {also}, so left out (--label COLUMN chooses)")
 
 
+def names_assets(name: str) -> bool:
+    """Return whether a bare name is that of a column of assets."""
+    return name in _ASSET
+
+
 def is_known_name(name: str) -> bool:
     """Return whether a text is a usual name of a column with a role."""
     known = {*_ASSET, *_SENSOR, *TIME_NAMES, "label", "labels"}

@@ -19,6 +19,7 @@ from datasets.format import FEATURE, FileFormat, names_in
 from datasets.found_files import files_of
 from datasets.joined_sensors import hint, joined_by_time
 from datasets.labels_of_parts import with_common_labels
+from datasets.partition_folders import asset_of_folder
 from datasets.parts import Part, Parts, parts_of, single
 from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
@@ -64,7 +65,7 @@ def load_files(
     if form is not None and form.one_file_per == FEATURE:
         return _of_sensors(paths, feature_names, form, group)
     if len(paths) == 1:
-        whole = parts_of(paths[0], feature_names, form, group=group, asset=None)
+        whole = _parts(paths[0], None, feature_names, form, group)
         if len(whole.found) == 1 and not whole.problems:
             (part,) = whole.found
             return replace(part.data, notes=[*whole.notes, *part.data.notes])
@@ -155,7 +156,7 @@ def _loaded(
     problems: list[DatasetError] = []
     for path, asset in assets.items():
         try:
-            found = parts_of(path, feature_names, form, group=group, asset=asset)
+            found = _parts(path, asset, feature_names, form, group)
         except DatasetError as error:
             problems.append(error)
             notes.append(f"left out: {error.message}")
@@ -165,6 +166,31 @@ def _loaded(
     if not parts:
         raise problems[0]
     return parts, notes
+
+
+def _parts(
+    path: Path,
+    asset: str | None,
+    feature_names: str | Sequence[str] | None,
+    form: FileFormat | None,
+    group: str | None,
+) -> Parts:
+    """Return the parts of a file, whose asset the folders of a partitioned table may name.
+
+    Parameters
+    ----------
+    path, asset
+        The file, and the asset if neither it, its folders nor ``form`` names one.
+    feature_names, form, group
+        Those of :func:`datasets.reader.load`.
+    """
+    folder = asset_of_folder(path, form)
+    if folder is None:
+        return parts_of(path, feature_names, form, group=group, asset=asset)
+    own = folder.without_column(form)
+    found = parts_of(path, feature_names, own, group=group, asset=folder.value)
+    folder.tell(found.found)
+    return found
 
 
 def _notes(path: Path, parts: Parts) -> list[str]:
