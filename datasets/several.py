@@ -18,6 +18,7 @@ from datasets.files_in_turn import pieces_hint
 from datasets.format import FEATURE, FileFormat, names_in
 from datasets.found_files import files_of
 from datasets.joined_sensors import hint, joined_by_time
+from datasets.label_files import without_label_files
 from datasets.labels_of_parts import with_common_labels
 from datasets.partition_folders import asset_of_folder
 from datasets.parts import Part, Parts, parts_of, single
@@ -73,8 +74,9 @@ def load_files(
     else:
         assets = {path: bare_name(path) for path in paths}
         files, notes = _loaded(assets, feature_names, form, group)
+        files, labels = without_label_files(files)
         found, apart = told_apart(files)
-        notes += [*apart, *pieces_hint(found)]
+        notes += [*labels, *apart, *pieces_hint(found)]
     parts = [part.data for part in found]
     what = "file" if len(paths) > 1 else "sheet"
     label = (form.role("label") if form is not None else None) or "label"

@@ -1,0 +1,67 @@
+"""Files of labels alone are no assets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import datasets
+from datasets import Dataset, FileFormat
+from tests.unit.datasets.plant_files import readings
+
+LABELS = np.repeat([0, 1, 0], [200, 20, 80])
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savetxt(path, values, fmt="%g", delimiter=",")
+
+
+def load(spec: str) -> Dataset:
+    form = FileFormat(time_unit="row", header=False)
+    return datasets.load_files(datasets.files_of(spec), form=form)
+
+
+@pytest.mark.parametrize(
+    "name", ["test_label/pump.txt", "labels/pump.txt", "test/pump_labels.txt", "Ground Truth/p.txt"]
+)
+def test_files_of_labels_are_left_out(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "test" / "pump.txt", readings(300))
+    write(tmp_path / name, LABELS)
+    data = load(f"{tmp_path}/**/*.txt")
+    assert [stream.asset_id for stream in data.streams] == ["pump"]
+    assert data.feature_names == ["1", "2", "3"]
+    (note,) = [note for note in data.notes if "left out" in note]
+    assert note.startswith(f"left out: {name}: labels, by the name and the few whole numbers")
+
+
+def test_several_files_of_labels_have_one_note(tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "test" / f"pump-{number}.txt", readings(300, seed=number))
+        write(tmp_path / "test_label" / f"pump-{number}.txt", LABELS)
+    data = load(f"{tmp_path}/**/*.txt")
+    assert len(data.streams) == 3
+    (note,) = [note for note in data.notes if "left out" in note]
+    assert note.startswith("left out: test_label/pump-0.txt and 2 more: labels")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("labelling_machine/pump.txt", LABELS),
+        ("switches/pump.txt", LABELS),
+        ("labels/pump.txt", readings(300, seed=5)),
+    ],
+)
+def test_other_files_stay(tmp_path: Path, name: str, values: np.ndarray) -> None:
+    write(tmp_path / "test" / "motor.txt", readings(300))
+    write(tmp_path / name, values)
+    assert len(load(f"{tmp_path}/**/*.txt").streams) == 2
+
+
+def test_labels_alone_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "labels" / "pump.txt", LABELS)
+    write(tmp_path / "labels" / "motor.txt", LABELS)
+    assert len(load(f"{tmp_path}/**/*.txt").streams) == 2
