@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 import pyarrow as pa
 
+from datasets.checked_file import CheckedFile
 from errors import DatasetError
 
 #: Errors of damaged archives; others are of type OSError.
@@ -168,7 +169,7 @@ def utf8(
     """
     file = open_bytes(path)
     if not fold_blanks and kept is None and encoding in ("utf-8", "utf-8-sig"):
-        return file
+        return CheckedFile(file)
     text = io.TextIOWrapper(file, encoding=encoding, newline=None)
     return _Lines(text, fold_blanks, kept)
 

@@ -69,9 +69,16 @@ def test_an_encoding_can_be_named_and_a_wrong_one_is_refused(load: Load) -> None
     with pytest.raises(DatasetError, match=r"is not ascii.*--encoding"):
         load(text.encode(), encoding="ascii")
     late = table(np.ones((9000, 3))).encode() + "Ä1,2026-02-01,1,1,1\r\n".encode("cp1252")
-    with pytest.raises(DatasetError, match="not UTF-8: --encoding"):
+    with pytest.raises(DatasetError, match=r"line 9002 has 'Ä1,2026.*not UTF-8 .*: --encoding"):
         load(late)
     assert load(late, encoding="cp1252").streams[-1].asset_id == "Ä1"
+
+
+def test_a_stray_byte_is_named_also_in_a_line_that_cannot_be_split(load: Load) -> None:
+    begin = table(readings(9000)).encode()
+    for line in (b"P1,2026-02-01,1,\xff1,1\r\n", b"P1,2026-02-01,1,\xff1,1,1,1\r\n"):
+        with pytest.raises(DatasetError, match=r"line 9002 has '\S*ÿ1,\S*', which is not UTF-8"):
+            load(begin + line + b"P1,2026-02-02,1,1,1\r\n")
 
 
 @pytest.mark.parametrize(
