@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
 import numpy as np
@@ -63,13 +64,21 @@ _STATES: Final = frozenset(
 _CODED: Final = re.compile(r"^(\[-?\d+\]|-\d{3,5}[:;]?)\s+")
 #: Signs that fill a cell.
 _FILLED: Final = re.compile(r"[-–—]+|[*.#_~]{2,}|\.|…")
+_HEXADECIMAL: Final = re.compile(r"(?:0[xX]|\$)?[\dA-Fa-f]{2,}[hH]?")
+#: An error of a spreadsheet program, in the language of its user: #WERT!, #NV, #N/D, #¡VALOR!
+_CELL_ERROR: Final = re.compile(r"#(?:[¡¿]?[^\W\d_][\w/]*[!?]|n/?[a-z]{1,2})")
 _INFINITE: Final = ("inf", "infinity", "1.#inf")
-_SWITCH: Final = {
-    **dict.fromkeys(
-        ("true", "on", "yes", "wahr", "ein", "ja", "vrai", "oui", "verdadero", "vero"), 1.0
-    ),
-    **dict.fromkeys(("false", "off", "no", "falsch", "aus", "nein", "faux", "non", "falso"), 0.0),
-}
+_ON: Final = (
+    "true", "on", "yes", "wahr", "ein", "ja", "vrai", "oui", "verdadero", "vero", "sí", "sim",
+    "verdadeiro", "waar", "aan", "sant", "sand", "sann", "tosi", "prawda", "tak", "pravda", "igaz",
+    "истина", "да", "вкл", "真", "是", "开", "オン",
+)  # fmt: skip
+_OFF: Final = (
+    "false", "off", "no", "falsch", "aus", "nein", "faux", "non", "falso", "não", "nee", "nej",
+    "onwaar", "uit", "falskt", "falsk", "usann", "epätosi", "fałsz", "nie", "nepravda", "hamis",
+    "ложь", "нет", "выкл", "假", "否", "关", "オフ",
+)  # fmt: skip
+_SWITCH: Final = dict.fromkeys(_ON, 1.0) | dict.fromkeys(_OFF, 0.0)
 #: Up to this size a float represents every whole number exactly.
 EXACT: Final = 2**53
 
@@ -82,13 +91,24 @@ def missing(text: str) -> bool:
 
 def _is_state(word: str) -> bool:
     """Return whether a text, in lower case, says why there is no value: also [-11059] Bad Input."""
-    return word in _STATES or _CODED.sub("", word) in _STATES or _FILLED.fullmatch(word) is not None
+    return (
+        word in _STATES
+        or _CODED.sub("", word) in _STATES
+        or _FILLED.fullmatch(word) is not None
+        or _CELL_ERROR.fullmatch(word) is not None
+    )
 
 
 def is_number(text: str, decimal: str = ".") -> bool:
     """Return whether a text is a number: also infinite, grouped by thousands, or on/off."""
     word = plain_sign(text.strip())
     return _value(word, decimal) is not None or word.strip("+-").casefold() in _INFINITE
+
+
+def are_hexadecimal(cells: Collection[str]) -> bool:
+    """Return whether cells look like hexadecimal numbers of one width: 04BB, 0x1F or 1Fh."""
+    widths = {len(cell) for cell in cells}
+    return len(widths) == 1 and all(map(_HEXADECIMAL.fullmatch, cells))
 
 
 def plain_exponent(text: str) -> str:
@@ -195,7 +215,8 @@ def _read(cell: str, name: str, row: int, decimal: str, nulls: Nulls, on_off: bo
         return value
     sign = '"' if "'" in cell else "'"  # as a shell reads it: no backslash is doubled
     typed = f"{sign}{cell:.60}{sign}"
-    hint = f"--null {typed} reads it as missing, --exclude {name!r} leaves the column out"
+    null = f"--null {typed} reads it as missing, " if cell.isprintable() else ""
+    hint = f"{null}--exclude {name!r} leaves the column out"
     if on_off:
         hint = f"{label_hint(name)}, {hint}"
     if decimal == "," and _IS_NUMBER.fullmatch(cell):

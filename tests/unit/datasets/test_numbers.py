@@ -44,7 +44,7 @@ def test_a_number_is_read_as_people_write_it(cell, decimal, value):
     [
         "", "NaN", "n/a", "Bad Input", "#DIV/0!", "I/O Timeout", "-", "-----", "....", "****", "OL",
         "[-11059] No Good Data For Calculation", "-254: I/O Timeout", "Kein Wert", "–",
-        "<NA>", "NaT", "(null)", r"\N",
+        "<NA>", "NaT", "(null)", r"\N", "#NV", "#WERT!", "#N/D", "#¡VALOR!", "#ИМЯ?", "#ZAHL!",
     ],
 )  # fmt: skip
 def test_what_says_that_nothing_was_measured_is_no_number(cell):
@@ -70,6 +70,17 @@ def test_a_further_state_beside_on_and_off_may_be_a_fault_of_a_label(state):
     assert "if it means a fault, --label Zustand reads the column as the label" in note
 
 
+@pytest.mark.parametrize("text", ["#ff0000", "#12", "#pump", "#", "#5!"])
+def test_what_only_begins_like_the_error_of_a_cell_is_a_text(text):
+    assert not missing(text)
+
+
+def test_a_cell_of_signs_that_cannot_be_typed_is_not_offered_as_an_option():
+    with pytest.raises(DatasetError, match=r"not a number: --exclude 'x'") as caught:
+        read(["\0\0\0"])
+    assert "\0" not in str(caught.value)
+
+
 def test_a_callers_code_is_missing_as_text_and_as_number():
     assert np.isnan(read(["-999", "-999.0", "void"], null=("-999", "void"))).all()
     np.testing.assert_array_equal(Nulls(("0",)).blank(np.array([0.0, 1.0])), [np.nan, 1.0])
@@ -77,6 +88,7 @@ def test_a_callers_code_is_missing_as_text_and_as_number():
 
 def test_a_switch_is_zero_or_one_unless_it_stands_among_numbers():
     assert read(["on", "off", "Yes", "false"]).tolist() == [1.0, 0.0, 1.0, 0.0]
+    assert read(["ИСТИНА", "ЛОЖЬ", "Sim", "Não", "PRAWDA", "FAŁSZ"]).tolist() == [1.0, 0.0] * 3
     with pytest.raises(DatasetError, match="row 2: column 'x' holds 'on' among numbers"):
         read(["17.5", "on"])
 
