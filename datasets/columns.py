@@ -21,7 +21,7 @@ from datasets.time_of_day import joined
 from datasets.times import MADE_UP_START, Clock
 from datasets.types import Flags, Floats, StreamKey, Times
 from datasets.unit_column import SensorUnits
-from datasets.units import means_the_same, scales, without_unit
+from datasets.units import in_another_unit, means_the_same, scales, without_unit
 from errors import DatasetError, InputError
 from schemas import check_name
 
@@ -297,6 +297,13 @@ class ChunkReader:
     def _without_unit(self, column: Any, name: str, rows: Rows) -> Any:
         """Return a text column without its unit; numbers that lack a unit that scales are odd."""
         unit = self.roles.units[name]
+        for at in in_another_unit(column, unit):
+            error = DatasetError(
+                f"row {rows[at]}: column {name!r} holds {column[at].as_py()!r:.80} among numbers"
+                f" in {unit!r}: convert it, or --exclude {name!r} leaves the column out",
+                field=name,
+            )
+            self.found.values.add(int(rows[at]), error)
         if scales(unit):
             ends = pc.match_substring_regex(column, rf"{re.escape(unit)}\s*$")
             figures = pc.match_substring_regex(column, r"^\s*[+-]?[.,]?\d")

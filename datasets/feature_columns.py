@@ -10,7 +10,7 @@ from typing import Final
 
 from datasets.format import quoted
 from datasets.labels import are_conditions, may_be_label
-from datasets.numbers import is_number
+from datasets.numbers import are_hexadecimal, is_number
 from datasets.sampled_columns import Columns, Roles, plain_name
 from datasets.units import mixed_scales, unit_of
 from datasets.unreadable import ONE_OF
@@ -37,6 +37,12 @@ def check_scales(columns: Columns, features: Sequence[int]) -> None:
     for index in features:
         if (found := mixed_scales(columns.filled(index))) is not None:
             name = columns.names[index]
+            if are_hexadecimal(columns.filled(index)):
+                raise DatasetError(
+                    f"column {name!r} holds {found[0]!r} and {found[1]!r}: hexadecimal numbers?"
+                    f" Convert them to decimal ones; --exclude {name!r} leaves the column out",
+                    field=name,
+                )
             raise DatasetError(
                 f"column {name!r} holds {found[0]!r} and {found[1]!r}, which are not in the same"
                 f" unit: --exclude {name!r} leaves the column out",

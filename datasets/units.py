@@ -13,6 +13,7 @@ from itertools import combinations
 from operator import itemgetter
 from typing import Any, Final
 
+import numpy as np
 import pyarrow.compute as pc
 
 from datasets.numbers import is_number, missing
@@ -97,7 +98,22 @@ def bare(cells: Collection[str]) -> list[str]:
 
 def without_unit(column: Any, unit: str) -> Any:
     """Return a text column (pyarrow) with ``unit`` removed from its cells."""
-    return pc.replace_substring_regex(column, rf"\s*{re.escape(unit)}\s*$", "")
+    return pc.replace_substring_regex(column, _ends_with(unit), r"\1")
+
+
+def in_another_unit(column: Any, unit: str) -> list[int]:
+    """Return the rows of a text column (pyarrow) whose numbers have a unit, and not ``unit``."""
+    other = pc.and_(
+        pc.match_substring_regex(column, r"^\s*[+-]?[.,]?\d"),
+        pc.invert(pc.match_substring_regex(column, rf"(?:{_ends_with(unit)})|\d\s*$")),
+    )
+    rows = np.flatnonzero(pc.fill_null(other, False).to_numpy(zero_copy_only=False))
+    return [int(row) for row in rows if _unit(column[int(row)].as_py().strip())]
+
+
+def _ends_with(unit: str) -> str:
+    """Return a pattern (Arrow's) of the unit at the end of a cell; bar does not end 5 mbar."""
+    return rf"([\d.,'\x{{2019}}])\s*{re.escape(unit)}\s*$"
 
 
 def _units(filled: Collection[str]) -> Counter[str]:

@@ -200,6 +200,24 @@ def test_a_column_of_two_units_is_left_out_with_its_cells(load: Load) -> None:
     assert "column 'p' holds no number (0 kPa, 1 bar, 10 kPa): left out" in data.notes
 
 
+def test_a_longer_unit_that_ends_alike_is_named_with_its_cell(load: Load) -> None:
+    head = "asset_id,timestamp,p\n"
+    bars = [f"P1,{i},{i % 7 + 0.5} bar" for i in range(300)]
+    other = [f"P1,{i},{i % 7 + 4000} mbar" for i in range(300, 400)]
+    message = "row 301: column 'p' holds '4006 mbar' among numbers in 'bar': convert it"
+    with pytest.raises(DatasetError, match=message):
+        load(head + "\n".join([*bars, *other]) + "\n", time_unit="s")
+    data = load(head + "\n".join([*bars, *other[:2]]) + "\n", time_unit="s")
+    assert np.flatnonzero(np.isnan(data.streams[0].values[:, 0])).tolist() == [300, 301]
+    assert any(message in note for note in data.notes)
+
+
+def test_hexadecimal_numbers_are_called_so(load: Load) -> None:
+    rows = "\n".join(f"P1,{i},{i + 0x4B0:04X}" for i in range(300))
+    with pytest.raises(DatasetError, match="column 'p' holds .*: hexadecimal numbers"):
+        load("asset_id,timestamp,p\n" + rows + "\n", time_unit="s")
+
+
 @pytest.mark.parametrize("at", [20, 1500])  # among the first cells, which show the unit, or not
 def test_a_rare_cell_of_another_unit_is_not_measured_and_named(load: Load, at: int) -> None:
     cells = [f"{i} bar" for i in range(2000)]
