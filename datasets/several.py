@@ -241,7 +241,9 @@ def _alike(partial: Sequence[str], parts: Sequence[Dataset]) -> str:
         other = known.setdefault(plain, name)
         both = any(other in part.feature_names and name in part.feature_names for part in parts)
         if other != name and not both:
-            return f" (if {other!r} and {name!r} are one feature, give it one name)"
+            units = [each.removeprefix(_UNIT_IN_NAME.sub("", each)) for each in (other, name)]
+            do = "convert one and give both" if all(units) and differ(*units) else "give it"
+            return f" (if {other!r} and {name!r} are one feature, {do} one name)"
     return ""
 
 

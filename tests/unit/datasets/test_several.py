@@ -215,6 +215,13 @@ def test_files_in_the_same_units_are_joined(tmp_path: Path, first: str, second: 
     assert not any("as they are" in note for note in data.notes)
 
 
+def test_names_with_two_units_are_not_said_to_be_one_feature(tmp_path: Path) -> None:
+    days = [_day(n, "").replace("temp", f"temp [{unit}]") for n, unit in ((1, "°C"), (2, "°F"))]
+    data = datasets.load_files(datasets.files_of(str(_folder(tmp_path, *days))))
+    (note,) = (note for note in data.notes if "not in each of the files" in note)
+    assert note.endswith("are one feature, convert one and give both one name)")
+
+
 @pytest.mark.parametrize(("other", "hint"), [("Temp", 1), ("temp [°C]", 1), ("rpm", 0)])
 def test_names_of_what_may_be_one_feature_are_told(tmp_path: Path, other: str, hint: int) -> None:
     folder = _folder(tmp_path, _day(1, ""), _day(2, "").replace("temp", other))
