@@ -19,6 +19,7 @@ from datasets.further_labels import further_labels
 from datasets.labels import UNKNOWN, read_labels
 from datasets.local_clock import LocalTime, clocks_went_back, half_day_clock
 from datasets.pivot import pivoted
+from datasets.swapped_days import first_swapped
 from datasets.times import MADE_UP_START, MADE_UP_STEP
 from datasets.types import Dataset, Flags, Floats, Reading, Stream, StreamKey, Times, datetimes
 from datasets.workbook import SheetText
@@ -268,11 +269,19 @@ def _whole_times(
 
 
 def _check_clock(file: OpenFile, key: StreamKey, times: Times, rows: npt.NDArray[np.int64]) -> None:
-    """Refuse local times (n,) of a stream that a 12-hour clock wrote without AM and PM."""
-    at = half_day_clock(times)
+    """Refuse local times (n,) of a 12-hour clock without AM and PM, or with swapped dates."""
+    swap = first_swapped(times)
+    at = half_day_clock(times) if swap is None else swap
     if at is None:
         return
     before, after = (str(times[i].astype("datetime64[s]")).replace("T", " ") for i in (at - 1, at))
+    if swap is not None:
+        raise DatasetError(
+            f"{file.path.name}: row {rows[at]}: timestamp {after} of {key[0]} follows {before}: the"
+            " times run on only with day and month exchanged. Write all dates in one order (a"
+            " spreadsheet program rewrites only those that it understands)",
+            field="timestamp",
+        )
     raise DatasetError(
         f"{file.path.name}: row {rows[at]}: timestamp {after} of {key[0]} follows {before}, and no"
         " hour is above 12. A 12-hour clock without AM or PM does not tell morning from evening:"

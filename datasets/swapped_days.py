@@ -1,0 +1,68 @@
+"""Find dates in the middle of a file whose day and month are exchanged: 05/03 among 03/05.
+
+Each of them is a date, so nothing but the order of the rows shows it: the times leap by months, and
+with day and month exchanged they would run on.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets.types import Flags, Times
+
+#: What is a leap, in usual steps and at least, and what is running on, in usual steps.
+_LEAP: Final = 10
+_LEAST_LEAP: Final = np.timedelta64(1, "D")
+_RUNS_ON: Final = 2
+
+
+def first_swapped(times: Times) -> int | None:
+    """Return the first row at which times (n,), in the order of the file, leap by a swapped date.
+
+    None if they do not: at least two leaps, and most of all, must be of this kind.
+    """
+    if 2 * (np.diff(times) < np.timedelta64(0)).sum() > len(times):  # newest first
+        found = _leaps_by_swapping(times[::-1])
+        return len(times) - int(found[-1]) if len(found) else None
+    found = _leaps_by_swapping(times)
+    return int(found[0]) if len(found) else None
+
+
+def _leaps_by_swapping(times: Times) -> npt.NDArray[np.intp]:
+    """Return the rows after leaps of times (n,) that swapped dates explain; empty if few do."""
+    none = np.empty(0, np.intp)
+    steps = np.diff(times)
+    forward = steps[steps > np.timedelta64(0)]
+    if not len(forward):
+        return none
+    usual = np.median(forward.astype(np.int64)).astype(np.int64).astype("timedelta64[us]")
+    leaps = np.flatnonzero(np.abs(steps) > max(_LEAP * usual, _LEAST_LEAP)) + 1
+    if len(leaps) < 2:
+        return none
+    before, after = times[leaps - 1], times[leaps]
+    runs_on = (
+        _runs_on(before, swapped(after), usual)
+        | _runs_on(swapped(before), after, usual)
+        | _runs_on(swapped(before), swapped(after), usual)
+    )
+    if runs_on.sum() < 2 or 2 * runs_on.sum() <= len(leaps):
+        return none
+    return leaps[runs_on]
+
+
+def swapped(times: Times) -> Times:
+    """Return times (n,) with day and month exchanged; NaT if there is no such date."""
+    months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
+    day = (days - months.astype("datetime64[D]")).astype(np.int64)
+    month = (months - times.astype("datetime64[Y]").astype("datetime64[M]")).astype(np.int64)
+    other = times.astype("datetime64[Y]").astype("datetime64[M]") + day
+    out: Times = (other.astype("datetime64[D]") + month) + (times - days)
+    return np.where(day < 12, out, np.datetime64("NaT", "us"))
+
+
+def _runs_on(before: Times, after: Times, usual: np.timedelta64) -> Flags:
+    step: npt.NDArray[np.timedelta64] = after - before
+    return (step > np.timedelta64(0)) & (step <= _RUNS_ON * usual)
