@@ -48,6 +48,11 @@ _COMMA: Final = r"^([+-]?\d+),(\d+)$"
 _SURELY_DECIMAL: Final = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|0+,\d+|\d{4,},\d+)")
 #: A time of day of digits only, behind a date.
 _COMPACT_END: Final = re.compile(r"(?<=[ T,_])%H%M(%S)?$")
+#: Day and month in each other's place.
+_SWAPPED: Final = str.maketrans("dm", "md")
+_ONE_WAY: Final = (
+    "write all times in one way (a spreadsheet program rewrites only those that it understands)"
+)
 #: What ends an ISO 8601 time that is not local.
 _OFFSET: Final = re.compile(r"(Z|z|[+-]\d\d(:?\d\d)?)\s*$")
 _NUMBER: Final = re.compile(r"[+-]?\d+\.?\d*([eE][+-]?\d+)?")
@@ -66,12 +71,14 @@ class Clock:
     formats : strptime formats; the first is used.
     zone : IANA zone of times without an offset; None: UTC.
     commas : whether counted times have decimal commas.
+    some_follow : whether some of the first times are read; one that is not is written otherwise.
     """
 
     kind: str
     formats: tuple[str, ...] = ()
     zone: str | None = None
     commas: bool = False
+    some_follow: bool = False
     notes: list[str] = field(default_factory=list, compare=False)
 
     def parse(self, column: Any, first: int) -> tuple[Times, Flags]:
@@ -101,7 +108,7 @@ class Clock:
         if pc.any(late).as_py():
             column = pc.replace_substring_regex(column, MIDNIGHT, r"\100\2")
         read = partial(_formatted, form=self.formats[0]) if self.kind == "format" else _iso
-        times, local = read(column, first=first)
+        times, local = read(column, first=first, some_follow=self.some_follow)
         return times + late.to_numpy(zero_copy_only=False) * np.timedelta64(1, "D"), local
 
     def _counted(self, column: Any, first: int) -> Times:
@@ -172,10 +179,13 @@ def clock_of(
         if form.time_unit == ROW:
             notes.append("times count readings: they are taken as a minute apart")
         commas = form.decimal == "," or any(_SURELY_DECIMAL.fullmatch(c) for c in chain(*parts))
-        return Clock(form.time_unit, (), None, commas, notes)
+        return Clock(form.time_unit, (), None, commas, notes=notes)
     if form.time_format is not None:
-        return Clock("format", (form.time_format,), form.time_zone)
-    cells = [" ".join(cells).strip() for cells in zip(*parts, strict=True)] if text else []
+        follow = any(
+            reads_somehow(form.time_format, tidy(cell)) for cell in _joined(parts)[:SAMPLE]
+        )
+        return Clock("format", (form.time_format,), form.time_zone, some_follow=follow)
+    cells = _joined(parts) if text else []
     cells = [cell for cell in cells if cell][:: max(1, len(cells) // SAMPLE)]
     notes = []
     if are_intervals(cells):
@@ -184,11 +194,13 @@ def clock_of(
     if len(parts) == 1 and (unit := epoch_unit(cells)):
         notes.append(f"times such as {cells[0]} are read as {unit} since 1970 (--time-unit)")
         return Clock(unit, (), None, notes=notes)
+    some_iso = any(all_iso([cell]) for cell in cells)
+    iso = Clock("iso", (), form.time_zone, some_follow=some_iso, notes=notes)
     if not cells or all_iso(cells):
-        return Clock("iso", (), form.time_zone, notes=notes)
+        return iso
     formats = formats_of(cells)
     if not formats:
-        return Clock("iso", (), form.time_zone, notes=notes)  # its errors name the unreadable row
+        return iso  # its errors name the unreadable row
     if len({day_order(f) for f in formats}) > 1:
         formats = settled_formats(formats, everything)
         if len({day_order(f) for f in formats}) > 1:
@@ -200,7 +212,11 @@ def clock_of(
     zone = form.time_zone or "UTC (--time-zone names another)"
     shown = next(cell for cell in cells if reads_somehow(formats[0], cell))
     notes.append(f"times such as {shown!r} are read as {formats[0]} in {zone}")
-    return Clock("format", tuple(formats[:1]), form.time_zone, notes=notes)
+    return Clock("format", tuple(formats[:1]), form.time_zone, some_follow=True, notes=notes)
+
+
+def _joined(parts: Sequence[Sequence[str]]) -> list[str]:
+    return [" ".join(cells).strip() for cells in zip(*parts, strict=True)]
 
 
 def _is_text(column: Any) -> bool:
@@ -215,7 +231,7 @@ def _shown(column: Any) -> str:
     return next((str(v) for v in column.to_pylist() if v is not None), "nothing")
 
 
-def _iso(column: Any, first: int) -> tuple[Times, Flags]:
+def _iso(column: Any, first: int, some_follow: bool) -> tuple[Times, Flags]:
     for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
             return _whole(column.cast(kind), first), np.full(len(column), kind.tz is None)
@@ -227,13 +243,13 @@ def _iso(column: Any, first: int) -> tuple[Times, Flags]:
         try:
             parsed.append(parse_timestamp(text.strip() if text is not None else text))
         except InputError as error:
-            problem = _why_no_time(text, error)
+            problem = _why_no_time(text, error, some_follow)
             raise DatasetError(f"row {row}: {problem}", field="timestamp") from None
         local.append(not _OFFSET.search(text))
     return _whole(pa.array(parsed, pa.timestamp("us", "UTC")), first), np.array(local, bool)
 
 
-def _why_no_time(text: str | None, error: InputError) -> str:
+def _why_no_time(text: str | None, error: InputError, some_follow: bool) -> str:
     """Return why a cell is not read as a time, with the option that helps."""
     if text is None or not text.strip():
         return "timestamp is empty"
@@ -249,12 +265,14 @@ def _why_no_time(text: str | None, error: InputError) -> str:
             "; it has no date: --columns timestamp=Date+Time joins it from another column,"
             " --time-unit row counts the readings instead"
         )
+    elif some_follow and formats_of([text]):
+        hint = f", as others are: {_ONE_WAY}"
     else:
         hint = "; --time-format gives its format, such as %d/%m/%Y %H:%M"
     return error.message.removesuffix(AMBIGUOUS_DATE) + hint
 
 
-def _formatted(column: Any, form: str, first: int) -> tuple[Times, Flags]:
+def _formatted(column: Any, form: str, first: int, some_follow: bool) -> tuple[Times, Flags]:
     import pandas as pd
 
     text = pd.Series(pc.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False))
@@ -276,11 +294,21 @@ def _formatted(column: Any, form: str, first: int) -> tuple[Times, Flags]:
         local[left] = not ZONE.search(each.replace("%z", "Z"))
     if found.isna().any():
         row = int(np.flatnonzero(found.isna())[0])
-        problem = f"{text[row]!r:.60} does not follow {form} (--time-format)"
+        other = _other_way(text[row], form) if some_follow else ""
+        problem = f"{text[row]!r:.60} does not follow {form} (--time-format){other}"
         if not text[row]:
             problem = "is empty"
         raise DatasetError(f"row {first + row}: timestamp {problem}", field="timestamp")
     return found.to_numpy(), local
+
+
+def _other_way(text: str, form: str) -> str:
+    """Say how a text is written that does not follow a format, as other texts do."""
+    swapped = form.translate(_SWAPPED)
+    if swapped != form and reads_somehow(swapped, text):
+        return f", but {swapped}: day and month change places within the file: {_ONE_WAY}"
+    found = ["ISO 8601"] if all_iso([text]) else formats_of([text])
+    return f", but {found[0]}: {_ONE_WAY}" if found else ""
 
 
 def _refuse_empty(empty: Any, first: int) -> None:

@@ -214,7 +214,7 @@ def test_a_longer_unit_that_ends_alike_is_named_with_its_cell(load: Load) -> Non
 
 def test_hexadecimal_numbers_are_called_so(load: Load) -> None:
     rows = "\n".join(f"P1,{i},{i + 0x4B0:04X}" for i in range(300))
-    with pytest.raises(DatasetError, match="column 'p' holds .*: hexadecimal numbers"):
+    with pytest.raises(DatasetError, match=r"column 'p' holds .*: hexadecimal numbers"):
         load("asset_id,timestamp,p\n" + rows + "\n", time_unit="s")
 
 

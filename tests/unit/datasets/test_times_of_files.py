@@ -352,3 +352,24 @@ def test_seconds_since_the_start_may_have_decimal_commas(load: Load, first: str)
     times = load(text, **form).streams[0].timestamps
     assert times[0] == np.datetime64("1970-01-01") + np.timedelta64(round(start * 1000), "ms")
     assert times[1] - times[0] == np.timedelta64(round(step * 1000), "ms")
+
+
+_MIXED = {
+    "%d/%m/%Y %H:%M": "%m/%d/%Y %H:%M",
+    "%d.%m.%Y %H:%M": "%Y-%m-%d %H:%M",
+    "%Y-%m-%d %H:%M": "%d/%m/%Y %H:%M",
+}
+
+
+@pytest.mark.parametrize(("first", "second"), _MIXED.items())
+@pytest.mark.parametrize("time_format", [None, "first"])
+def test_times_in_two_ways_are_refused_with_the_cause(
+    load: Load, first: str, second: str, time_format: str | None
+) -> None:
+    values = readings(24 * 40)
+    half = len(values) // 2
+    lines, others = (table(values, stamp=stamp, step_s=3600).splitlines(True) for stamp in
+                     (first, second))  # fmt: skip
+    text = "".join([*lines[: half + 1], *others[half + 1 :]])
+    with pytest.raises(DatasetError, match=r"row \d+: .*write all times in one way"):
+        load(text, time_format=first if time_format else None)
