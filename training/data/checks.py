@@ -148,7 +148,8 @@ def _garbage(x: Floats, garbage: Bools, rows: Rows) -> Iterator[Finding]:
     grade = LOW if garbage.mean() > 0.5 else MEDIUM
     for value, n in list(zip(values, counts, strict=True))[:5]:
         where = row_ranges(rows[garbage & (x == value)], rows)
-        yield Finding(grade, "garbage", f"{value:.6g} in {n:,} readings is no measurement", where)
+        text = f"{value:.6g} in {_count(n, 'reading', 'readings')} is no measurement"
+        yield Finding(grade, "garbage", text, where)
 
 
 def _constant(values: Floats) -> Iterator[Finding]:

@@ -21,7 +21,10 @@ from training.data.sources import TrainingData
 
 @dataclass(slots=True)
 class StreamQuality:
-    """Findings on one stream's times and on each feature; ``interval`` is in seconds."""
+    """Findings on one stream's times and on each feature; ``interval`` is in seconds.
+
+    ``in_one_file`` tells whether their rows are those of a file, or else the stream's readings.
+    """
 
     asset_id: str
     sensor_id: str | None
@@ -29,6 +32,7 @@ class StreamQuality:
     interval: float | None
     findings: list[Finding]
     features: dict[str, list[Finding]] = field(default_factory=dict)
+    in_one_file: bool = True
 
     @property
     def name(self) -> str:
@@ -116,8 +120,9 @@ def assess(data: TrainingData) -> Quality:
         interval, findings = of_times(stream.timestamps, rows) if data.timed else (None, [])
         findings += _zeros(rows[zeros[i]])
         made = StreamQuality(
-            stream.asset_id, stream.sensor_id, len(stream.timestamps), interval, findings
-        )
+            stream.asset_id, stream.sensor_id, len(stream.timestamps), interval, findings,
+            in_one_file=stream.rows is not None,
+        )  # fmt: skip
         mask = garbage.mask(stream.values)
         only = data.feature_of(i)
         for j, name in enumerate(data.feature_names):

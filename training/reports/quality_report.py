@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -24,6 +25,8 @@ _MAX_FINDINGS = 60
 _MAX_NAMES = 5
 _MAX_PICTURES = 20
 _MAX_DRAWN = 12  # features in a picture
+#: A single row, or about where it is.
+_ONE = re.compile(r"(about )?\d+")
 _COLOURS = {HIGH: "#2a7", MEDIUM: "#b80", LOW: "#c34"}
 
 
@@ -50,14 +53,23 @@ def sentences(quality: Quality) -> list[str]:
     """Return one line per finding, worst first; streams with the same finding share a line."""
     order = {LOW: 0, MEDIUM: 1, HIGH: 2}
     found = sorted(quality.findings(), key=lambda item: order[item[2].grade])
-    streams: dict[tuple[str, str, Finding], list[str]] = {}
+    streams: dict[tuple[str, Finding, str], list[str]] = {}
     for stream, feature, finding in found:
-        streams.setdefault((finding.grade, feature, finding), []).append(stream.name)
+        where = _where(finding.rows, stream.in_one_file)
+        streams.setdefault((feature, finding, where), []).append(stream.name)
     return [
-        f"{grade}: {listed(names, _MAX_NAMES)}{f', {feature}' if feature else ''}: {finding.text}"
-        + (f" (rows {finding.rows})" if finding.rows else "")
-        for (grade, feature, finding), names in streams.items()
+        f"{finding.grade}: {listed(names, _MAX_NAMES)}{f', {feature}' if feature else ''}:"
+        f" {finding.text}{where}"
+        for (feature, finding, where), names in streams.items()
     ]
+
+
+def _where(rows: str, in_one_file: bool) -> str:
+    """Return which rows a finding is about; of several files, which of the stream's readings."""
+    if not rows:
+        return ""
+    what = "row" if in_one_file else "reading"
+    return f" ({what if _ONE.fullmatch(rows) else f'{what}s'} {rows})"
 
 
 def write_page(path: Path, quality: Quality, data: TrainingData) -> None:

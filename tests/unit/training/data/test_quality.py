@@ -226,3 +226,19 @@ def test_the_command_prints_writes_and_is_strict_on_request(
     assert inspect.main([*argv, "--strict"]) == code
     assert inspect.main([*argv, "--page", str(tmp_path / "none" / "x.html")]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_rows_are_those_of_the_file_or_else_the_readings_of_the_stream() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=(400, 1))
+    values[[70, 200], 0] = np.nan
+    at = np.datetime64("2026-01-01", "us") + np.arange(400) * np.timedelta64(60, "s")
+    at[300:] += np.timedelta64(1, "D")
+    rows = np.arange(11, 411)
+    one = Stream("A", None, at, values, None, rows)
+    joined = Stream("B", None, at, values)
+    lines = sentences(assess(TrainingData(["f"], [one, joined], "x")))
+    assert "Medium: A: 1 gap, the longest 24.02 h (row 311)" in lines
+    assert "Medium: B: 1 gap, the longest 24.02 h (reading 301)" in lines
+    assert "High: A, f: missing in 0.50% of the readings (rows 81, 211)" in lines
+    assert "High: B, f: missing in 0.50% of the readings (readings 71, 201)" in lines
