@@ -39,6 +39,8 @@ _RARE: Final = 0.02
 #: Minimum distance of a reading that cannot be of the same unit, in robust deviations.
 _FAR_OFF: Final = 1000
 _BLOCKS: Final = 24
+#: Minimum number of readings for operating modes: fewer leave holes between values by chance.
+_MODES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +285,8 @@ def _cut(levels: Floats) -> int:
 
 def _modes(values: Floats) -> Iterator[Finding]:
     """Find two or more ranges of values with hardly any values between."""
+    if len(values) < _MODES:
+        return
     found = ranges(values)
     if len(np.unique(values)) > 20 and 2 <= len(found) <= MAX_RANGES:
         each = ", ".join(

@@ -242,3 +242,12 @@ def test_rows_are_those_of_the_file_or_else_the_readings_of_the_stream() -> None
     assert "Medium: B: 1 gap, the longest 24.02 h (reading 301)" in lines
     assert "High: A, f: missing in 0.50% of the readings (rows 81, 211)" in lines
     assert "High: B, f: missing in 0.50% of the readings (readings 71, 201)" in lines
+
+
+@pytest.mark.parametrize("n", [60, 80, 100, 200])
+def test_noise_of_few_readings_is_no_operating_mode(n: int) -> None:
+    random = np.random.default_rng(0)
+    found = [kinds(assess(data(random.uniform(size=n)))) for _ in range(60)]
+    assert sum("modes" in each for each in found) <= 1
+    low_and_high = 5 * (np.arange(200) // 20 % 2) + random.uniform(size=200)
+    assert "modes" in kinds(assess(data(low_and_high)))
