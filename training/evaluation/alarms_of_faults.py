@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.measures import Scored, alarm_events, labelled, normal
+from training.evaluation.measures import Scored, alarm_events, normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class AlarmsOfFaults:
 def divided(scored: Sequence[Scored], silence_s: float) -> AlarmsOfFaults | None:
     """Divide the alarms of scored data by its labelled faults; None if there are no faults.
 
+    Streams without labels count as normal, as they do for the false-alarm rate.
+
     Parameters
     ----------
     scored : one per stream.
@@ -47,7 +49,8 @@ def divided(scored: Sequence[Scored], silence_s: float) -> AlarmsOfFaults | None
     """
     within = after = outside = readings = 0
     faults = False
-    for one, labels in labelled(scored):
+    for one in scored:
+        labels = np.zeros(len(one.is_anomaly), np.int8) if one.labels is None else one.labels
         faulty, calm = one.is_anomaly & (labels == 1), one.is_anomaly & (labels == 0)
         faults |= bool(np.any(labels == 1))
         within += int(faulty.sum())

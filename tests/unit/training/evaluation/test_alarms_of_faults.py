@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.evaluation.alarms_of_faults import AlarmsOfFaults, divided
-from training.evaluation.measures import Scored
+from training.evaluation.measures import Scored, alarm_rate
 
 
 def scored(flags: list[int], labels: list[int] | None) -> Scored:
@@ -25,6 +25,13 @@ def test_alarms_are_divided_by_the_event_that_began_in_a_fault() -> None:
     # the alarm before the fault, and the last one, which is an event of its own
     assert found == AlarmsOfFaults(within=2, after=2, elsewhere=2, readings=9)
     assert "of 6 alarms 2 lie within the labelled faults, 2 follow" in str(found)
+
+
+def test_a_stream_that_nobody_labelled_counts_as_it_does_for_the_false_alarm_rate() -> None:
+    streams = [scored([0, 1, 1, 0], [0, 1, 1, 0]), scored([0, 1, 0, 0], None)]
+    found = divided(streams, silence_s=150.0)
+    assert found == AlarmsOfFaults(within=2, after=0, elsewhere=1, readings=6)
+    assert alarm_rate(streams)["alarms"] == found.elsewhere
 
 
 def test_without_labelled_faults_nothing_is_divided() -> None:
