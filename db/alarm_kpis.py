@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from config import Settings
-from db.queries.alarm_load import TEN_MINUTES, alarm_load
+from db.queries.alarm_load import TEN_MINUTES, alarm_load, counted_from
 from schemas import SEVERITIES
 
 SOURCES: Final = (
@@ -45,6 +45,8 @@ def alarm_kpis(
 ) -> dict[str, Any]:
     """Return the figures of ``start <= t < end``, each with its limits and a verdict.
 
+    Rates count from the plant's first reading on, if it is later than ``start`` (``counted_from``).
+
     Parameters
     ----------
     connection : Connection
@@ -53,12 +55,13 @@ def alarm_kpis(
         The number of operators, and when a stream chatters.
     """
     load, positions = alarm_load(connection, start, end, settings), settings.operator_positions
-    seconds = (end - start).total_seconds()
-    values = _values(load, seconds, positions)
+    since = counted_from(connection, start, end)
+    values = _values(load, (end - since).total_seconds(), positions)
     top = [{**one, "share": one["alarms"] / load["alarms"]} for one in load["top"]]
     return {
         "start": start,
         "end": end,
+        "counted_from": since,
         "operator_positions": positions,
         **{name: load[name] for name in ("alarms", "severities", "floods", "flood_s")},
         "figures": {name: _figure(name, values[name]) for name in LIMITS},

@@ -113,6 +113,16 @@ _PEAK_STANDING = text(f"""
     ) e
 """)  # noqa: S608 (constants)
 
+# Incidents may be kept longer than readings. Without any reading the plant's age is unknown.
+_COUNTED_FROM = text("""
+    SELECT LEAST(min(d.timestamp), (
+        SELECT min(occurred_at) FROM incident_log
+        WHERE what = 'opened' AND occurred_at >= :start AND occurred_at < :end
+    )) AS first
+    FROM anomaly_detections d
+    HAVING min(d.timestamp) IS NOT NULL
+""")
+
 Ranking = Literal["count", "chattering", "standing"]
 _TOP: Final[dict[Ranking, TextClause]] = {
     "count": _COUNT,
@@ -132,6 +142,21 @@ def openings(connection: Connection, start: datetime, end: datetime) -> dict[str
     """
     rows = connection.execute(_SEVERITIES, {"start": start, "end": end})
     return {row.severity: row.n for row in rows}
+
+
+def counted_from(connection: Connection, start: datetime, end: datetime) -> datetime:
+    """Return when the plant began to send, or ``start`` if that is later; it is before ``end``.
+
+    A rate over a period of which the plant has seen only the last day would be far too low.
+
+    Parameters
+    ----------
+    connection : Connection
+    start, end : datetime
+        The period; ``end`` is excluded.
+    """
+    first = connection.execute(_COUNTED_FROM, {"start": start, "end": end}).scalar()
+    return start if first is None else max(start, min(first, end - TEN_MINUTES))
 
 
 def alarm_load(

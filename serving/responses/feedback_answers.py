@@ -102,6 +102,7 @@ class Kpis(Struct):
 
     start: Instant
     end: Instant
+    counted_from: Instant
     operator_positions: Annotated[int, Meta(examples=[1])]
     alarms: Total
     severities: Annotated[dict[str, int], Meta(examples=[{"low": 103, "high": 4}])]

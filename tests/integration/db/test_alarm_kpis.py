@@ -75,6 +75,41 @@ def test_the_load_is_shared_by_the_operators(connection: Connection) -> None:
         assert two[name]["verdict"] == ACCEPTABLE
 
 
+def first_reading(connection: Connection, at: datetime) -> None:
+    connection.execute(
+        text("""
+            INSERT INTO anomaly_detections (id, asset_id, timestamp, final_score, threshold,
+                is_anomaly, criticality, scores, features, metadata)
+            VALUES (gen_random_uuid(), 'A', :at, 0, 0.5, false, 'low', '[]', '{}', '{}')
+        """),
+        {"at": at},
+    )
+
+
+def test_rates_count_from_the_first_reading_of_a_plant_that_is_younger_than_the_period(
+    connection: Connection,
+) -> None:
+    for hour in range(24):
+        opening(connection, 9 * 1440 + 60 * hour)
+    assert figures(connection)["per_day"]["value"] == pytest.approx(2.4)  # its age is unknown
+    first_reading(connection, START + timedelta(days=9))
+    found = alarm_kpis(connection, START, END, SETTINGS)
+    assert (found["start"], found["counted_from"]) == (START, START + timedelta(days=9))
+    assert found["figures"]["per_day"]["value"] == pytest.approx(24)
+    assert found["figures"]["per_hour"]["value"] == pytest.approx(1)
+
+
+def test_alarms_from_before_the_oldest_kept_reading_are_not_crowded_into_a_shorter_time(
+    connection: Connection,
+) -> None:
+    opening(connection, 0)
+    opening(connection, 5 * 1440)
+    first_reading(connection, START + timedelta(days=9))
+    assert figures(connection)["per_day"]["value"] == pytest.approx(0.2)
+    first_reading(connection, START - timedelta(days=100))
+    assert figures(connection)["per_day"]["value"] == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize(("many", "floods"), [(10, 0), (11, 1)])
 def test_a_flood_begins_with_more_than_ten_in_ten_minutes_however_they_lie(
     connection: Connection, many: int, floods: int
