@@ -77,8 +77,18 @@ class Explainer:
             shares[at, :width] += weights[:, None] * np.asarray(answer, np.float64)
         for target, column, weight in self._rare:
             shares[target, column] += weight
+        self._blame_impossible(shares)
         shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
         self._describe(shares)
+
+    def _blame_impossible(self, shares: Floats) -> None:
+        """Give values outside the physical limits all of the blame; they distort the others'."""
+        for own, (_, reading, *_) in zip(shares, self._targets, strict=True):
+            impossible = [self._columns[name] for name in reading.outside if name in self._columns]
+            if impossible:
+                kept = own[impossible]
+                own[:] = 0.0
+                own[impossible] = kept if kept.any() else 1.0
 
     def _describe(self, shares: Floats) -> None:
         """Fill in features by share; expected values follow from the features not to blame."""

@@ -35,6 +35,8 @@ DETECTOR_WORDS: Final = {
     "one_class_svm": "one-class SVM",
     "lstm_autoencoder": "LSTM autoencoder",
 }
+#: What happened to an incident, where the log's own word would not be understood.
+LOG_WORDS: Final = {"joined": "alarmed again"}
 #: Labels of fields on the forms, where REST's name would not be understood.
 FIELD_WORDS: Final = {
     "start": "From", "start_date": "From", "end": "To", "end_date": "To", "rrule": "Rule",
@@ -43,6 +45,8 @@ FIELD_WORDS: Final = {
 }  # fmt: skip
 #: Maximum features named in one line of the list.
 NAMED: Final = 2
+#: A further feature is named only from this share of the cause on.
+NAMED_SHARE: Final = 0.1
 #: Maximum relative error that rounding may cause in a difference.
 DISTORTION: Final = 0.2
 
@@ -85,7 +89,8 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
     """Describe an incident by its peak: "vibration_rms 2.3, expected 1.9"."""
     features = [one for one in incident["peak"].get("features", ()) if one.get("feature")]
     parts = []
-    for one in features[:NAMED]:
+    named = [one for at, one in enumerate(features) if not at or _share(one) >= NAMED_SHARE]
+    for one in named[:NAMED]:
         name = one["feature"] + (f" per {one['per']}" if one.get("per") else "")
         again = f" in each of the last {one['repeated']} readings" if one.get("repeated") else ""
         if one.get("expected") is None:
@@ -97,6 +102,11 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
     if incident["kind"] == "sensor_fault":
         return f"outside the physical limits: {text}" if text else "outside the physical limits"
     return text or f"score {figure(incident['peak'].get('score'), 3)}, no feature stands out"
+
+
+def _share(feature: Mapping[str, Any]) -> float:
+    share = feature.get("share")
+    return 1.0 if share is None else float(share)
 
 
 def drifted(name: str) -> str:

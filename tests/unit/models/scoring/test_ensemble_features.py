@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from models.detectors.base import MODEL_NAMES
 from models.scoring.stream_work import Reading
@@ -71,6 +72,20 @@ def test_physical_limit_is_a_sensor_fault_and_teaches_nothing(model_set, reading
     without = one(own, part[:40] + part[41:])
     assert out.results[41]["final_score"] == without.results[40]["final_score"]
     assert out.state["tail"] == without.state["tail"]
+
+
+def test_an_impossible_value_is_all_there_is_to_blame(model_set, readings):
+    own = copy.copy(model_set)
+    own.preprocessing = replace(model_set.preprocessing, limits={"pressure": (0.0, None)})
+    broken = [*readings[:60]]
+    broken[40] = Reading(broken[40].timestamp, {**broken[40].features, "pressure": -999.0})
+    features = one(own, broken).results[40]["metadata"]["explanation"]["features"]
+    shares = {feature["feature"]: feature["share"] for feature in features}
+    assert shares.pop("pressure") == 1.0
+    assert set(shares.values()) == {0.0}
+    # with the impossible value set aside, the others are what they should be
+    for feature in features[1:]:
+        assert feature["expected"] == pytest.approx(feature["value"], rel=0.3)
 
 
 def test_missing_feature_is_imputed_by_option_marked_and_costs_no_alarm(model_set, readings):

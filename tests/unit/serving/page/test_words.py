@@ -50,6 +50,8 @@ def test_what_is_wrong_names_two_features_with_what_was_expected() -> None:
     rest = [{"feature": name, "actual": 1, "expected": 2} for name in "xyz"]
     assert what_is_wrong(incident([one])) == "vibration_rms 2.3, expected 1.9"
     assert what_is_wrong(incident([one, *rest])).count(";") == 1
+    hardly = [{**other, "share": 0.09} for other in rest]
+    assert ";" not in what_is_wrong(incident([one, *hardly]))
     counted = {"feature": "energy", "actual": 0.0, "expected": 51.2, "per": "hour"}
     assert what_is_wrong(incident([counted])) == "energy per hour 0, expected 51"
     stuck = {"feature": "heat", "actual": 61.5, "expected": 62.25, "repeated": 12}
