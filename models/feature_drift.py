@@ -63,7 +63,8 @@ def compare(
     dict
         ``{name: {"psi", "noise", "state", "n", "outside"}}``. ``state`` is stable, moved, shifted
         or ``too_few`` (noise alone would exceed STABLE). ``outside`` is the share of recent values
-        below the first or above the last bin edge; 2 / BINS if the distribution is unchanged.
+        below the first or above the last bin edge; 2 / BINS if the distribution is unchanged, 0 if
+        it is a constant.
     """
     out = {}
     for name, values in recent.items():
@@ -82,7 +83,7 @@ def compare(
             "noise": round(noise, 6),
             "state": _state(psi, noise),
             "n": len(array),
-            "outside": round(float(shares[0] + shares[-1]), 6),
+            "outside": round(float(np.mean((array < edges[0]) | (array > edges[-1]))), 6),
         }
     return out
 

@@ -26,6 +26,13 @@ def test_shift_and_spread_are_seen():
     assert compare(profile(), {"a": rng.normal(0.4, 1, 2000)})["a"]["state"] == "moved"
 
 
+def test_a_constant_that_keeps_its_value_lies_nowhere_outside():
+    constant = make_profile({"run": np.ones(900)})
+    assert compare(constant, {"run": [1.0] * 200})["run"]["outside"] == 0.0
+    assert compare(constant, {"run": [1.0] * 150 + [0.0] * 50})["run"]["outside"] == 0.25
+    assert 0.05 < compare(profile(), {"a": np.arange(-2, 2, 0.002)})["a"]["outside"] < 0.3
+
+
 def test_few_values_are_not_judged():
     assert compare(profile(), {"a": [9.0, 9.0]})["a"]["state"] == "too_few"
 
