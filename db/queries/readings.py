@@ -127,6 +127,7 @@ def recent_readings(
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
     """Return features and scores of the newest readings from Kafka, newest first, for drift.
 
+    Readings of maintenance and of machines that were off are left out, as they are of training.
     The scores are ``final_score`` and those of the detectors that took part.
 
     Parameters
@@ -142,7 +143,7 @@ def recent_readings(
     condition = "" if group is None else "AND group_name = :group"
     query = text(
         "SELECT features, final_score, scores FROM anomaly_detections "  # noqa: S608 (constants)
-        f"WHERE topic_id IS NOT NULL {condition} AND {WITHIN} "
+        f"WHERE topic_id IS NOT NULL {condition} AND NOT metadata ? 'suppressed' AND {WITHIN} "
         "ORDER BY timestamp DESC, id DESC LIMIT :limit"
     )
     found: list[tuple[dict[str, float], dict[str, float]]] = []

@@ -151,3 +151,10 @@ def test_unkeyed_streams_are_those_of_other_partitions_of_the_topic(connection: 
     moved = {there: (0, START + timedelta(minutes=1))}  # nothing newer was left behind
     assert stream_states.unkeyed_streams(connection, TOPIC, moved) == set()
     assert stream_states.unkeyed_streams(connection, TOPIC, {}) == set()
+
+
+def test_drift_compares_no_readings_of_machines_that_are_off(connection: Connection) -> None:
+    off = row(2)
+    off["metadata"] = {**off["metadata"], "suppressed": {"by": "off"}}
+    copy.insert_detections(connection, [row(1), off])
+    assert len(readings_queries.recent_readings(connection, 10)) == 1
