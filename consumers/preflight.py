@@ -158,7 +158,7 @@ def log_unwritable(settings: Settings) -> None:
 def _why(admin: Any, topic: str, described: dict[str, Any] | None, *, keyed: bool) -> str | None:
     code = MISSING if described is None else described["error_code"]
     if described is None or code == MISSING:
-        return None if _creates_topics(admin) else "does not exist"
+        return None if _creates_topics(admin) else f"does not exist ({_creation(topic, keyed)})"
     if code == REFUSED:
         return "cannot be seen with this login (an ACL)"
     allowed = described.get("authorized_operations") or ()
@@ -167,6 +167,12 @@ def _why(admin: Any, topic: str, described: dict[str, Any] | None, *, keyed: boo
     if not keyed and "compact" in _config(admin, "TOPIC", topic, "cleanup.policy").split(","):
         return "is compacted (cleanup.policy): records without a key are rejected, others are lost"
     return None
+
+
+def _creation(topic: str, keyed: bool) -> str:
+    """Say how to create a topic."""
+    compacted = " --config cleanup.policy=compact" if keyed else ""
+    return f"create it: kafka-topics.sh --create --topic {topic}{compacted}"
 
 
 def _creates_topics(admin: Any) -> bool:

@@ -111,7 +111,14 @@ THERE = {"error_code": 0}
     ("described", "admin", "keyed", "why"),
     [
         (THERE, Admin(), False, None),  # neither rights nor configuration are shown
-        (None, Admin(), False, "does not exist"),
+        (None, Admin(), False, "does not exist (create it: kafka-topics.sh --create --topic out)"),
+        (
+            None,
+            Admin(),
+            True,
+            "does not exist (create it: kafka-topics.sh --create --topic out"
+            " --config cleanup.policy=compact)",
+        ),
         (None, Admin(auto__create__topics__enable="false"), False, "does not exist"),
         (None, Admin(auto__create__topics__enable="true"), False, None),
         ({"error_code": preflight.MISSING}, Admin(), False, "does not exist"),
