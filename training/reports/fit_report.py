@@ -167,8 +167,20 @@ def print_power(console: Console, results: Sequence[Result]) -> None:
     console.print(table)
     if len(rows) > _MAX_FEATURES:
         console.print(f"... and {len(rows) - _MAX_FEATURES} more features: see power.csv in MLflow")
+    modes = {r.name for r in results if r.model_set and r.model_set.preprocessing.conditions}
     for group, power in found:
         console.print(watched(group, power))
+        if group in modes and 2 * len(power.not_watched) >= len(power.shares):
+            console.print(f"{group}: {SWITCHING}")
+
+
+#: What to try if a machine with operating conditions is hardly watched.
+SWITCHING = (
+    "the machine changes between operating conditions, and such changes may look worse than these"
+    " faults. If it is off in one of them, say so: --schedules FILE with an off condition, such as"
+    ' feature = "current", operator = "<", value = 1.0, run_up_s = 20. These readings are then left'
+    " out, here and, once the Plant screen has the condition too, live"
+)
 
 
 def watched(group: str, power: Power) -> str:

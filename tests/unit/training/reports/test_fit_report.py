@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ from tests.fixtures.settings import given
 from training.evaluation.alarms_of_faults import AlarmsOfFaults
 from training.fitting.power import Power
 from training.publishing.publish import Published
-from training.reports.fit_report import print_published, verdict, watched
+from training.reports.fit_report import print_power, print_published, verdict, watched
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,24 @@ def test_what_only_the_twin_watches_is_named_with_its_cause() -> None:
         "default: temp, press: NOT watched by the model that serves, since it was fitted on the"
         " newest readings too (why)"
     )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "blind", "told"),
+    [(object(), 2, True), (object(), 1, False), (None, 2, False)],
+)
+def test_a_machine_that_switches_and_is_hardly_watched_may_be_off_at_times(
+    conditions: object, blind: int, told: bool
+) -> None:
+    names = ("current", "flow", "vibration")
+    shares = {name: {"step 6 sd": [float(at >= blind)]} for at, name in enumerate(names)}
+    group = SimpleNamespace(
+        name="pumps", power=Power(shares=shares),
+        model_set=SimpleNamespace(preprocessing=SimpleNamespace(conditions=conditions)),
+    )  # fmt: skip
+    console = Console(record=True, width=500)
+    print_power(console, cast("Any", [group]))
+    assert ("--schedules FILE with an off condition" in console.export_text()) is told
 
 
 def published(alias: str, **settings: Any) -> str:
