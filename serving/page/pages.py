@@ -67,7 +67,7 @@ class Pages:
         self._environment.globals.update(
             once=lambda: secrets.token_hex(8),
             static=static.url, screens=SCREENS, states=words.STATE_WORDS,
-            meanings=words.STATE_MEANINGS, verdicts=words.VERDICT_WORDS,
+            meanings=words.STATE_MEANINGS, verdicts=words.VERDICT_WORDS, happened=words.LOG_WORDS,
             detectors=words.DETECTOR_WORDS, detector_names=MODEL_NAMES, severities=CRITICALITIES,
         )  # fmt: skip
         self._environment.filters.update(

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const HEIGHT = [180, 130];
+  const TIMES = 50; // pixels below the last panel for its times
+  const FIGURES = 20; // pixels between figures: with uPlot's 30 a panel may have a single one
   const made = new Map();
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -54,11 +56,11 @@
       ];
       return new uPlot({
         width: Math.max(element.clientWidth, 200),
-        height: number ? HEIGHT[1] : HEIGHT[0],
+        height: number ? HEIGHT[1] + (number === panels.length - 1 ? TIMES : 0) : HEIGHT[0],
         padding: [10, 18, number && number < panels.length - 1 ? 8 : 0, 0], // room for half of the lowest label
         cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
         scales: { x: { time: true }, y: number ? {} : { range: [0, 1] } },
-        axes: [{ ...axis, values: ticks, show: number === 0 || number === panels.length - 1 }, { ...axis, size: 60 }],
+        axes: [{ ...axis, values: ticks, show: number === 0 || number === panels.length - 1 }, { ...axis, size: 60, space: FIGURES }],
         series: [{ label: "at", value: (_, at) => (at ? second.format(at * 1000) : "–") }, ...panel.map((at, place) => ({ label: names[at], spanGaps: place === 0, value: figure, ...styles[place % 2] }))],
         hooks: { drawClear: [shade(spans)] },
       }, [columns[0], ...panel.map((at) => columns[at + 1])], element);

@@ -64,6 +64,17 @@ def test_what_each_night_repeats_in_the_log_is_folded(page: httpx.Client, stored
     assert behind.partition("</details>")[0].count("<strong>resumed</strong>") == 29
 
 
+def test_a_fault_that_comes_back_is_said_so_in_the_log(page: httpx.Client, stored: Engine) -> None:
+    [one] = make_incidents(stored)
+    with transaction(stored) as connection:
+        connection.execute(text("""
+            INSERT INTO incident_log (incident_id, version, who, what, occurred_at, before, after)
+            VALUES (CAST(:one AS uuid), 1, 'system', 'joined', now(), '{}', '{}')
+        """), {"one": one})  # fmt: skip
+    log = page.get(f"/incidents/{one}").text.partition('id="log"')[2]
+    assert "<strong>alarmed again</strong>" in log
+
+
 def test_files_are_kept_by_browsers_for_a_year(page: httpx.Client) -> None:
     address = re.search(r'src="(/static/\w+/page\.js)"', page.get("/").text)
     assert address is not None
@@ -185,6 +196,23 @@ def test_one_click_acknowledges_in_the_name_given_once(page: httpx.Client, store
     assert messages(done) == "done The incident acknowledged, as ANNA"
     assert "acknowledged by <bdi>ANNA</bdi>" in page.get("/?state=open-acknowledged").text.replace(
         '</span> ', " ").replace('<span class="quiet">', "")  # fmt: skip
+
+
+def test_who_works_on_a_closed_incident_stands_apart_from_who_closed_it(
+    page: httpx.Client, stored: Engine
+) -> None:
+    asset = f"WHO {uuid4()}"
+    [one] = make_incidents(stored, asset)
+    form = named(page)
+    for verb, fields in (("assign", {"assignee": "BEN"}), ("close", {})):
+        version = str(1 + (verb == "close"))
+        data = {"verb": verb, "version": version, "form_token": form, **fields}
+        page.post(f"/incidents/{one}", data=data)
+    shown = page.get("/", params={"asset_id": asset, "state": "closed"}).text
+    assert '<bdi>BEN</bdi><br><span class="quiet">closed by <bdi>ANNA</bdi>' in shown
+    # acknowledging and shelving do nothing to a closed incident
+    assert "With the selected ones" not in shown
+    assert "With the selected ones" in page.get("/?state=all").text
 
 
 def test_in_bulk_each_failure_is_told(page: httpx.Client, stored: Engine) -> None:
