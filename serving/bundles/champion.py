@@ -71,12 +71,12 @@ class Champion(ChampionFile, PeriodicWork):
     ----------
     home : Path
     follow : async callable
-        Maintains the file; if it returns, the text says why it ended.
+        Maintains the file; if it returns, the text says why it failed (None: it was ended).
     """
 
     failure = "following the champion failed"
 
-    def __init__(self, home: Path, follow: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, home: Path, follow: Callable[[], Awaitable[str | None]]) -> None:
         ChampionFile.__init__(self, home)
         PeriodicWork.__init__(self, AGAIN_S)
         self.leadership = LeaderLock(home / "leader.lock")
@@ -90,6 +90,7 @@ class Champion(ChampionFile, PeriodicWork):
     async def once(self) -> None:
         """Maintain the file while this worker is the leader."""
         if self.leadership.try_acquire():
-            ended = await self._follow()
-            log.warning("%s; it is restarted", ended)
-            self.write({**self.read(), "problem": ended})
+            failed = await self._follow()
+            if failed is not None:
+                log.warning("%s; it is restarted", failed)
+                self.write({**self.read(), "problem": failed})

@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -210,14 +211,20 @@ class Follower:
         await asyncio.to_thread(write_text_atomically, path.with_suffix(ANSWER), text)
 
 
-async def run_process() -> str:
-    """Run the follower as a child process until it ends; return the reason."""
+async def run_process() -> str | None:
+    """Run the follower as a child process until it ends; return the reason.
+
+    None: somebody ended it, as a supervisor that stops the whole service does.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "serving.bundles.follower",
         stdin=asyncio.subprocess.PIPE, env=child_environment(), start_new_session=True,
     )  # fmt: skip
     try:
-        return f"the process that queries the registry ended with {await process.wait()}"
+        code = await process.wait()
+        if code == -signal.SIGTERM:
+            return None
+        return f"the process that queries the registry ended with {code}"
     finally:
         if process.returncode is None:
             process.kill()  # it has nothing to clean up

@@ -138,6 +138,35 @@ def test_one_that_hangs_ends_and_is_followed_by_another(
     run(scenario)
 
 
+def test_a_service_that_is_stopped_does_not_call_the_registry_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[asyncio.subprocess.Process] = []
+    execute = asyncio.create_subprocess_exec
+
+    async def sleeping(*_: str, **options: Any) -> asyncio.subprocess.Process:
+        begun.append(await execute("sleep", "60", **options))
+        return begun[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", sleeping)
+    champion = Champion(tmp_path, run_process)
+
+    async def ended_by(number: signal.Signals) -> None:
+        following = asyncio.create_task(champion.once())
+        known = len(begun)
+        await until(lambda: len(begun) > known)
+        begun[-1].send_signal(number)
+        await following
+
+    async def scenario() -> None:
+        await ended_by(signal.SIGTERM)  # as supervisors do to all processes of the service
+        assert "problem" not in champion.read()
+        await ended_by(signal.SIGKILL)
+        assert "ended with -9" in champion.read()["problem"]
+
+    run(scenario)
+
+
 @pytest.mark.slow
 def test_mlflow_is_asked_by_one_process_that_may_die(
     tmp_path: Path, mlflow_uri: str, bundle_dir: Path, monkeypatch: pytest.MonkeyPatch
