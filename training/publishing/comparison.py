@@ -172,6 +172,16 @@ def unseen(
     return data.subset(members), pasts, why
 
 
+def _unlabelled(champion: Column, challenger: Column) -> str:
+    """Say what a higher rate may be if there are no labels, and the challenger sees more."""
+    if challenger.events[1] or challenger.injected[0] <= champion.injected[0]:
+        return ""
+    return (
+        f" (it finds {challenger.injected[0]} injected faults, the champion {champion.injected[0]}:"
+        " real faults that nobody labelled count as false alarms)"
+    )
+
+
 def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, str]:
     """Return whether the challenger is not worse, and the reason.
 
@@ -186,7 +196,7 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
     if rate > BUDGET_SLACK * budget and rate > RATE_SLACK * old:
         return False, (
             f"its false-alarm rate {rate:.2g} is above {BUDGET_SLACK:g} times the budget"
-            f" {budget:.2g} and above the champion's {old:.2g}"
+            f" {budget:.2g} and above the champion's {old:.2g}{_unlabelled(champion, challenger)}"
         )
     for what, new, before in (
         ("labelled", challenger.events, champion.events),

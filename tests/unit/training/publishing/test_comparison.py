@@ -59,6 +59,17 @@ def test_readings_that_the_champion_mostly_takes_for_anomalies_do_not_make_a_cha
     assert verdict(column(rate=0.3), column(), BUDGET)[0]
 
 
+def test_a_challenger_that_sees_more_may_alarm_at_faults_that_nobody_labelled():
+    blind, seeing = column(rate=4e-4), column(rate=0.2)
+    blind.injected, seeing.injected = (0, 100), (100, 100)
+    blind.events = seeing.events = (0, 0)
+    better, reason = verdict(blind, seeing, BUDGET)
+    assert not better
+    assert reason.endswith("real faults that nobody labelled count as false alarms)")
+    seeing.events = (1, 1)
+    assert "nobody labelled" not in verdict(blind, seeing, BUDGET)[1]
+
+
 def test_features_lost_name_their_group_where_there_are_several():
     before = Column("1", seen={("a", "x"): 0.9, ("b", "x"): 0.9, ("b", "y"): 0.55})
     after = Column("2", seen={("a", "x"): 0.8, ("b", "y"): 0.45})
