@@ -74,7 +74,7 @@ class Pages:
             figure=words.figure, wrong=words.what_is_wrong, usual=words.usual, stream=words.stream,
             drifted=words.drifted, progress=words.progress, trained=words.trained,
             ago=words.ago, utc=words.utc, iso=words.iso, utc_field=words.utc_field,
-            off=words.when_off, mark=words.mark,
+            off=words.when_off, mark=words.mark, suppression=words.suppression,
             asset=asset_address,
             query=lambda given: urlencode({k: v for k, v in given.items() if v}),
         )  # fmt: skip

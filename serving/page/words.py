@@ -37,6 +37,8 @@ DETECTOR_WORDS: Final = {
 }
 #: What happened to an incident, where the log's own word would not be understood.
 LOG_WORDS: Final = {"joined": "alarmed again"}
+#: What suppresses an incident, by the first word of what is stored; a window's id follows it.
+SUPPRESSION_WORDS: Final = {"maintenance": "a maintenance window", "off": "the machine is off"}
 #: Labels of fields on the forms, where REST's name would not be understood.
 FIELD_WORDS: Final = {
     "start": "From", "start_date": "From", "end": "To", "end_date": "To", "rrule": "Rule",
@@ -102,6 +104,11 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
     if incident["kind"] == "sensor_fault":
         return f"outside the physical limits: {text}" if text else "outside the physical limits"
     return text or f"score {figure(incident['peak'].get('score'), 3)}, no feature stands out"
+
+
+def suppression(stored: str) -> str:
+    """Describe what suppresses an incident: "a maintenance window"."""
+    return SUPPRESSION_WORDS.get(stored.partition(" ")[0], stored)
 
 
 def _share(feature: Mapping[str, Any]) -> float:

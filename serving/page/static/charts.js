@@ -60,7 +60,7 @@
         padding: [10, 18, number && number < panels.length - 1 ? 8 : 0, 0], // room for half of the lowest label
         cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
         scales: { x: { time: true }, y: number ? {} : { range: [0, 1] } },
-        axes: [{ ...axis, values: ticks, show: number === 0 || number === panels.length - 1 }, { ...axis, size: 60, space: FIGURES }],
+        axes: [{ ...axis, values: ticks, show: number === 0 || number === panels.length - 1 }, { ...axis, size: 60, ...(number ? { space: FIGURES } : {}) }],
         series: [{ label: "at", value: (_, at) => (at ? second.format(at * 1000) : "–") }, ...panel.map((at, place) => ({ label: names[at], spanGaps: place === 0, value: figure, ...styles[place % 2] }))],
         hooks: { drawClear: [shade(spans)] },
       }, [columns[0], ...panel.map((at) => columns[at + 1])], element);

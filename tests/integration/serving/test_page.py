@@ -215,6 +215,20 @@ def test_who_works_on_a_closed_incident_stands_apart_from_who_closed_it(
     assert "With the selected ones" in page.get("/?state=all").text
 
 
+def test_what_suppresses_an_incident_is_said_in_words(page: httpx.Client, stored: Engine) -> None:
+    window = f"maintenance {uuid4()}"
+    for by, words in ((window, "a maintenance window"), ("off", "the machine is off")):
+        [one] = make_incidents(stored, asset := f"MUTE {uuid4()}")
+        with transaction(stored) as connection:
+            connection.execute(text("""
+                UPDATE incidents SET suppressed_by = :by WHERE id = CAST(:one AS uuid)
+            """), {"by": by, "one": one})  # fmt: skip
+        listed = page.get("/", params={"asset_id": asset, "state": "suppressed"}).text
+        for shown in (listed, page.get(f"/incidents/{one}").text, page.get("/maintenance").text):
+            assert words in shown
+            assert by not in shown or by == "off"
+
+
 def test_in_bulk_each_failure_is_told(page: httpx.Client, stored: Engine) -> None:
     assets = [f"BULK {uuid4()}" for _ in range(3)]
     ids = [make_incidents(stored, asset)[0] for asset in assets]
