@@ -311,6 +311,26 @@ def test_each_chart_has_a_table_with_the_same_rows(
         expect(page.locator("[data-chart]")).to_have_attribute("role", "img")
 
 
+def test_each_panel_of_a_chart_has_a_scale(browser: Browser, busy_plant: ShownPlant) -> None:
+    with visit(browser, busy_plant.url) as page:
+        page.add_init_script("""
+            window.figures = new Map();
+            const write = CanvasRenderingContext2D.prototype.fillText;
+            CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+              if (!text.includes(":")) {
+                const panel = window.figures.get(this.canvas) ?? new Set();
+                window.figures.set(this.canvas, panel.add(text));
+              }
+              return write.call(this, text, ...place);
+            };
+        """)
+        page.goto(address(busy_plant, "asset"))
+        expect(page.locator("[data-chart] canvas").last).to_be_visible()
+        scales = page.evaluate("[...window.figures.values()].map((panel) => panel.size)")
+        assert len(scales) == page.locator("[data-chart] canvas").count()
+        assert min(scales) >= 2  # one figure at the side is no scale
+
+
 def test_a_screen_paints_fast_and_loads_little(browser: Browser, busy_plant: ShownPlant) -> None:
     path = address(busy_plant, "incident")
     times = []
