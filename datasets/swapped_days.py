@@ -22,7 +22,8 @@ _RUNS_ON: Final = 2
 def first_swapped(times: Times) -> int | None:
     """Return the first row at which times (n,), in the order of the file, leap by a swapped date.
 
-    None if they do not: at least two leaps, and most of all, must be of this kind.
+    None if they do not: at least two leaps, and most of all, must be of this kind, and one of them
+    must lead to or from a date that is not swapped.
     """
     if 2 * (np.diff(times) < np.timedelta64(0)).sum() > len(times):  # newest first
         found = _leaps_by_swapping(times[::-1])
@@ -43,14 +44,13 @@ def _leaps_by_swapping(times: Times) -> npt.NDArray[np.intp]:
     if len(leaps) < 2:
         return none
     before, after = times[leaps - 1], times[leaps]
-    runs_on = (
-        _runs_on(before, swapped(after), usual)
-        | _runs_on(swapped(before), after, usual)
-        | _runs_on(swapped(before), swapped(after), usual)
-    )
+    between = _runs_on(swapped(before), swapped(after), usual)  # two swapped days
+    edge = _runs_on(before, swapped(after), usual) | _runs_on(swapped(before), after, usual)
+    runs_on = between | edge
     if runs_on.sum() < 2 or 2 * runs_on.sum() <= len(leaps):
         return none
-    return leaps[runs_on]
+    # a whole day of readings each month also leaps from a day to the same day, but has no edge
+    return leaps[runs_on] if (edge & ~between).any() else none
 
 
 def swapped(times: Times) -> Times:

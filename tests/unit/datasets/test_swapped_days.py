@@ -49,6 +49,16 @@ def test_gaps_steps_back_and_times_in_no_order_are_no_swapped_days() -> None:
     assert first_swapped(np.repeat(monthly[:1], 50)) is None
 
 
+@pytest.mark.parametrize("day", [1, 5, 12])
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_whole_day_of_readings_each_month_is_no_swapped_day(day: int, newest_first: bool) -> None:
+    days = [
+        _times(144, timedelta(minutes=10), f"2024-{month:02}-{day:02}") for month in range(1, 13)
+    ]
+    times = np.concatenate(days)
+    assert first_swapped(times[::-1] if newest_first else times) is None
+
+
 @pytest.mark.parametrize(
     ("usual", "other"), [("%Y-%m-%d %H:%M", "%Y-%d-%m %H:%M"), ("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M")]
 )
