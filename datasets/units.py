@@ -112,8 +112,11 @@ def in_another_unit(column: Any, unit: str) -> list[int]:
 
 
 def _ends_with(unit: str) -> str:
-    """Return a pattern (Arrow's) of the unit at the end of a cell; bar does not end 5 mbar."""
-    return rf"([\d.,'\x{{2019}}])\s*{re.escape(unit)}\s*$"
+    """Return a pattern (Arrow's) of the unit at the end of a cell; bar does not end 5 mbar.
+
+    What is before it may be no number: NaN bar.
+    """
+    return rf"(^|[^\p{{L}}°º/])\s*{re.escape(unit)}\s*$"
 
 
 def _units(filled: Collection[str]) -> Counter[str]:

@@ -212,6 +212,15 @@ def test_a_longer_unit_that_ends_alike_is_named_with_its_cell(load: Load) -> Non
     assert any(message in note for note in data.notes)
 
 
+@pytest.mark.parametrize("cell", ["NaN bar", "--- bar", "n/a bar"])
+def test_what_is_not_measured_may_have_a_unit(load: Load, cell: str) -> None:
+    cells = [cell if i > 2000 and i % 3 else f"{i % 7 + 0.5} bar" for i in range(4000)]
+    data = load("asset_id,timestamp,p\n" + "".join(f"P1,{i},{c}\n" for i, c in enumerate(cells)),
+                time_unit="s")  # fmt: skip
+    expected = [each == cell for each in cells]
+    np.testing.assert_array_equal(np.isnan(data.streams[0].values[:, 0]), expected)
+
+
 def test_hexadecimal_numbers_are_called_so(load: Load) -> None:
     rows = "\n".join(f"P1,{i},{i + 0x4B0:04X}" for i in range(300))
     with pytest.raises(DatasetError, match=r"column 'p' holds .*: hexadecimal numbers"):
