@@ -65,6 +65,7 @@ _CODED: Final = re.compile(r"^(\[-?\d+\]|-\d{3,5}[:;]?)\s+")
 #: Signs that fill a cell.
 _FILLED: Final = re.compile(r"[-–—]+|[*.#_~]{2,}|\.|…")
 _HEXADECIMAL: Final = re.compile(r"(?:0[xX]|\$)?[\dA-Fa-f]{2,}[hH]?")
+_ENDS_WITH_LETTER: Final = re.compile(r"\d+[A-Za-z]?")
 #: An error of a spreadsheet program, in the language of its user: #WERT!, #NV, #N/D, #¡VALOR!
 _CELL_ERROR: Final = re.compile(r"#(?:[¡¿]?[^\W\d_][\w/]*[!?]|n/?[a-z]{1,2})")
 _INFINITE: Final = ("inf", "infinity", "1.#inf")
@@ -111,9 +112,13 @@ def is_number(text: str, decimal: str = ".") -> bool:
 
 
 def are_hexadecimal(cells: Collection[str]) -> bool:
-    """Return whether cells look like hexadecimal numbers of one width: 04BB, 0x1F or 1Fh."""
+    """Return whether cells look like hexadecimal numbers of one width: 04BB, 0x1F or 1Fh.
+
+    Numbers that only end with a letter are decimal ones with a unit: 21C and 70F.
+    """
     widths = {len(cell) for cell in cells}
-    return len(widths) == 1 and all(map(_HEXADECIMAL.fullmatch, cells))
+    alike = len(widths) == 1 and all(map(_HEXADECIMAL.fullmatch, cells))
+    return alike and not all(map(_ENDS_WITH_LETTER.fullmatch, cells))
 
 
 def plain_exponent(text: str) -> str:

@@ -221,6 +221,12 @@ def test_what_is_not_measured_may_have_a_unit(load: Load, cell: str) -> None:
     np.testing.assert_array_equal(np.isnan(data.streams[0].values[:, 0]), expected)
 
 
+def test_temperatures_in_two_units_are_not_called_hexadecimal(load: Load) -> None:
+    rows = "\n".join(f"P1,{i},{'70F' if i % 2 else '21C'}" for i in range(300))
+    with pytest.raises(DatasetError, match="'.*' and '.*', which are not in the same unit"):
+        load("asset_id,timestamp,p\n" + rows + "\n", time_unit="s")
+
+
 def test_hexadecimal_numbers_are_called_so(load: Load) -> None:
     rows = "\n".join(f"P1,{i},{i + 0x4B0:04X}" for i in range(300))
     with pytest.raises(DatasetError, match=r"column 'p' holds .*: hexadecimal numbers"):
