@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any, Final
 
 import numpy as np
@@ -122,21 +122,22 @@ class SensorUnits:
 
     def notes(self) -> list[str]:
         """Return notes on streams whose unit changes, and on sensors with units by asset."""
-        out = []
-        for key, units in self.first.items():
-            if len(units) > 1:
-                shown = ", ".join(f"{unit!r} from row {row}" for unit, row in units.items())
-                out.append(f"{named(key)}: in {shown}; the values are used as they are")
+        changing = [
+            f"{named(key)}: in " + ", ".join(f"{unit!r} from row {row}" for unit, row in of.items())
+            for key, of in self.first.items()
+            if len(of) > 1
+        ]
         sensors: dict[str | None, dict[str, str]] = {}
         for (asset, sensor), units in self.first.items():
             for unit in units:
                 sensors.setdefault(sensor, {}).setdefault(unit, asset)
+        differing = []
         for sensor, assets in sensors.items():
-            for one, other in combinations(assets, 2):
-                if differ(one, other):
-                    out.append(
-                        f"{sensor or 'the values'}: in {one!r} for {assets[one]}, in {other!r} for"
-                        f" {assets[other]}; the values are used as they are"
-                    )
-                    break
-        return out
+            pairs = (pair for pair in combinations(assets, 2) if differ(*pair))
+            for one, other in islice(pairs, 1):
+                where = f"in {one!r} for {assets[one]}, in {other!r} for {assets[other]}"
+                differing.append(f"{sensor or 'the values'}: {where}")
+        return [
+            f"{first}{f' (and {len(more)} more)' if more else ''}; the values are used as they are"
+            for first, *more in filter(None, (changing, differing))
+        ]

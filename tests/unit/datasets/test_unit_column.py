@@ -62,6 +62,15 @@ def test_units_that_stay_or_lack_or_only_look_different_are_read(load: Load) -> 
     assert "temp" not in notes
 
 
+def test_many_sensors_whose_unit_only_looks_different_have_one_note(load: Load) -> None:
+    table = pd.concat([with_units(), with_units("P2")], ignore_index=True)
+    late = table.groupby(["asset_id", "tag"]).cumcount() >= 150
+    table.loc[late, "unit"] = table.unit[late].replace("l/min", "litres").replace("mm/s", "mms")
+    notes = [note for note in load(table, pivot="tag").notes if "as they are" in note]
+    assert len(notes) == 1
+    assert "(and 3 more); the values are used as they are" in notes[0]
+
+
 def test_units_that_differ_between_assets_are_named(load: Load) -> None:
     other = with_units("P2")
     other["unit"] = other.unit.replace("°C", "°F")
