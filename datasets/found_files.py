@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from datasets.partition_folders import is_partitioned, partitioned_files
+from datasets.partition_folders import is_partition, is_partitioned, partitioned_files
 from datasets.suffixes import is_data
 from errors import DatasetError
 
@@ -30,8 +30,8 @@ def files_of(spec: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        if is_partitioned(path):
-            return partitioned_files(path)
+        if is_partitioned(path) and (parts := partitioned_files(path)):
+            return parts
         found = sorted(name for name in path.iterdir() if is_data(name))
         if not found:
             rest = "".join(f"; {note}" for note in not_read(spec))
@@ -57,14 +57,16 @@ def not_read(spec: str) -> list[str]:
         for path in inside
         if path.is_symlink() and not path.exists()
     ]
+    partitioned = bool(inside) and is_partitioned(folder)
     folders = [
         path.name
         for path in inside
         if path.is_dir()
+        and not (partitioned and is_partition(path))
         and os.access(path, os.R_OK | os.X_OK)
         and any(map(is_data, path.iterdir()))
     ]
-    if folders and not is_partitioned(folder):
+    if folders:
         kinds = Counter(
             path.suffix for name in folders for path in (folder / name).iterdir() if is_data(path)
         )

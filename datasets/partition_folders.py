@@ -74,19 +74,20 @@ def keys_and_values(path: Path) -> list[tuple[str, str]]:
 def is_partitioned(folder: Path) -> bool:
     """Return whether a folder has no files of data, but folders such as ``asset_id=P1``."""
     inside = list(folder.iterdir())
-    return any(_is_partition(path) for path in inside) and not any(map(is_data, inside))
+    return any(is_partition(path) for path in inside) and not any(map(is_data, inside))
 
 
 def partitioned_files(folder: Path) -> list[Path]:
     """Return the sorted files of data in a folder's partitions, at any depth."""
     found: list[Path] = []
     for path in folder.iterdir():
-        if _is_partition(path):
+        if is_partition(path):
             found += filter(is_data, path.iterdir())
             found += partitioned_files(path)
     return sorted(found)
 
 
-def _is_partition(path: Path) -> bool:
+def is_partition(path: Path) -> bool:
+    """Return whether a path is a folder such as ``asset_id=P1``."""
     key, sign, value = path.name.partition("=")
     return bool(key and sign and value) and path.is_dir()

@@ -77,3 +77,17 @@ def test_files_in_folders_are_named_with_their_suffix(tmp_path: Path) -> None:
     (tmp_path / "train" / "machine-1-1.txt").write_text("1,2\n")
     with pytest.raises(DatasetError, match=r"/\*\*/\*\.txt' reads them too"):
         datasets.files_of(str(tmp_path))
+
+
+def test_a_folder_of_empty_partitions_holds_no_file(tmp_path: Path) -> None:
+    (tmp_path / "asset_id=P1").mkdir()
+    with pytest.raises(DatasetError, match=r"holds no \.csv"):
+        datasets.files_of(str(tmp_path))
+
+
+def test_a_folder_beside_the_partitions_is_said_to_be_left_out(tmp_path: Path) -> None:
+    partitioned(tmp_path)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a.csv").write_text("1,2\n")
+    (note,) = not_read(str(tmp_path))
+    assert note.startswith("left out: the files in old:")
