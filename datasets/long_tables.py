@@ -68,6 +68,11 @@ def names_machines(name: str, cells: Sequence[str]) -> bool:
     return bool(match["suffix"]) or not {float(c) for c in cells if is_number(c)} & {0.0, 1.0}
 
 
+def may_name_machines(name: str) -> bool:
+    """Return whether a bare name is that of a column which may name machines."""
+    return _MACHINE.fullmatch(name) is not None
+
+
 def tells_apart(keys: Sequence[Hashable], cells: Sequence[str], number: bool) -> bool:
     """Return whether a column tells readings of one time apart, as a sensor's name does.
 

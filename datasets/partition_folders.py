@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from datasets.format import FileFormat
-from datasets.long_tables import names_machines
+from datasets.long_tables import may_name_machines
 from datasets.parts import Part
 from datasets.roles import NAMED_BY_FILE, names_assets
 from datasets.sampled_columns import plain_name
@@ -59,7 +59,7 @@ def asset_of_folder(path: Path, form: FileFormat | None) -> FolderAsset | None:
     wanted = None if form is None else form.role("asset_id")
     for key, value in keys_and_values(path):
         plain = plain_name(key)
-        known = names_assets(plain) or names_machines(plain, [value])
+        known = names_assets(plain) or may_name_machines(plain)
         if value != _NULL and (key == wanted if wanted is not None else known):
             return FolderAsset(key, value)
     return None

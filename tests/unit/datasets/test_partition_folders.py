@@ -79,6 +79,13 @@ def test_files_in_folders_are_named_with_their_suffix(tmp_path: Path) -> None:
         datasets.files_of(str(tmp_path))
 
 
+def test_machines_may_be_counted_from_zero(tmp_path: Path) -> None:
+    partitioned(tmp_path, "machine")
+    (tmp_path / "machine=P1").rename(tmp_path / "machine=0")
+    (tmp_path / "machine=P%202").rename(tmp_path / "machine=1")
+    assert lengths(load(str(tmp_path))) == {"0": 600, "1": 600}
+
+
 def test_a_folder_of_empty_partitions_holds_no_file(tmp_path: Path) -> None:
     (tmp_path / "asset_id=P1").mkdir()
     with pytest.raises(DatasetError, match=r"holds no \.csv"):
