@@ -5,14 +5,13 @@ Spark, pandas, Hive and DuckDB divide a table so, and leave these columns out of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 from datasets.format import FileFormat
-from datasets.long_tables import may_name_machines
+from datasets.long_tables import may_name_machines, names_sensors
 from datasets.parts import Part
 from datasets.roles import NAMED_BY_FILE, names_assets
 from datasets.sampled_columns import plain_name
@@ -22,53 +21,72 @@ _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True, slots=True)
-class FolderAsset:
-    """An asset that a folder such as ``machine=7`` names: the key ``machine``, the value ``7``."""
+class FolderNames:
+    """What folders such as ``machine=7/sensor=S1`` name: by role, the key and the value."""
 
-    key: str
-    value: str
+    asset: tuple[str, str]
+    sensor: tuple[str, str] | None = None
 
-    def without_column(self, form: FileFormat | None) -> FileFormat | None:
-        """Return the format without the column of assets, which the file does not have."""
-        if form is None or form.columns.get("asset_id") != self.key:
-            return form
-        rest = {role: name for role, name in form.columns.items() if role != "asset_id"}
+    def without_columns(self, form: FileFormat | None) -> FileFormat | None:
+        """Return the format without the columns that folders hold, and the file does not."""
+        if form is None:
+            return None
+        held = {"asset_id": self.asset[0], "sensor_id": self.sensor and self.sensor[0]}
+        rest = {role: name for role, name in form.columns.items() if held.get(role) != name}
         return replace(form, columns=rest)
 
-    def tell(self, parts: Sequence[Part]) -> None:
-        """Say in the notes that the folder names the asset, where the file does not."""
-        for part in parts:
-            part.data.notes[:] = [
-                f"the folder {self.key}=... names the asset" if note == NAMED_BY_FILE else note
-                for note in part.data.notes
-            ]
+    def applied(self, part: Part) -> Part:
+        """Return a part with the sensor that the folder names, and say so in its notes."""
+        data = part.data
+        told = f"the folder {self.asset[0]}=... names the asset"
+        notes = [told if note == NAMED_BY_FILE else note for note in data.notes]
+        if self.sensor is None:
+            return replace(part, data=replace(data, notes=notes))
+        key, sensor = self.sensor
+        notes.append(f"the folder {key}=... names the sensor")
+        streams = [replace(each, sensor_id=each.sensor_id or sensor) for each in data.streams]
+        groups = data.groups and {
+            (asset, own or sensor): group for (asset, own), group in data.groups.items()
+        }
+        return replace(part, data=replace(data, streams=streams, groups=groups, notes=notes))
 
 
-def asset_of_folder(path: Path, form: FileFormat | None) -> FolderAsset | None:
-    """Return the asset that the folders of a file name; None if none does, or the caller does.
+def named_by_folders(path: Path, form: FileFormat | None) -> FolderNames | None:
+    """Return what the folders of a file name; None if none names the asset, or the caller does.
 
     Parameters
     ----------
     path
         The file.
     form
-        Format options; ``columns`` may name the key of the folders that means the asset.
+        Format options; ``columns`` may name the keys of the folders that mean asset and sensor.
     """
     if form is not None and form.asset_id is not None:
         return None
-    wanted = None if form is None else form.role("asset_id")
+    form = form or FileFormat()
+    asset = sensor = None
     for key, value in keys_and_values(path):
         plain = plain_name(key)
-        known = names_assets(plain) or may_name_machines(plain)
-        if value != _NULL and (key == wanted if wanted is not None else known):
-            return FolderAsset(key, value)
-    return None
+        named = names_assets(plain) or may_name_machines(plain)
+        if asset is None and _means(key, form.role("asset_id"), named):
+            asset = key, value
+        elif sensor is None and _means(key, form.role("sensor_id"), names_sensors(plain)):
+            sensor = key, value
+    return None if asset is None else FolderNames(asset, sensor)
+
+
+def _means(key: str, wanted: str | None, usual: bool) -> bool:
+    """Return whether a key means a role: the caller's column for it, or one of a usual name."""
+    return usual if wanted is None else key == wanted
 
 
 def keys_and_values(path: Path) -> list[tuple[str, str]]:
     """Return the keys and values of the folders above a file, the innermost first."""
     parted = (folder.name.partition("=") for folder in path.absolute().parents)
-    return [(key, unquote(value)) for key, sign, value in parted if sign and key and value]
+    return [
+        (key, unquote(value)) for key, sign, value in parted
+        if sign and key and value and value != _NULL
+    ]  # fmt: skip
 
 
 def is_partitioned(folder: Path) -> bool:

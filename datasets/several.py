@@ -20,7 +20,7 @@ from datasets.found_files import files_of
 from datasets.joined_sensors import hint, joined_by_time
 from datasets.label_files import without_label_files
 from datasets.labels_of_parts import with_common_labels
-from datasets.partition_folders import asset_of_folder
+from datasets.partition_folders import named_by_folders
 from datasets.parts import Part, Parts, parts_of, single
 from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
@@ -186,13 +186,12 @@ def _parts(
     feature_names, form, group
         Those of :func:`datasets.reader.load`.
     """
-    folder = asset_of_folder(path, form)
-    if folder is None:
+    folders = named_by_folders(path, form)
+    if folders is None:
         return parts_of(path, feature_names, form, group=group, asset=asset)
-    own = folder.without_column(form)
-    found = parts_of(path, feature_names, own, group=group, asset=folder.value)
-    folder.tell(found.found)
-    return found
+    own = folders.without_columns(form)
+    found = parts_of(path, feature_names, own, group=group, asset=folders.asset[1])
+    return replace(found, found=[folders.applied(part) for part in found.found])
 
 
 def _notes(path: Path, parts: Parts) -> list[str]:

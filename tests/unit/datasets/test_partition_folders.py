@@ -10,7 +10,7 @@ import pytest
 import datasets
 from datasets import Dataset, FileFormat
 from datasets.found_files import not_read
-from datasets.partition_folders import FolderAsset, asset_of_folder
+from datasets.partition_folders import FolderNames, named_by_folders
 from errors import DatasetError
 from tests.unit.datasets.plant_files import START, readings
 
@@ -67,9 +67,9 @@ def test_a_column_of_the_file_names_the_asset(tmp_path: Path) -> None:
 
 def test_a_partition_without_a_value_names_nothing() -> None:
     path = Path("t/asset_id=__HIVE_DEFAULT_PARTITION__/part-0.parquet")
-    assert asset_of_folder(path, None) is None
+    assert named_by_folders(path, None) is None
     path = Path("t/asset_id=P1/asset_id=/part-0.parquet")
-    assert asset_of_folder(path, None) == FolderAsset("asset_id", "P1")
+    assert named_by_folders(path, None) == FolderNames(("asset_id", "P1"))
 
 
 def test_files_in_folders_are_named_with_their_suffix(tmp_path: Path) -> None:
@@ -84,6 +84,17 @@ def test_machines_may_be_counted_from_zero(tmp_path: Path) -> None:
     (tmp_path / "machine=P1").rename(tmp_path / "machine=0")
     (tmp_path / "machine=P%202").rename(tmp_path / "machine=1")
     assert lengths(load(str(tmp_path))) == {"0": 600, "1": 600}
+
+
+@pytest.mark.parametrize("key", ["sensor_id", "tag", "place"])
+def test_folders_name_the_sensors_of_an_asset(tmp_path: Path, key: str) -> None:
+    for sensor in ("S1", "S2"):
+        partitioned(tmp_path, last=f"{key}={sensor}")
+    chosen = {"columns": {"sensor_id": key}} if key == "place" else {}
+    data = load(str(tmp_path), **chosen)
+    streams = {(each.asset_id, each.sensor_id): len(each.timestamps) for each in data.streams}
+    assert streams == {(asset, of): 600 for asset in ("P1", "P 2") for of in ("S1", "S2")}
+    assert f"part-0.parquet and 7 more: the folder {key}=... names the sensor" in data.notes
 
 
 def test_a_folder_of_empty_partitions_holds_no_file(tmp_path: Path) -> None:
