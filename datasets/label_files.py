@@ -25,15 +25,16 @@ def without_label_files(
     """Return the files without those of labels, and a note on these.
 
     A file holds labels if its name or its folder's says so, and all its values are a few whole
-    numbers. If all files seem to, all are kept.
+    numbers. If the names of all files say so, they tell nothing, and all are kept.
 
     Parameters
     ----------
     files
         What was read, by file.
     """
-    odd = [path for path, parts in files.items() if _says_labels(path) and _are_grades(parts)]
-    if not odd or len(odd) == len(files):
+    said = [path for path in files if _says_labels(path)]
+    odd = [path for path in said if _are_grades(files[path])]
+    if not odd or len(said) == len(files):
         return dict(files), []
     shown = f"{odd[0].parent.name}/{odd[0].name}".removeprefix("/")
     more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""

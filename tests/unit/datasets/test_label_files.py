@@ -65,3 +65,11 @@ def test_labels_alone_are_read(tmp_path: Path) -> None:
     write(tmp_path / "labels" / "pump.txt", LABELS)
     write(tmp_path / "labels" / "motor.txt", LABELS)
     assert len(load(f"{tmp_path}/**/*.txt").streams) == 2
+
+
+def test_a_machine_that_stands_still_stays_in_a_folder_whose_name_says_labels(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "label" / "pump.txt", readings(300))
+    write(tmp_path / "label" / "motor.txt", np.ones((300, 3)))
+    assert len(load(f"{tmp_path}/label/*.txt").streams) == 2
