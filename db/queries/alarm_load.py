@@ -145,7 +145,7 @@ def openings(connection: Connection, start: datetime, end: datetime) -> dict[str
 
 
 def counted_from(connection: Connection, start: datetime, end: datetime) -> datetime:
-    """Return when the plant began to send, or ``start`` if that is later; it is before ``end``.
+    """Return when the plant began to send, or ``start`` if it did not begin in the period.
 
     A rate over a period of which the plant has seen only the last day would be far too low.
 
@@ -156,7 +156,7 @@ def counted_from(connection: Connection, start: datetime, end: datetime) -> date
         The period; ``end`` is excluded.
     """
     first = connection.execute(_COUNTED_FROM, {"start": start, "end": end}).scalar()
-    return start if first is None else max(start, min(first, end - TEN_MINUTES))
+    return max(start, min(first, end - TEN_MINUTES)) if first and first < end else start
 
 
 def alarm_load(

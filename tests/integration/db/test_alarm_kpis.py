@@ -110,6 +110,13 @@ def test_alarms_from_before_the_oldest_kept_reading_are_not_crowded_into_a_short
     assert figures(connection)["per_day"]["value"] == pytest.approx(0.2)
 
 
+def test_a_period_before_the_first_reading_is_not_said_to_begin_with_it(
+    connection: Connection,
+) -> None:
+    first_reading(connection, END + timedelta(days=1))
+    assert alarm_kpis(connection, START, END, SETTINGS)["counted_from"] == START
+
+
 @pytest.mark.parametrize(("many", "floods"), [(10, 0), (11, 1)])
 def test_a_flood_begins_with_more_than_ten_in_ten_minutes_however_they_lie(
     connection: Connection, many: int, floods: int
