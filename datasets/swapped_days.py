@@ -44,13 +44,27 @@ def _leaps_by_swapping(times: Times) -> npt.NDArray[np.intp]:
     if len(leaps) < 2:
         return none
     before, after = times[leaps - 1], times[leaps]
-    between = _runs_on(swapped(before), swapped(after), usual)  # two swapped days
-    edge = _runs_on(before, swapped(after), usual) | _runs_on(swapped(before), after, usual)
+    day_before, day_after = _single_days(times, leaps)
+    enters = _runs_on(before, swapped(after), usual) & day_after
+    leaves = _runs_on(swapped(before), after, usual) & day_before
+    between = _runs_on(swapped(before), swapped(after), usual) & day_before & day_after
+    edge = enters | leaves
     runs_on = between | edge
     if runs_on.sum() < 2 or 2 * runs_on.sum() <= len(leaps):
         return none
     # a whole day of readings each month also leaps from a day to the same day, but has no edge
     return leaps[runs_on] if (edge & ~between).any() else none
+
+
+def _single_days(times: Times, leaps: npt.NDArray[np.intp]) -> tuple[Flags, Flags]:
+    """Return for each leap whether the times before it, and after it, to the next leap are one day.
+
+    Swapped days are: two of them are months apart, with a leap between them.
+    """
+    bounds = np.concatenate([[0], leaps, [len(times)]])
+    days = times.astype("datetime64[D]")
+    single = days[bounds[:-1]] == days[bounds[1:] - 1]
+    return single[:-1], single[1:]
 
 
 def swapped(times: Times) -> Times:

@@ -59,6 +59,13 @@ def test_a_whole_day_of_readings_each_month_is_no_swapped_day(day: int, newest_f
     assert first_swapped(times[::-1] if newest_first else times) is None
 
 
+@pytest.mark.parametrize("step", [timedelta(minutes=10), timedelta(days=1)])
+def test_a_week_of_readings_each_half_year_has_no_swapped_days(step: timedelta) -> None:
+    begins = ("2023-06-06", "2023-12-06", "2024-06-06", "2024-12-06")  # 12 June follows 11 June
+    weeks = [_times(timedelta(days=6) // step, step, begin) for begin in begins]
+    assert first_swapped(np.concatenate(weeks)) is None
+
+
 @pytest.mark.parametrize(
     ("usual", "other"), [("%Y-%m-%d %H:%M", "%Y-%d-%m %H:%M"), ("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M")]
 )
