@@ -192,7 +192,7 @@ class Follower:
                     path.unlink()
                 except FileNotFoundError:
                     continue  # the asking worker no longer waits
-                if question["until"] < time.time():
+                if question.get("until", 0.0) < time.time():
                     continue  # neither does this one: it was killed, and its action is outdated
                 task = asyncio.create_task(self._answer(path, question), name=path.stem)
                 self._answering.add(task)

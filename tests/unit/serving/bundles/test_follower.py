@@ -88,6 +88,22 @@ def test_what_a_killed_service_asked_is_not_done_after_its_restart(
     run(scenario)
 
 
+def test_what_an_older_service_left_behind_does_not_end_the_follower(tmp_path: Path) -> None:
+    folder = questions_folder(tmp_path)
+    folder.mkdir(parents=True)
+    old = folder / "old.question"
+    old.write_text('{"what": "promote", "details": {"version": "1", "why": "before the update"}}')
+
+    async def scenario() -> None:
+        registry = FileRegistry(tmp_path / "registry")
+        following = asyncio.create_task(Follower(lambda: registry, ChampionFile(tmp_path)).run())
+        await until(lambda: not old.exists())
+        assert await RegistryClient(tmp_path).ask("alias", name=CHAMPION) is None
+        await end(following)
+
+    run(scenario)
+
+
 def test_a_registry_out_of_reach_is_said_and_what_was_known_stays(tmp_path: Path) -> None:
     def connect() -> FileRegistry:
         raise OSError("no route to http://me:secret@registry")
