@@ -140,9 +140,9 @@ class OpenFile:
         return found.local, found.universal
 
     @property
-    def units_of_sensors(self) -> dict[str, list[str]]:
-        """Return the units of each sensor of a long table so far."""
-        return self._reader.units.of_sensors()
+    def units_of_streams(self) -> dict[StreamKey, list[str]]:
+        """Return the units that a column names for each stream so far."""
+        return {key: [*units] for key, units in self._reader.units.first.items()}
 
     def _leave_out(self, chunk: Chunk, far: Flags, inside: Range, total: int) -> Chunk:
         if not far.any():

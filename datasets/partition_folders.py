@@ -16,6 +16,7 @@ from datasets.parts import Part
 from datasets.roles import NAMED_BY_FILE, names_assets
 from datasets.sampled_columns import plain_name
 from datasets.suffixes import is_data
+from datasets.types import StreamKey
 
 _NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
@@ -48,7 +49,11 @@ class FolderNames:
         groups = data.groups and {
             (asset, own or sensor): group for (asset, own), group in data.groups.items()
         }
-        return replace(part, data=replace(data, streams=streams, groups=groups, notes=notes))
+        units: dict[StreamKey, list[str]] = {
+            (asset, own or sensor): of for (asset, own), of in data.units_of_streams.items()
+        }
+        data = replace(data, streams=streams, groups=groups, notes=notes, units_of_streams=units)
+        return replace(part, data=data)
 
 
 def named_by_folders(path: Path, form: FileFormat | None) -> FolderNames | None:

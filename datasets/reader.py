@@ -88,9 +88,9 @@ def load(
     data = Dataset(
         file.names, streams, notes, groups, file.units, *file.offsets, _label_counts(chunks)
     )
-    if form is None or form.pivot is None:
-        return data
-    return replace(pivoted(data, form.pivot), units=file.units_of_sensors)
+    if form is not None and form.pivot is not None:
+        data = pivoted(data, form.pivot)
+    return replace(data, units_of_streams=file.units_of_streams)
 
 
 def readings(

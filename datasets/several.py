@@ -28,6 +28,7 @@ from datasets.sampled_columns import plain_name
 from datasets.suffixes import bare_name
 from datasets.types import Dataset, Reading, Stream, StreamKey, named
 from datasets.units import differ
+from datasets.units_of_parts import compare_units
 from errors import DatasetError
 
 #: A unit behind a name.
@@ -92,7 +93,7 @@ def load_files(
             f"{', '.join(partial)[:200]}: not in each of the {what}s; where one is absent, its"
             f" values are missing{_alike(partial, parts)}"
         )
-    notes += _unlike_units(found)
+    notes += [*_unlike_units(found), *compare_units(found)]
     notes += _unlike_offsets(found, form)
     streams, repeated = _joined(parts, names)
     streams, unset = _without_unset_clocks(streams, form is not None and form.drop_far_times)

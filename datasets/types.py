@@ -69,6 +69,7 @@ class Dataset:
     grouping column by stream, if one was requested. ``units`` has the units of features as the file
     writes them, and what else stands below their names. ``local`` and ``universal`` are the numbers
     of times without and with an offset. ``label_counts`` are the rows of each text of the labels.
+    ``units_of_streams`` are those that a column of units names, also of sensors that are pivoted.
     """
 
     feature_names: list[str]
@@ -79,6 +80,7 @@ class Dataset:
     local: int = 0
     universal: int = 0
     label_counts: dict[str, int] = field(default_factory=dict)
+    units_of_streams: dict[StreamKey, list[str]] = field(default_factory=dict)
 
 
 def named(key: StreamKey) -> str:

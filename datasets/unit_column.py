@@ -112,14 +112,6 @@ class SensorUnits:
                 )
         seen[unit] = row
 
-    def of_sensors(self) -> dict[str, list[str]]:
-        """Return the units of each sensor, over all assets."""
-        out: dict[str, list[str]] = {}
-        for (_, sensor), units in self.first.items():
-            if sensor is not None:
-                out[sensor] = [*dict.fromkeys([*out.get(sensor, []), *units])]
-        return out
-
     def notes(self) -> list[str]:
         """Return notes on streams whose unit changes, and on sensors with units by asset."""
         changing = [

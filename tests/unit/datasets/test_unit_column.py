@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -79,15 +80,35 @@ def test_units_that_differ_between_assets_are_named(load: Load) -> None:
     assert expected in data.notes
 
 
-def test_unit_that_changes_from_one_file_to_the_next_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [{"pivot": "tag"}, {"columns": {"sensor_id": "tag"}}, {}])
+def test_unit_that_changes_from_one_file_to_the_next_is_refused(
+    tmp_path: Path, form: dict[str, Any]
+) -> None:
     paths = [tmp_path / "january.csv", tmp_path / "february.csv"]
     later = with_units()
     later["timestamp"] += pd.Timedelta("31D")
     later["unit"] = later.unit.replace("°C", "°F")
     for table, path in zip([with_units(), later], paths, strict=True):
+        kept = table if form else table[table.tag == "temp"].drop(columns="tag")
+        kept.to_csv(path, index=False)
+    message = r"P1.*: in '°C' in january\.csv, in '°F' in february.*--exclude the column of units"
+    with pytest.raises(DatasetError, match=message):
+        datasets.load_files(paths, form=FileFormat(**form))
+    data = datasets.load_files(paths, form=FileFormat(**form, exclude="unit"))
+    assert {len(stream.timestamps) for stream in data.streams} == {600}
+
+
+def test_units_of_another_asset_in_another_file_are_named(tmp_path: Path) -> None:
+    one, other = with_units(), with_units("P2")
+    other["unit"] = other.unit.replace("°C", "°F")
+    again = one[one.tag != "temp"].copy()  # P1 is in both files, its temperature in one
+    again["timestamp"] += pd.Timedelta("31D")
+    paths = [tmp_path / "january.csv", tmp_path / "february.csv"]
+    for table, path in zip([one, pd.concat([again, other])], paths, strict=True):
         table.to_csv(path, index=False)
-    with pytest.raises(DatasetError, match=r"temp: in '°C' in january\.csv, in '°F' in "):
-        datasets.load_files(paths, form=FileFormat(pivot="tag"))
+    data = datasets.load_files(paths, form=FileFormat(pivot="tag"))
+    told = "temp: in '°C' in january.csv, in '°F' in february.csv; the values are used as they are"
+    assert told in data.notes
 
 
 def test_units_of_a_single_sensor_without_a_column_of_sensors(load: Load) -> None:
