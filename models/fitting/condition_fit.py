@@ -22,9 +22,8 @@ import numpy as np
 
 from models.arrays import Floats, Indices
 from models.detectors.covariance import winsorised_std
-from models.fitting.distance import Scoring, fit_distance
-from models.fitting.scaling import SHRINKAGE
-from models.fitting.tolerance import SMALL, seen_by
+from models.fitting.distance import Scoring, fit_tight_distance
+from models.fitting.tolerance import OF_ALL_SIZES, seen_by
 from models.fitting.trials import Fold
 from models.scoring.conditions import Conditions
 
@@ -309,7 +308,6 @@ def _judged(
     explained = 1.0 - np.mean(left, axis=0)
     if not others or np.mean(explained >= _EXPLAINED) < FOLLOW:
         return ConditionFit()
-    unit = made.spread[made.usual]
 
     def inside(stretches: Sequence[Floats]) -> list[Floats]:
         # a stay outside all conditions is what a fault looks like, and no condition explains it
@@ -317,8 +315,8 @@ def _judged(
         return [s for s in each if len(s)]
 
     kept: list[Fold] = [(inside(known), inside(other)) for known, other in folds]
-    narrow, unit = made.of(varied), unit[varied]
-    without, power, surplus = _compared(narrow, kept, unit, seed)
+    narrow = made.of(varied)
+    without, power, surplus = _compared(narrow, kept, seed)
     if power < without:
         return ConditionFit()
     found = ConditionFit(made, figures={
@@ -334,9 +332,7 @@ def _judged(
     return found
 
 
-def _compared(
-    made: Conditions, folds: list[Fold], unit: Floats, seed: int
-) -> tuple[float, float, float]:
+def _compared(made: Conditions, folds: list[Fold], seed: int) -> tuple[float, float, float]:
     """Return the shares of small steps detected without and with conditions, and the surplus.
 
     Parameters
@@ -345,18 +341,19 @@ def _compared(
         Gives the ranges; centres and spreads are refitted on each fold's first part.
     folds
         Features that vary only.
-    unit : (d,)
-        Unit of the steps.
     seed
         Seed of the injected steps.
     """
     seen: list[list[bool]] = [[], []]
     surplus = []
     for number, (known, other) in enumerate(folds):
-        faulty = SMALL.inject(other, unit, np.random.default_rng([seed, number]))
         own = _again(made, known)
-        for way, conditions in enumerate((None, own)):
-            score, _ = fit_distance(restate(conditions, known), 0, SHRINKAGE)
+        ways = [(way, *fit_tight_distance(restate(way, known))) for way in (None, own)]
+        # a feature that is constant within conditions has no scatter to measure a step by: no step
+        still = winsorised_std(np.concatenate(restate(own, known))) == 0.0
+        unit = np.where(still, 0.0, ways[1][2])
+        faulty = OF_ALL_SIZES.inject(other, unit, np.random.default_rng([seed, number]))
+        for way, (conditions, score, _) in enumerate(ways):
             found, alarms = seen_by(
                 partial(_score, score, conditions), None, (known, other), faulty
             )

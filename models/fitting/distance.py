@@ -15,6 +15,7 @@ from models.detectors.covariance import winsorised_std
 from models.fitting.scaling import (
     decorrelation,
     drift_per_reading,
+    shrinkage_of,
     step_correlation,
 )
 from models.scoring.preprocessing import SCALED_CLIP
@@ -68,6 +69,27 @@ def fit_distance(streams: list[Floats], horizon: int, shrinkage: float) -> tuple
     """
     rows_of, spread = fit_rows(streams)
     return distance(rows_of(horizon, shrinkage)), spread
+
+
+def fit_tight_distance(streams: list[Floats]) -> tuple[Scoring, Floats]:
+    """Fit the distance that shows broken relations best; also return what each feature's step is.
+
+    A step as large as a feature's scatter says little about features that follow one another: any
+    way of scoring detects it. Here the unit (d,) is the scatter of a feature that is left when the
+    others are known. A feature that follows no other keeps its spread. The detectors decorrelate
+    the rows again, so what the shrinkage of the correlation leaves is shrunk once more.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    """
+    rows_of, spread = fit_rows(streams)
+    shrinkage = shrinkage_of(np.concatenate(streams) / spread)
+    rows = rows_of(0, shrinkage**2)
+    usual = np.median(np.concatenate(streams), axis=0)[None]
+    moved = rows(usual + np.diag(spread)) - rows(usual)
+    unit: Floats = spread / np.maximum(np.sqrt((moved**2).sum(axis=1)), 1.0)
+    return distance(rows), unit
 
 
 def distance(rows: Scoring) -> Scoring:
