@@ -24,11 +24,12 @@ import numpy as np
 
 from models.arrays import Bools, Floats, Indices, Times
 from models.detectors.covariance import winsorised_std
-from models.fitting.distance import fit_tight_distance
+from models.fitting.distance import fit_distance
 from models.fitting.fault_search import find_faults
 from models.fitting.imputation import imputed_again
 from models.fitting.periods import Grid, Periods, average_periods, smooth, trimmed_mean
 from models.fitting.reading_times import epoch_seconds, median_interval
+from models.fitting.scaling import SHRINKAGE
 from models.fitting.tolerance import seen_by
 from models.fitting.trials import BEHIND, WITHIN, Fold, Steps
 from models.scoring.seasonality import PERIODS, UTC, Season, Seasonality, local_seconds
@@ -323,10 +324,11 @@ def _tried(
         less[1].append((values[later] - made.early.offsets(at[later]))[:, varied])
     if not less[0]:
         return None
+    unit = winsorised_std(np.concatenate(less[0]))
     out = []
     follows = np.flatnonzero(made.season.profile[:, varied].any(axis=0))
-    (apart, _), (within, unit) = (fit_tight_distance(known) for known, _ in (plain, less))
-    for score, (known, other) in ((apart, plain), (within, less)):
+    for known, other in (plain, less):
+        score, _ = fit_distance(known, 0, SHRINKAGE)
         faulty = _STEPS.inject(other, unit, np.random.default_rng(seed))
         out.append(np.array(seen_by(score, None, (known, other), faulty)[0]))
     touched = [np.isin(fault.columns, follows).any() for one in faulty for fault, _ in one]

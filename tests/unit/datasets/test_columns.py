@@ -223,7 +223,7 @@ def test_what_is_not_measured_may_have_a_unit(load: Load, cell: str) -> None:
 
 def test_temperatures_in_two_units_are_not_called_hexadecimal(load: Load) -> None:
     rows = "\n".join(f"P1,{i},{'70F' if i % 2 else '21C'}" for i in range(300))
-    with pytest.raises(DatasetError, match="'.*' and '.*', which are not in the same unit"):
+    with pytest.raises(DatasetError, match=r"'.*' and '.*', which are not in the same unit"):
         load("asset_id,timestamp,p\n" + rows + "\n", time_unit="s")
 
 
