@@ -10,7 +10,7 @@ import pytest
 from db.partitions import list_partitions, spans
 from tests.fixtures.bridging import Scene
 from tests.fixtures.records import plant, reading
-from tests.fixtures.waiting import wait_until
+from tests.fixtures.waiting import DEADLINE, wait_until
 
 SMALL = {"BRIDGE_BATCH_MAX": "20"}
 
@@ -100,7 +100,8 @@ def test_frozen_bridge_changes_nothing_that_is_not_its_own(one_scene, scoring):
     stage.wait_accounted(100)
     frozen.signal(signal.SIGSTOP)
     other = stage.bridge()
-    stage.wait_accounted(sent)
+    # first the broker has to miss it, and the database to end its session
+    stage.wait_accounted(sent, 2 * DEADLINE)
     sent += stage.produce(plant(200, streams=11, bad_every=0))
     frozen.signal(signal.SIGCONT)
     stage.wait_accounted(sent)
