@@ -12,7 +12,21 @@ from errors import DatasetError
 _AROUND: Final = 15
 
 
-class CheckedFile(io.RawIOBase):
+class ByteReader(io.RawIOBase):
+    """A readable file whose subclasses need only ``read``."""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read bytes into a buffer; see ``read``."""
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+
+class CheckedFile(ByteReader):
     """Pass on a file's bytes as long as they are UTF-8.
 
     Arrow, which reads them, would tell neither the line nor, in a line that it cannot split, that
@@ -28,16 +42,6 @@ class CheckedFile(io.RawIOBase):
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._lines = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read bytes into a buffer; see `read`."""
-        found = self.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
 
     def read(self, size: int = -1) -> bytes:
         """Read bytes; raise `DatasetError` at the first that are not UTF-8."""

@@ -70,10 +70,10 @@ def _single_days(times: Times, leaps: npt.NDArray[np.intp]) -> tuple[Flags, Flag
 def swapped(times: Times) -> Times:
     """Return times (n,) with day and month exchanged; NaT if there is no such date."""
     months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
+    first = times.astype("datetime64[Y]").astype("datetime64[M]")  # of the year
     day = (days - months.astype("datetime64[D]")).astype(np.int64)
-    month = (months - times.astype("datetime64[Y]").astype("datetime64[M]")).astype(np.int64)
-    other = times.astype("datetime64[Y]").astype("datetime64[M]") + day
-    out: Times = (other.astype("datetime64[D]") + month) + (times - days)
+    month = (months - first).astype(np.int64)
+    out: Times = ((first + day).astype("datetime64[D]") + month) + (times - days)
     return np.where(day < 12, out, np.datetime64("NaT", "us"))
 
 

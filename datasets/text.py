@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 
 import pyarrow as pa
 
-from datasets.checked_file import CheckedFile
+from datasets.checked_file import ByteReader, CheckedFile
 from errors import DatasetError
 
 #: Errors of damaged archives; others are of type OSError.
@@ -174,7 +174,7 @@ def utf8(
     return _Lines(text, fold_blanks, kept)
 
 
-class _Lines(io.RawIOBase):
+class _Lines(ByteReader):
     """Read a text as UTF-8 bytes, whole lines at a time."""
 
     def __init__(
@@ -187,14 +187,6 @@ class _Lines(io.RawIOBase):
         self._kept = kept
         self._fold = fold
         self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        found = self.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
 
     def read(self, size: int = -1) -> bytes:
         wanted = size if size >= 0 else 1 << 62

@@ -333,7 +333,7 @@ def _judged(
 
 
 def _compared(made: Conditions, folds: list[Fold], seed: int) -> tuple[float, float, float]:
-    """Return the shares of small steps detected without and with conditions, and the surplus.
+    """Return the shares of tight steps detected without and with conditions, and the surplus.
 
     Parameters
     ----------
@@ -348,12 +348,12 @@ def _compared(made: Conditions, folds: list[Fold], seed: int) -> tuple[float, fl
     surplus = []
     for number, (known, other) in enumerate(folds):
         own = _again(made, known)
-        ways = [(way, *fit_tight_distance(restate(way, known))) for way in (None, own)]
+        within = restate(own, known)
+        (apart, _), (tied, unit) = fit_tight_distance(known), fit_tight_distance(within)
         # a feature that is constant within conditions has no scatter to measure a step by: no step
-        still = winsorised_std(np.concatenate(restate(own, known))) == 0.0
-        unit = np.where(still, 0.0, ways[1][2])
+        unit[winsorised_std(np.concatenate(within)) == 0.0] = 0.0
         faulty = OF_ALL_SIZES.inject(other, unit, np.random.default_rng([seed, number]))
-        for way, (conditions, score, _) in enumerate(ways):
+        for way, (conditions, score) in enumerate(((None, apart), (own, tied))):
             found, alarms = seen_by(
                 partial(_score, score, conditions), None, (known, other), faulty
             )

@@ -72,7 +72,7 @@ def fit_distance(streams: list[Floats], horizon: int, shrinkage: float) -> tuple
 
 
 def fit_tight_distance(streams: list[Floats]) -> tuple[Scoring, Floats]:
-    """Fit the distance that shows broken relations best; also return what each feature's step is.
+    """Fit the distance that shows broken relations best; also return the unit of tight steps.
 
     A step as large as a feature's scatter says little about features that follow one another: any
     way of scoring detects it. Here the unit (d,) is the scatter of a feature that is left when the
@@ -84,9 +84,9 @@ def fit_tight_distance(streams: list[Floats]) -> tuple[Scoring, Floats]:
     streams : list of (n_i, d)
     """
     rows_of, spread = fit_rows(streams)
-    shrinkage = shrinkage_of(np.concatenate(streams) / spread)
-    rows = rows_of(0, shrinkage**2)
-    usual = np.median(np.concatenate(streams), axis=0)[None]
+    pooled = np.concatenate(streams)
+    rows = rows_of(0, shrinkage_of(pooled / spread) ** 2)
+    usual = np.median(pooled, axis=0)
     moved = rows(usual + np.diag(spread)) - rows(usual)
     unit: Floats = spread / np.maximum(np.sqrt((moved**2).sum(axis=1)), 1.0)
     return distance(rows), unit

@@ -52,8 +52,8 @@ SHRINKAGES: Final = (SHRINKAGE, 0.03, LEAST_SHRINKAGE)
 #: Larger ones where readings are scarce; 1 leaves no correlation.
 STRONG: Final = (1.0, 0.3)
 _LARGE: Final = Steps((3.0, 6.0), (WITHIN,), count=20, streams=5)
-SMALL: Final = Steps((0.5, 1.0, 2.0), (WITHIN,), count=20, streams=5)
-OF_ALL_SIZES: Final = replace(SMALL, sizes=(*SMALL.sizes, *_LARGE.sizes))
+_SMALL: Final = Steps((0.5, 1.0, 2.0), (WITHIN,), count=20, streams=5)
+OF_ALL_SIZES: Final = replace(_SMALL, sizes=(*_SMALL.sizes, *_LARGE.sizes))
 _WEIGHT: Final = 1.0 - 0.5 ** (1.0 / 5.0)
 _MEMORY: Final = 60  # readings that an average with this weight remembers
 
@@ -111,7 +111,7 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
         return SHRINKAGES[0]
     few = scarce(np.concatenate(streams))
     shares = (*STRONG, *SHRINKAGES) if few else SHRINKAGES
-    steps = OF_ALL_SIZES if few else SMALL
+    steps = OF_ALL_SIZES if few else _SMALL
     trials = _trials(folds, [(horizon, share) for share in shares], steps, seed)
     least = max(trial.power for trial in trials) - BEHIND / 2.0
     ways = zip(shares, trials, strict=True)

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from db.session import make_engine
-from tests.acceptance.test_page_screens import named
 from tests.fixtures.browser import visit
 from tests.fixtures.incidents import make_incidents
+from tests.fixtures.screens import named
 from tests.fixtures.shown_plant import ShownPlant
 
 pytestmark = pytest.mark.timeout(300)
