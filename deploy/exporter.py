@@ -1,8 +1,8 @@
 """Export metrics of the whole plant to Prometheus: ``python -m deploy.exporter``.
 
-Exports the champion's age, the drift of features since training, and alarm rates with the budget of
-each criticality. One process suffices; it updates every five minutes and stores nothing. A failed
-update keeps the previous values and is counted.
+Exports the champion's age, the drift of features since training, alarm rates with the budget of
+each criticality, and streams that have stopped sending. One process suffices; it updates every five
+minutes and stores nothing. A failed update keeps the previous values and is counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from db.alarm_kpis import alarm_kpis
 from db.queries.feedback import precision_by_group
 from db.queries.incidents import IncidentFilter, incident_counts
 from db.queries.notifications import waiting
-from db.queries.reporting import recent_alarms, recent_openings, table_sizes
+from db.queries.reporting import recent_alarms, recent_openings, silent_streams, table_sizes
 from db.session import database_now, in_transaction, opened, transaction
 from runtime import (
     at_least,
@@ -40,8 +40,8 @@ from schemas import API_PREFIX, SEVERITIES
 log = logging.getLogger("exporter")
 
 Look = Callable[[], None]
-#: Groups of metrics: alarms, incidents, KPIs, feedback and tables (database), model (service).
-WHAT = ("alarms", "incidents", "kpis", "feedback", "store", "model")
+#: Groups of metrics: model of the service, the others of the database.
+WHAT = ("alarms", "streams", "incidents", "kpis", "feedback", "store", "model")
 #: The alarm KPIs cover this many days.
 KPI_DAYS = 7
 #: Maximum series of ``model_drift_psi``, for the largest indices: thousands of groups have a
@@ -59,6 +59,7 @@ class Plant:
         self.readings = gauge("plant_readings", "readings of the last hour", ["asset_criticality"])
         self.anomalies = gauge("plant_anomalies", "alarms of the last hour", ["asset_criticality"])
         self.budget = gauge("plant_alarm_budget", "false alarms a reading", ["asset_criticality"])
+        self.silent = gauge("plant_streams_silent", "streams that have stopped sending")
         self.incidents = gauge("plant_incidents", "incidents that are not closed", ["state"])
         self.opened = gauge(
             "plant_incidents_opened", "incidents opened in the last hour", ["severity"]
@@ -86,9 +87,10 @@ class Plant:
         self.failures = Counter(
             "exporter_failures", "looks that failed", ["what"], registry=self.registry
         )
-        for what in WHAT:  # create all series at start, so that the first failure is an increase
+        self.looked = gauge("exporter_looked_timestamp_seconds", "last look; 0: none", ["what"])
+        for what in WHAT:  # create all series at start: a look that never succeeds is seen, too
             self.failures.labels(what)
-        self.looked = gauge("exporter_looked_timestamp_seconds", "last look", ["what"])
+            self.looked.labels(what)
 
     def kpis(self, figures: Mapping[str, Mapping[str, Any]]) -> None:
         """Set the alarm KPIs and their limits; a share without alarms has no series."""
@@ -208,8 +210,10 @@ def looks(plant: Plant, settings: Settings, engine: Engine) -> dict[str, Look]:
     engine
         The database.
     """
+    silent_s = settings.bridge_silent_s
     return {
         "alarms": lambda: plant.alarms(in_transaction(engine, recent_alarms)),
+        "streams": lambda: plant.silent.set(in_transaction(engine, silent_streams, silent_s)),
         "incidents": lambda: look_at_incidents(plant, engine),
         "kpis": lambda: plant.kpis(in_transaction(engine, stored_kpis, settings)),
         "feedback": lambda: plant.feedback(in_transaction(engine, precision_by_group)),

@@ -47,6 +47,15 @@ _ALARMS = text(f"""
     WHERE {WITHIN} AND topic_id IS NOT NULL
     GROUP BY 1
 """)  # noqa: S608 (constants)
+_SILENT = text("""
+    SELECT count(*) FROM (
+        SELECT FROM stream_states GROUP BY stream_key
+        HAVING max(updated_at) < now() - make_interval(secs => :silent)
+           AND max(updated_at) > now() - make_interval(secs => :silent, days => :days)
+    ) AS silent
+""")
+#: A stream that is silent for longer was taken out of service on purpose.
+SILENT_DAYS = 7
 #: The default partition is listed separately: its rows belong to no existing partition.
 _SIZES = text("""
     SELECT CASE WHEN i.inhparent IS NULL OR c.relname = 'anomaly_detections_default'
@@ -128,6 +137,12 @@ def recent_alarms(connection: Connection) -> dict[str, tuple[int, int]]:
     since = database_now(connection) - timedelta(hours=1)
     rows = connection.execute(_ALARMS, Slice(since).values())
     return {row.name: (row.readings, row.anomalies) for row in rows}
+
+
+def silent_streams(connection: Connection, seconds: float) -> int:
+    """Count the streams without a reading for so many seconds, but not for `SILENT_DAYS` more."""
+    values = {"silent": seconds, "days": SILENT_DAYS}
+    return int(connection.execute(_SILENT, values).scalar_one())
 
 
 def recent_openings(connection: Connection) -> dict[str, int]:

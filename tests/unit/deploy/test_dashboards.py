@@ -30,7 +30,7 @@ ADDED_LABELS = {"job", "instance", "le"}
 NEEDED = {
     "lag": "bridge_lag",
     "dead letters": "bridge_dead_letters_total",
-    "silent streams": "bridge_streams_silent",
+    "silent streams": "plant_streams_silent",
     "alarm rate over budget": "plant_alarm_budget",
     "drift": "model_features_shifted",
     "model age": "model_trained_timestamp_seconds",

@@ -20,7 +20,7 @@ from db.feedback_actions import give_feedback
 from db.incident_recording import record
 from db.queries.feedback import precision_by_group
 from db.queries.notifications import register
-from db.queries.reporting import recent_alarms, table_sizes
+from db.queries.reporting import recent_alarms, silent_streams, table_sizes
 from db.session import in_transaction, transaction
 from deploy.exporter import (
     WHAT,
@@ -137,6 +137,20 @@ def test_every_table_that_grows_has_its_size(plant: Plant, engine: Engine) -> No
     assert value(plant, "store_rows", table="dead_letters") == 0
 
 
+def test_streams_that_stopped_sending_are_counted_whoever_had_them(engine: Engine) -> None:
+    silent = [  # asset, hours since its newest reading in one of its partitions
+        ("working", 0.1), ("moved", 3), ("moved", 0.1), ("stopped", 3), ("stopped", 9),
+        ("scrapped", 24 * 8),
+    ]  # fmt: skip
+    insert = text(
+        "INSERT INTO stream_states (topic_id, partition, asset_id, state, updated_at) VALUES"
+        " (gen_random_uuid(), 0, :asset, '{}', now() - make_interval(secs => :hours * 3600))"
+    )
+    with engine.begin() as connection:
+        connection.execute(insert, [{"asset": asset, "hours": hours} for asset, hours in silent])
+    assert in_transaction(engine, silent_streams, 3600) == 1
+
+
 def test_oldest_detector_is_the_age_of_a_group(plant: Plant) -> None:
     models = {
         "isolation_forest": {"trained_at": "2026-01-02T00:00:00+00:00"},
@@ -172,7 +186,7 @@ def test_look_that_fails_is_counted_and_leaves_the_last_values(plant: Plant) -> 
     assert not plant.look("alarms", fails)
     assert plant.look("model", lambda: None)
     assert value(plant, "exporter_failures_total", what="alarms") == 1
-    assert value(plant, "exporter_looked_timestamp_seconds", what="alarms") is None
+    assert value(plant, "exporter_looked_timestamp_seconds", what="alarms") == 0
     assert value(plant, "plant_readings", asset_criticality="medium") == 10
     assert b"exporter_looked_timestamp_seconds" in generate_latest(plant.registry)
 
