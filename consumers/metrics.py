@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from consumers.records.parsing import REASONS
 from runtime import serve_metrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -30,7 +31,12 @@ class Metrics:
         self.anomalies = counter(
             "bridge_anomalies", "anomalies stored, by severity", ["criticality"]
         )
-        self.dead_letters = counter("bridge_dead_letters", "by reason", ["reason"])
+        self.dead_letters = counter(
+            "bridge_dead_letters", "records rejected, by reason", ["reason"]
+        )
+        # Prometheus sees no increase in the first value of a new series.
+        for reason in (*REASONS, "missing_features", "no_group", "unprocessable", "duplicate"):
+            self.dead_letters.labels(reason)
         self.published = counter("bridge_published", "acknowledged messages", ["topic"])
         self.unpublishable = counter(
             "bridge_unpublishable",

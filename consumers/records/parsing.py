@@ -1,11 +1,9 @@
 """Convert Kafka records to readings, and build the headers of dead letters.
 
 Every record becomes a :class:`Reading` or a :class:`Rejection`; nothing raises. The reasons are
-stable codes: ``unreadable`` (Kafka's bytes are damaged), ``null_body``, ``not_json``,
-``not_object``, ``duplicate_key``, ``nul_character``, ``too_deep``, ``unknown_shape``,
-``missing_asset``, ``bad_name``, ``bad_features``, ``bad_value``, ``bad_timestamp`` and
-``future_timestamp``. The service adds its own (``missing_features``, ``no_group``, ...), and later
-steps add ``duplicate`` and ``unprocessable``.
+stable codes (`REASONS`; of these ``unreadable`` means that Kafka's bytes are damaged). The service
+adds its own (``missing_features``, ``no_group``, ...), and later steps add ``duplicate`` and
+``unprocessable``.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from consumers.records.decoding import decode
 from consumers.records.framing import ForeignFramingError, of_document
@@ -21,6 +19,12 @@ from errors import InputError
 from schemas import StreamKey, check_features, check_name, parse_timestamp, stream_key
 
 Headers = Sequence[tuple[str, bytes | None]]
+
+REASONS: Final = (
+    "unreadable", "null_body", "not_json", "not_object", "duplicate_key", "nul_character",
+    "too_deep", "unknown_shape", "missing_asset", "bad_name", "bad_features", "bad_value",
+    "bad_timestamp", "future_timestamp",
+)  # fmt: skip
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Record times within 1970 are invalid: 0 or -1 (never set), or seconds instead of milliseconds.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.records.parsing import Reading, Rejection, dead_letter_headers, parse
+from consumers.records.parsing import REASONS, Reading, Rejection, dead_letter_headers, parse
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -128,6 +128,7 @@ def test_bad_record_is_refused_with_its_reason(body, reason):
     rejection = read(body)
     assert isinstance(rejection, Rejection)
     assert rejection.reason == reason
+    assert reason in REASONS
     assert rejection.message
 
 
