@@ -15,7 +15,7 @@ from pathlib import Path
 from db.queries.notifications import Change
 from errors import AnomalyError, Unavailable
 from notify import messages, receivers
-from notify.sender_interface import Refused, Sender
+from notify.sender_interface import Refused, Sender, about_certificate
 from runtime import tls_context
 
 
@@ -90,7 +90,7 @@ def _smtp_error(error: Exception) -> AnomalyError:
     answer: bytes | str = getattr(error, "smtp_error", None) or str(error)
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, answer = next(iter(error.recipients.values()))
-    text = f"{type(error).__name__} {code or ''} {_text(answer)}"
+    text = f"{type(error).__name__} {code or ''} {_text(answer)}{about_certificate(error)}"
     if isinstance(error, smtplib.SMTPDataError) and 500 <= error.smtp_code < 600:
         return Refused(text)
     return Unavailable(text, code="smtp_failed", retry_after=0)

@@ -26,6 +26,11 @@ class Ended(AnomalyError):
     """The receiver wants no more messages (HTTP 410)."""
 
 
+def about_certificate(error: Exception) -> str:
+    """Return what to add to an error of TLS: the field of the file that decides."""
+    return " (cafile)" if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
+
+
 class Sender(ABC):
     """Send to one receiver.
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 import orjson
@@ -19,7 +20,7 @@ import orjson
 from db.queries.notifications import Change
 from errors import AnomalyError, SettingsError, Unavailable
 from notify import messages, receivers
-from notify.sender_interface import Ended, Refused, Sender
+from notify.sender_interface import Ended, Refused, Sender, about_certificate
 from runtime import tls_context
 
 #: Alertmanager drops an alert that is not repeated for this many intervals.
@@ -51,7 +52,7 @@ class _WebSender(Sender):
                     raise _http_error(answer)
                 return answer.status_code
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = f"{type(error).__name__} {error}"
+            reason = f"{type(error).__name__} {error}{about_certificate(error)}"
             raise Unavailable(reason, code="unreachable", retry_after=0) from None
 
     def _post(self, body: bytes, path: str = "", **headers: str) -> None:
@@ -66,8 +67,17 @@ def _http_error(answer: httpx.Response) -> AnomalyError:
         return Ended(f"{reason}: it wants no more")
     if status in _MESSAGE_AT_FAULT:
         return Refused(reason)
+    reason += _redirection(answer)
     after = _seconds(answer.headers.get("Retry-After", ""))
     return Unavailable(reason, code=f"http_{status}", retry_after=after)
+
+
+def _redirection(answer: httpx.Response) -> str:
+    """Return where a redirect leads, without its path, which may be secret."""
+    if not answer.has_redirect_location:
+        return ""
+    to = urlsplit(urljoin(str(answer.url), answer.headers["Location"]))
+    return f": a redirect to {to.scheme}://{to.netloc.rpartition('@')[2]}, not followed (url)"
 
 
 def _seconds(retry_after: str) -> float:

@@ -99,7 +99,7 @@ def test_mail_by_starttls_with_a_login(stage: Stage, tmp_path: Path) -> None:
         stage.step("mail")
         assert server.logins == [("anomalies", "right")]
         assert len(server.mails) == 1
-        for more, password, why in ((trusted, "wr0ng-one", "535"), (login, "right", "certificate")):
+        for more, password, why in ((trusted, "wr0ng-one", "535"), (login, "right", "(cafile)")):
             stage.routes(MAIL.format(port=server.port, more=more), PASSWORD=password)
             stage.read((1, "high"), asset=why, state="opened")
             stage.step("mail")

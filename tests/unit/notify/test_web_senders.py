@@ -36,6 +36,21 @@ def test_a_status_says_whose_fault_it_is(status: int, kind: type[AnomalyError]) 
     assert type(web_senders._http_error(httpx.Response(status))) is kind
 
 
+def test_a_redirect_says_where_it_leads_and_keeps_secrets() -> None:
+    def reason(location: str) -> str:
+        request = httpx.Request("POST", "http://plant.example/hooks/s3cret")
+        headers = {"Location": location}
+        return web_senders._http_error(
+            httpx.Response(301, headers=headers, request=request)
+        ).message
+
+    found = reason("https://me:pass@plant.example:8443/hooks/s3cret?token=1")
+    assert found == (
+        "HTTP 301 Moved Permanently: a redirect to https://plant.example:8443, not followed (url)"
+    )
+    assert "redirect to http://plant.example," in reason("/login")
+
+
 @pytest.mark.parametrize(
     ("header", "lowest", "highest"),
     [
