@@ -80,7 +80,7 @@ class Plant:
             "model_drift_psi", "stability index of a feature or score", ["group", "feature"]
         )
         self.shifted = gauge(
-            "model_features_shifted", "features whose index is above 0.25", ["group"]
+            "model_features_shifted", "features and scores whose index is above 0.25", ["group"]
         )
         self.rows = gauge("store_rows", "rows of a table, estimated", ["table"])
         self.bytes = gauge("store_bytes", "size of a table with its indices", ["table"])
