@@ -80,6 +80,7 @@ class _Process:
         self._metrics = Metrics()
         self._seen: tuple[int, ...] = ()
         self._measure_at = 0.0
+        self._database_down = False
         self._routes: Routes
         self._senders: dict[str, Sender]
 
@@ -118,13 +119,14 @@ class _Process:
         """Send if no other process does; return the exit code if this one is to end."""
         try:
             migrate(engine)
+            self._note_database(None)
             if leader.try_acquire():
                 return self._lead(engine, leader, drain)
             if drain:
                 print("another sender is at work", file=sys.stderr)
                 return 3
         except StorageUnavailable as error:
-            log.warning("waiting for the database: %s", error.message)
+            self._note_database(error)
             if drain:
                 raise
         finally:
@@ -132,6 +134,14 @@ class _Process:
             self._metrics.set_receivers(())
             leader.release()
         return None
+
+    def _note_database(self, error: StorageUnavailable | None) -> None:
+        """Log the start and the end of an outage, once each."""
+        was_down, self._database_down = self._database_down, error is not None
+        if error is not None and not was_down:
+            log.warning("waiting for the database: %s", error.message)
+        elif error is None and was_down:
+            log.warning("the database answers again")
 
     def _lead(self, engine: Engine, leader: Leadership, drain: bool) -> int | None:
         """Send until drained (return the exit code), stopped, or the file changed (None)."""
