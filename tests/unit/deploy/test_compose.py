@@ -118,6 +118,11 @@ def test_environment_names_settings_that_exist(name: str) -> None:
     assert set(SERVICES[name]["environment"]) <= known
 
 
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_settings_that_compose_does_not_name_can_be_given(name: str) -> None:
+    assert {"path": "settings.env", "required": False} in SERVICES[name]["env_file"]
+
+
 def test_topics_and_ports_are_the_default_settings() -> None:
     fields = Settings.model_fields
     script = SERVICES["topics"]["command"][0]
