@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -295,7 +296,7 @@ def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> N
         table.add_row(
             about["version"],
             ", ".join(about["aliases"]),
-            about["created_at"][:19],
+            f"{datetime.fromisoformat(about['created_at']).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
             tags.get("groups", "-"),
             tags.get("source", "-"),
             (about.get("run_id") or "-")[:8],

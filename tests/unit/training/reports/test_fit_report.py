@@ -15,7 +15,13 @@ from tests.fixtures.settings import given
 from training.evaluation.alarms_of_faults import AlarmsOfFaults
 from training.fitting.power import Power
 from training.publishing.publish import Published
-from training.reports.fit_report import print_power, print_published, verdict, watched
+from training.reports.fit_report import (
+    print_power,
+    print_published,
+    print_versions,
+    verdict,
+    watched,
+)
 
 
 @pytest.mark.parametrize(
@@ -105,3 +111,10 @@ def test_a_bundle_is_served_under_the_name_that_it_was_registered_by() -> None:
     assert "VAR_DIR=/plant/var MLFLOW_EXPERIMENT_NAME='press line' bentoml serve\n" in text
     text = published("challenger", mlflow_tracking_uri="http://mlflow:5000")
     assert "VAR_DIR=/plant/var/NAME MLFLOW_EXPERIMENT_NAME=NAME and serve with the same" in text
+
+
+def test_the_versions_are_listed_with_the_zone_of_their_times() -> None:
+    console = Console(width=120, record=True)
+    about = {"version": "3", "aliases": ["champion"], "tags": {}, "run_id": None}
+    print_versions(console, [about | {"created_at": "2026-03-29T02:30:00+01:00"}])
+    assert "2026-03-29 01:30:00 UTC" in console.export_text()
