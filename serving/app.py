@@ -41,6 +41,7 @@ from serving.http.overview_handlers import OverviewHandlers
 from serving.http.rest_app import Call, Guard, declared
 from serving.http.schedule_handlers import ScheduleHandlers
 from serving.incident_timer import IncidentTimer
+from serving.metrics import forget_dead_workers
 from serving.monitors import DriftMonitor, PrecisionMonitor
 from serving.page.page import build as build_page
 from serving.requests.detect import parse_batch, parse_item
@@ -99,6 +100,7 @@ class App:
 
     async def start(self) -> None:
         """Start the parts; bundle and database are opened in the background."""
+        forget_dead_workers()
         on_sigterm(self.jobs.stopping)
         bundles = self.detection.bundles
         for part in (self.database, bundles, self.jobs, self.housekeeping, self.timer):

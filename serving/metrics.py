@@ -8,7 +8,12 @@ Label values come from small fixed sets: a path with an id in it never becomes a
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.multiprocess import mark_process_dead
 
 BATCH = Histogram(
     "anomaly_batch_size",
@@ -55,3 +60,17 @@ for _what in ("cleared", "unshelved", "closed"):
     INCIDENTS.labels(_what)
 for _what in ("settled", "ended"):
     PERSISTENT.labels(_what)
+
+
+def forget_dead_workers() -> None:
+    """Remove what workers that were killed last said of themselves; what they counted stays."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    files = Path(folder).glob("gauge_live*_*.db") if folder else ()
+    for process in {int(file.stem.rpartition("_")[2]) for file in files}:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # another worker that starts was faster
+                mark_process_dead(process, folder)
+        except PermissionError:
+            pass  # it lives
