@@ -37,20 +37,25 @@ class Catalogue:
         self._known: tuple[float, dict[str, Any]] | None = None
         self._task: asyncio.Task[dict[str, Any]] | None = None
 
+    @property
+    def fresh(self) -> bool:
+        """Whether what `models` returned last is what the registry has now."""
+        return self._known is not None and time.monotonic() - self._known[0] < FRESH_S
+
     async def models(self, patience_s: float | None = None) -> dict[str, Any]:
         """Return the versions, newest first, and the figures by group of champion and challenger.
 
         Parameters
         ----------
         patience_s : float, optional
-            After this time the previous result is returned; the query continues.
+            After this time the previous result is returned; the query continues (see `fresh`).
 
         Raises
         ------
         Unavailable
             The registry does not answer; ``registry_asked``: not yet.
         """
-        if self._known is not None and time.monotonic() - self._known[0] < FRESH_S:
+        if self._known is not None and self.fresh:
             return self._known[1]
         task = self._task
         if task is None or task.done():

@@ -70,4 +70,5 @@ class ModelViews(Screen):
             request, "models.html", messages=messages, problems=problems, jobs=jobs,
             in_force=self.bundles.status(), drift=self.drift.known(self.bundles.bundle),
             sides=[found[name] for name in ("champion", "challenger")], versions=found["versions"],
+            outdated=not self.catalogue.fresh,
         )  # fmt: skip

@@ -78,6 +78,11 @@ def test_who_is_in_a_hurry_gets_what_is_known(made: Any) -> None:
         assert caught.value.code == "registry_asked"
         catalogue._known = (float("-inf"), {"versions": []})
         assert await catalogue.models(patience_s=0.0) == {"versions": []}
+        assert not catalogue.fresh
+        registry.silent = False
+        catalogue._task = None
+        assert (await catalogue.models())["versions"]
+        assert catalogue.fresh
 
     asyncio.run(scenario())
 
