@@ -136,18 +136,25 @@ class Plant:
             self._drift(status["drift"])
 
     def _drift(self, groups: Mapping[str, Mapping[str, Any]]) -> None:
-        self.psi.clear()
-        self.shifted.clear()
-        found = [
-            (about["psi"], group, feature)
+        found = heapq.nlargest(
+            PSI_SERIES,
+            (
+                (about["psi"], group, feature)
+                for group, features in groups.items()
+                for feature, about in features.items()
+            ),
+        )
+        shifted = {
+            group: sum(about["state"] == "shifted" for about in features.values())
             for group, features in groups.items()
-            for feature, about in features.items()
-        ]
-        for psi, group, feature in heapq.nlargest(PSI_SERIES, found):
+        }
+        # Cleared last: a scrape meanwhile would find no series, which resolves an alert.
+        self.psi.clear()
+        for psi, group, feature in found:
             self.psi.labels(group, feature).set(psi)
-        for group, features in groups.items():
-            states = [about["state"] for about in features.values()]
-            self.shifted.labels(group).set(states.count("shifted"))
+        self.shifted.clear()
+        for group, count in shifted.items():
+            self.shifted.labels(group).set(count)
 
     def look(self, what: str, look: Look) -> bool:
         """Update one group of metrics; a failure is logged and counted, never raised."""

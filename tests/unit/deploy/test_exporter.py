@@ -7,6 +7,7 @@ import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -201,6 +202,21 @@ def test_the_series_of_drift_are_bounded_and_the_largest_are_shown(plant: Plant)
     assert len(series) == 500
     assert min(s.value for s in series) == (3000 * 24 - 500) / 1e5
     assert value(plant, "model_features_shifted", group="g0") == 24
+
+
+def test_drift_is_there_while_the_next_one_of_many_groups_is_counted(plant: Plant) -> None:
+    drift = {"g": {"f": {"psi": 0.3, "state": "shifted"}}}
+    plant.model({"models": {}, "drift": drift})
+    seen: list[tuple[float | None, float | None]] = []
+
+    class Scraped(dict[str, Any]):
+        def items(self) -> Any:
+            seen.append((value(plant, "model_features_shifted", group="g"),
+                         value(plant, "model_drift_psi", group="g", feature="f")))  # fmt: skip
+            return super().items()
+
+    plant.model({"models": {}, "drift": Scraped(drift)})
+    assert set(seen) == {(1, 0.3)}
 
 
 def test_openings_of_the_last_hour_and_who_was_not_notified(plant: Plant, engine: Engine) -> None:
