@@ -71,6 +71,6 @@ def forget_dead_workers() -> None:
             os.kill(process, 0)
         except ProcessLookupError:
             with suppress(FileNotFoundError):  # another worker that starts was faster
-                mark_process_dead(process, folder)
+                mark_process_dead(process, folder)  # type: ignore[no-untyped-call]
         except PermissionError:
             pass  # it lives

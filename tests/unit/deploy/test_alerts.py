@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,7 @@ def says(series: dict[str, str], alert: str, labels: dict[str, str], summary: st
     return objections(series, checks, folder)
 
 
-def objections(series: dict[str, str], checks: dict[str, object], folder: Path) -> str:
+def objections(series: dict[str, str], checks: Mapping[str, object], folder: Path) -> str:
     """Run promtool's ``checks`` on the rules; return what it prints if one fails.
 
     A value lasts, unless a space in it shows that it lists samples in promtool's own notation.
