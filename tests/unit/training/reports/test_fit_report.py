@@ -115,6 +115,6 @@ def test_a_bundle_is_served_under_the_name_that_it_was_registered_by() -> None:
 
 def test_the_versions_are_listed_with_the_zone_of_their_times() -> None:
     console = Console(width=120, record=True)
-    about = {"version": "3", "aliases": ["champion"], "tags": {}, "run_id": None}
+    about: dict[str, Any] = {"version": "3", "aliases": ["champion"], "tags": {}, "run_id": None}
     print_versions(console, [about | {"created_at": "2026-03-29T02:30:00+01:00"}])
     assert "2026-03-29 01:30:00 UTC" in console.export_text()
