@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from db.session import make_engine, transaction
 from models.registry.base import CHALLENGER, CHAMPION, open_registry
-from tests.fixtures.browser import violations, visit
+from tests.fixtures.browser import SOON_MS, violations, visit
 from tests.fixtures.incidents import make_incidents
 from tests.fixtures.screens import SCREENS, address, named
 from tests.fixtures.shown_plant import HOSTILE, ShownPlant
@@ -24,6 +24,18 @@ from tests.fixtures.shown_plant import HOSTILE, ShownPlant
 FIRST_PAINT_MS = 1000
 LIST_MS = 200
 ASSET_BYTES = 150_000
+#: JavaScript: the words of an element that take more than one line.
+BROKEN_WORDS = """(element) => {
+  const found = [], walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) for (const word of walker.currentNode.data.matchAll(/\\w+/g)) {
+    const range = document.createRange();
+    range.setStart(walker.currentNode, word.index);
+    range.setEnd(walker.currentNode, word.index + word[0].length);
+    const tops = [...range.getClientRects()].filter((one) => one.width).map((one) => one.top);
+    if (new Set(tops.map(Math.round)).size > 1) found.push(word[0]);
+  }
+  return found;
+}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -42,6 +54,17 @@ def test_axe_finds_nothing_on_any_screen(
             assert violations(page) == [], f"{screen}, {scheme}, {width}"
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{screen} is {wide} px wide"
+
+
+def test_the_fault_codes_are_not_broken_on_a_phone(
+    browser: Browser, busy_plant: ShownPlant
+) -> None:
+    with visit(browser, busy_plant.url, viewport={"width": 375, "height": 740}) as page:
+        named(page)
+        page.goto("/plant")
+        codes = page.locator("section[aria-labelledby=h-codes] table")
+        expect(codes).to_contain_text("MISALIGNMENT")
+        assert codes.evaluate(BROKEN_WORDS) == []
 
 
 def test_screens_are_shown_as_pictures(
@@ -228,9 +251,7 @@ def test_a_challenger_is_promoted_and_rolled_back(browser: Browser, busy_plant: 
         message = f"Version {challenger} is champion, in place of {before}, as ANNA"
         expect(page.locator(".message.done")).to_have_text(message)
         assert registry.alias(CHAMPION) == challenger
-        busy_plant.service.until(lambda: in_force(busy_plant) == challenger)
-        page.goto("/models")
-        expect(page.locator("main")).to_contain_text(f"Bundle {challenger}")
+        expect(page.locator("#in-force")).to_contain_text(f"Bundle {challenger}", timeout=SOON_MS)
         page.get_by_role("button", name="Roll back").click()
         message = f"Version {before} is champion, in place of {challenger}, as ANNA"
         expect(page.locator(".message.done")).to_have_text(message)
