@@ -48,7 +48,8 @@ class DatabaseSettings(Section):
     database_statement_timeout_s: float = Field(60, gt=0, le=MAX_WAIT_S)
     """maximum duration of a statement"""
     database_idle_timeout_s: float = Field(20, gt=0, le=MAX_WAIT_S)
-    """the server ends a transaction that is idle for this long, because its client hangs"""
+    """the server ends a transaction that is idle for this long, because its client hangs; the
+    bridges end one that hangs while it sends rows"""
     database_partition: Literal["day", "month"] = "month"
     """time span of one partition of anomaly_detections"""
     database_partitions_ahead: int = Field(3, ge=1, le=60)

@@ -13,6 +13,7 @@ from kafka import errors as kafka_errors
 
 from config import Settings
 from consumers.broker import internals
+from consumers.frozen_copies import FrozenCopies
 from consumers.metrics import Metrics
 from consumers.outage import Outage
 from consumers.outbox_publisher import Outlet, Publisher
@@ -136,6 +137,7 @@ class Bridge:
             listener,
         )  # fmt: skip
         self.maintainer = TablePartitionMaintainer(make_partitions, Outage("partitions"))
+        self.frozen_copies = FrozenCopies(store, settings.database_idle_timeout_s)
 
     def _publish(self) -> None:
         for publisher in self.publishers:
@@ -150,7 +152,8 @@ class Bridge:
         log.info("bridge started", extra={"action": "started"})
 
     def _threads(self) -> list[PartThread]:
-        return [self.claims, *self.publishers, self.maintainer, *self.workers]
+        parts = [self.claims, *self.publishers, self.maintainer, self.frozen_copies]
+        return [*parts, *self.workers]
 
     def step(self) -> None:
         """Poll once; see :meth:`PollLoop.step`."""
@@ -185,6 +188,7 @@ class Bridge:
             worker.stop(max(0.1, deadline - time.monotonic()))
         self.claims.stop()
         self.maintainer.stop(0.0)
+        self.frozen_copies.stop(0.0)
         # the next owner of the partitions publishes the messages that do not go out in time
         deadline = min(time.monotonic() + 5.0, max(time.monotonic() + 0.5, deadline))
         for publisher in self.publishers:

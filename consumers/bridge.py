@@ -38,8 +38,9 @@ log = logging.getLogger("consumers.bridge")
 
 T = TypeVar("T")
 
-#: Connections beside the workers': claims, publishers, and table maintenance, which holds a lock.
-CONNECTIONS_BESIDES = 4
+#: Connections beside the workers': claims, publishers, table maintenance, which holds a lock, and
+#: the look for frozen sessions.
+CONNECTIONS_BESIDES = 5
 
 HELP = """\
 settings (environment or .env) that are needed most often:
