@@ -9,6 +9,7 @@ import functools
 import gc
 import logging
 import os
+import re
 import signal
 import ssl
 import sys
@@ -208,12 +209,15 @@ def command_parser(
     description, epilog
         Texts above and below the list of options.
     """
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # no option begins with a digit, so "-200,-999" is a value, as "-200" alone is
+    parser._negative_number_matcher = re.compile(r"-\.?\d")
+    return parser
 
 
 def report_errors(command: Callable[P, int]) -> Callable[P, int]:

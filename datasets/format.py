@@ -231,7 +231,7 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--null", action="append", default=[], metavar="VALUE,...",
-        help="values that mean 'not measured' (--null=-200,-999)",
+        help="values that mean 'not measured' (--null -200,-999)",
     )  # fmt: skip
     group.add_argument("--no-header", action="store_true",
                        help="the file has no line of names; columns are 1, 2, ...")  # fmt: skip

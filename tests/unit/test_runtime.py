@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from runtime import (
     BENTOML_HANDLER,
     JsonFormatter,
+    command_parser,
     configure_logging,
     configure_service_logging,
     one_blas_thread,
@@ -97,3 +98,11 @@ def test_blas_is_left_one_thread() -> None:
     with threadpool_limits(2):
         one_blas_thread()
         assert {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"} == {1}
+
+
+def test_a_list_of_numbers_may_begin_with_a_minus_sign() -> None:
+    parser = command_parser("training.fit", None)
+    parser.add_argument("--null")
+    parser.add_argument("--no-header", action="store_true")
+    given = parser.parse_args(["--null", "-200,-999.25,void", "--no-header"])
+    assert (given.null, given.no_header) == ("-200,-999.25,void", True)
