@@ -3,8 +3,9 @@
 :mod:`models.scoring.garbage` defines garbage. A reading with garbage is left out of all fits, as it
 is left out of a live stream's window. A feature that is garbage in most readings is not used. A
 code that is frequent in one feature means "not measured" in every feature that never measures such
-a value, and so does scattered garbage (:mod:`models.fitting.scatter`) in its feature. It is a
-missing value there, in training and live, and is imputed if few values of the reading are missing.
+a value, and so does scattered garbage (:mod:`models.fitting.scatter`) and a code that no list knows
+(:mod:`models.fitting.repeated_codes`) in its feature. It is a missing value there, in training and
+live, and is imputed if few values of the reading are missing.
 What a stuck sensor sends (:mod:`models.fitting.repeat_rates`) is a missing value in training only:
 live, its rarity counts.
 Any other garbage in a live reading is a sensor fault, and so is scattered garbage where nothing is
@@ -13,7 +14,7 @@ imputed: the reading would be rejected for a value that it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -104,13 +105,13 @@ def clean(
     places = Places(timestamps, who)
     streams, still = _without_stuck(streams, names, stuck, places)
     pooled = np.concatenate(streams)
-    garbage, scattered = learn_with_scatter(streams)
+    garbage, scattered, own = learn_with_scatter(streams)
     remove_scatter(pooled, scattered)
     mask = garbage.mask(pooled)
     usable = np.flatnonzero(mask.mean(axis=0) <= MAX_GARBAGE).tolist()
     if not usable:
         raise TrainingError("data: most values of every feature are error codes, not measurements")
-    nulls = _nulls(pooled, garbage, usable, names)
+    nulls = _nulls(pooled, garbage, usable, names, own)
     lacking = _lacking(pooled[:, usable], [nulls.get(names[j], ()) for j in usable])
     values = np.where(lacking, np.nan, pooled[:, usable])
     edges = np.cumsum([len(s) for s in streams])[:-1]
@@ -213,20 +214,28 @@ def _consequences(total: int, gone: int, filled: int) -> list[str]:
 
 
 def _nulls(
-    pooled: Floats, garbage: Garbage, usable: list[int], names: Sequence[str]
+    pooled: Floats,
+    garbage: Garbage,
+    usable: list[int],
+    names: Sequence[str],
+    own: Mapping[int, Collection[float]],
 ) -> dict[str, tuple[float, ...]]:
-    """Return, for each feature, the frequent codes of any feature that it never measures."""
+    """Return, for each feature, the frequent codes of any feature that it never measures.
+
+    Codes that no list knows are ``own`` ones of features: elsewhere they may be measurements.
+    """
     often = {
-        code
+        (code, j if code in own.get(j, ()) else None)
         for j in range(pooled.shape[1])
         for code in garbage.codes[j]
         if (pooled[:, j] == code).mean() > OFTEN
     }
     out = {}
     for j in usable if often else ():
-        measured = pooled[~np.isin(pooled[:, j], list(often)), j]
+        here = {code for code, only in often if only in (None, j)}
+        measured = pooled[~np.isin(pooled[:, j], list(here)), j]
         low, high = np.nanmin(measured), np.nanmax(measured)
-        found = tuple(sorted(code for code in often if code < low or code > high))
+        found = tuple(sorted(code for code in here if code < low or code > high))
         if found:
             out[names[j]] = found
     return out

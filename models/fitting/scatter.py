@@ -24,6 +24,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
+from models.fitting.repeated_codes import find_codes
 from models.scoring.garbage import FAR, RARE, Garbage, learn_garbage
 
 #: More than half of a feature's readings are its normal operation, whatever they are: of all, and
@@ -61,10 +62,13 @@ class Scatter:
         return found
 
 
-def learn_with_scatter(streams: Sequence[Floats]) -> tuple[Garbage, list[Scatter]]:
+def learn_with_scatter(
+    streams: Sequence[Floats],
+) -> tuple[Garbage, list[Scatter], dict[int, set[float]]]:
     """Learn the garbage of each feature, and which features have scattered garbage besides.
 
-    Codes hide among scattered values, so their rules are applied again without these.
+    Codes hide among scattered values, so their rules are applied again without these. Also return
+    the codes of single features that no list knows (:mod:`models.fitting.repeated_codes`).
 
     Parameters
     ----------
@@ -73,9 +77,11 @@ def learn_with_scatter(streams: Sequence[Floats]) -> tuple[Garbage, list[Scatter
     """
     pooled = np.concatenate(streams)
     garbage = learn_garbage(pooled)
+    codes = find_codes(streams, garbage)
+    garbage = learn_garbage(pooled, codes) if codes else garbage
     scattered = find_scatter(streams, garbage)
     remove_scatter(pooled, scattered)
-    return (learn_garbage(pooled) if scattered else garbage), scattered
+    return (learn_garbage(pooled, codes) if scattered else garbage), scattered, codes
 
 
 def remove_scatter(values: Floats, scattered: Iterable[Scatter]) -> None:

@@ -23,7 +23,7 @@ Zero is never garbage: a machine that is off sends it. Neither is a level that l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -109,16 +109,20 @@ class Garbage(Stored):
         )
 
 
-def learn_garbage(values: Floats) -> Garbage:
+def learn_garbage(values: Floats, known: Mapping[int, Collection[float]] | None = None) -> Garbage:
     """Learn the garbage values of each column.
 
     Parameters
     ----------
     values : (n, d)
         Readings of all streams of a group, in own units; NaN where nothing was measured.
+    known
+        Codes of single columns that were recognised otherwise, by the column's number.
     """
-    columns = [_Column.of(column) for column in np.asarray(values, np.float64).T]
-    shared = {code for column in columns for code in column.codes}
+    known = known or {}
+    every = enumerate(np.asarray(values, np.float64).T)
+    columns = [_Column.of(column, known.get(j, ())) for j, column in every]
+    shared = {code for j, one in enumerate(columns) for code in one.codes - set(known.get(j, ()))}
     for column in columns:
         column.add(shared)
     bounds = [column.bounds() for column in columns]
@@ -138,11 +142,12 @@ class _Column:
     codes: set[float]
 
     @classmethod
-    def of(cls, values: Floats) -> _Column:
-        found, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    def of(cls, values: Floats, known: Collection[float] = ()) -> _Column:
+        measured = values[np.isfinite(values) & ~np.isin(values, list(known))]
+        found, counts = np.unique(measured, return_counts=True)
         size = np.abs(found)
         suspect = np.isin(found, CODES) | (size >= HUGE) | ((size > 0) & (size <= TINY))
-        column = cls(found[~suspect], counts[~suspect], set())
+        column = cls(found[~suspect], counts[~suspect], set(known))
         column._wrong_sign()
         for value, n in zip(found[suspect].tolist(), counts[suspect].tolist(), strict=True):
             if column._is_code(value, n):

@@ -111,7 +111,7 @@ class Quality:
 
 def assess(data: TrainingData) -> Quality:
     """Grade data without changing them."""
-    garbage, found = learn_with_scatter([s.values for s in data.streams])
+    garbage, found, _ = learn_with_scatter([s.values for s in data.streams])
     scattered = {one.feature: one for one in found}
     zeros = rows_of_zeros([s.values for s in data.streams], FitOptions().trim)
     streams = []
