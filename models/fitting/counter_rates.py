@@ -17,6 +17,7 @@ from errors import TrainingError
 from models.arrays import Floats, Times
 from models.fitting.cleaning import Cleaned
 from models.fitting.reading_times import median_interval
+from models.fitting.repeated_codes import find_codes
 from models.scoring.counters import Counters, rate_per_hour, settled, slack_of
 from models.scoring.garbage import learn_garbage
 from models.scoring.policy import ScoringPolicy
@@ -184,8 +185,11 @@ def _counters(made: Rated, kept: Sequence[str]) -> list[str]:
     few = [j for j in range(len(made.names)) if falls[:, j].mean() <= _PERHAPS]
     if not few:
         return []
+    streams = [stream[:, few] for stream in made.streams]
     garbage = learn_garbage(pooled[:, few])
-    parts = [np.where(garbage.mask(s[:, few]), np.nan, s[:, few]) for s in made.streams]
+    if codes := find_codes(streams, garbage):
+        garbage = learn_garbage(pooled[:, few], codes)
+    parts = [np.where(garbage.mask(stream), np.nan, stream) for stream in streams]
     found = [n for n in counters_among(parts, [made.names[j] for j in few]) if n not in kept]
     made.streams = [stream.copy() for stream in made.streams] if found else made.streams
     for at, j in enumerate(few):

@@ -278,10 +278,16 @@ def describe(
         for value in found[np.argsort(-counts, kind="stable")][:_NAMED]:
             own = mask[:, column] & (values[:, column] == value)
             where = (place or _rows)(own)
-            out.append(f"{name}: {value:.6g} is no measurement ({_readings(own)}, {where})")
+            out.append(f"{name}: {named(value)} is no measurement ({_readings(own)}, {where})")
         if len(found) > _NAMED:
             out.append(f"{name}: {len(found) - _NAMED:,} further values are no measurement")
     return out
+
+
+def named(value: float) -> str:
+    """Return a value as the file has it, for ``--null``; near a float's limits it is short."""
+    short = f"{value:.6g}"
+    return short if float(short) == value or not 1e-4 <= abs(value) < 1e16 else f"{value:.15g}"
 
 
 def _rows(mask: Bools) -> str:

@@ -18,7 +18,7 @@ from models.arrays import Bools, Floats, Times
 from models.detectors.covariance import median_deviation
 from models.fitting.condition_fit import MAX_RANGES, ranges
 from models.fitting.counter_rates import counts_up
-from models.scoring.garbage import FAR, row_ranges
+from models.scoring.garbage import FAR, named, row_ranges
 
 Rows = NDArray[np.int64]
 
@@ -150,7 +150,7 @@ def _garbage(x: Floats, garbage: Bools, rows: Rows) -> Iterator[Finding]:
     grade = LOW if garbage.mean() > 0.5 else MEDIUM
     for value, n in list(zip(values, counts, strict=True))[:5]:
         where = row_ranges(rows[garbage & (x == value)], rows)
-        text = f"{value:.6g} in {_count(n, 'reading', 'readings')} is no measurement"
+        text = f"{named(value)} in {_count(n, 'reading', 'readings')} is no measurement"
         yield Finding(grade, "garbage", text, where)
 
 

@@ -170,3 +170,13 @@ def test_values_farther_apart_than_a_number_can_say_are_no_counters() -> None:
     with np.errstate(over="raise"):
         assert rated(huge).counters is None
         assert median_deviation(huge) > 1e308
+
+
+@pytest.mark.parametrize("code", [-999.0, 7_777_777.0])
+def test_error_codes_in_bulk_are_no_falls(code: float) -> None:
+    energy = 5 * HOURS
+    energy[np.random.default_rng(0).random(N) < 0.08] = code
+    found = rated(energy)
+    assert found.counters is not None
+    assert (found.counters.names, found.nulls) == (("a",), {"a": (code,)})
+    assert np.nanmax(np.abs(found.streams[0][:, 1] - 5.0)) < 1e-6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.scoring.garbage import Garbage, describe, learn_garbage, row_ranges
+from models.scoring.garbage import Garbage, describe, learn_garbage, named, row_ranges
 
 
 def find_garbage(values: np.ndarray) -> np.ndarray:
@@ -133,3 +133,12 @@ def test_rows_are_shown_as_stretches() -> None:
     assert row_ranges([5, 7, 9, 11, 21], every_second) == "5-11, 21"
     assert row_ranges([9, 1, 2, 3, 3]) == "1-3, 9"
     assert row_ranges([1, 3, 5, 7, 9, 11, 12, 13]) == "1, 3, 5, 7, 9 and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(7777777.0, "7777777"), (2147483647.0, "2147483647"), (4095.7503, "4095.7503"),
+     (-999.0, "-999"), (3.4028234663852886e38, "3.40282e+38"), (1.17549435e-38, "1.17549e-38")],
+)  # fmt: skip
+def test_a_note_gives_a_code_as_the_file_has_it(value: float, text: str) -> None:
+    assert named(value) == text
