@@ -285,9 +285,9 @@ def describe(
 
 
 def named(value: float) -> str:
-    """Return a value as the file has it, for ``--null``; near a float's limits it is short."""
-    short = f"{value:.6g}"
-    return short if float(short) == value or not 1e-4 <= abs(value) < 1e16 else f"{value:.15g}"
+    """Return a value as the file has it, for ``--null``; short, if it has more than ten digits."""
+    whole = f"{value:.10g}"
+    return whole if float(whole) == value else f"{value:.6g}"
 
 
 def _rows(mask: Bools) -> str:

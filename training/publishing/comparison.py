@@ -10,7 +10,8 @@ Four figures are compared, at criticality medium:
 * labelled faults detected, if there are labels (for stored readings: confirmed faults);
 * injected faults detected: 6-sd steps in each feature (:mod:`training.fitting.power`). Without this
   figure a bundle that never alarms would win;
-* features watched: the challenger must watch every feature that the champion watches.
+* features watched: the challenger must watch every feature that the champion watches; of twins, so
+  must the sets that serve, by what their trainings measured.
 
 Where the champion takes most of the readings for anomalies, the two disagree on what is normal. A
 plant that changed, a fault that lasts and readings of something else all look like this, so only a
@@ -84,6 +85,7 @@ def compare(
     policy: ScoringPolicy,
     progress: Progress | None = None,
     group: str | None = None,
+    twins: bool = False,
 ) -> Comparison:
     """Score the readings after ``skip`` with both bundles.
 
@@ -99,6 +101,8 @@ def compare(
     progress : callable, optional
     group : str, optional
         Group of all streams, if their ids do not decide it (a bare matrix).
+    twins : bool
+        Whether these are hold-out twins, in place of what serves.
     """
     columns = [Column(champion.version), Column(challenger.version)]
     budget = policy.budgets["medium"]
@@ -109,7 +113,7 @@ def compare(
     for bundle, column, name in zip(
         (champion, challenger), columns, ("champion", "challenger"), strict=True
     ):
-        _fill(column, bundle, parts, policy, progress, name, group)
+        _fill(column, bundle, parts, policy, progress, name, group, twins)
     better, reason = verdict(columns[0], columns[1], budget)
     if data.judged:
         reason += f"; {_of_confirmed(*columns)}"
@@ -324,6 +328,7 @@ def _fill(
     progress: Progress | None,
     name: str,
     group: str | None,
+    twins: bool,
 ) -> None:
     scored: list[Scored] = []
     found = of = 0
@@ -345,7 +350,7 @@ def _fill(
             found += round(power.injected * sum(shares.values()))
             column.seen |= {(part.group, f): share for f, share in shares.items()}
         for model_set in sets:
-            _remembered(column, part.group, model_set)
+            _remembered(column, part.group, model_set, twins)
     column.alarms = alarm_rate(scored)
     column.labels = confusion(scored)
     if any(part.data.judged for part in parts):
@@ -356,12 +361,16 @@ def _fill(
     column.injected = (found, of)
 
 
-def _remembered(column: Column, group: str, model_set: ModelSet) -> None:
+def _remembered(column: Column, group: str, model_set: ModelSet, twin: bool) -> None:
     """Fill in features that these readings could not measure, with the shares from training.
 
     A sensor may stand still now, and a model set fitted on that would no longer use it. If the
-    share was not measured in training either, it is NaN: the model set uses the feature.
+    share was not measured in training either, it is NaN: the model set uses the feature. Features
+    that only the set that serves does not watch are not watched, whatever its twin detects.
     """
     recorded = Power.from_dict(model_set.power)
+    for feature in recorded.lost:
+        if twin or (group, feature) not in column.seen:
+            column.seen[group, feature] = 0.0
     for feature in model_set.feature_names:
         column.seen.setdefault((group, feature), recorded.watch(feature))

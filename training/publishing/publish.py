@@ -232,7 +232,8 @@ class Publication:
             data, skip, why = unseen(data, skip, twins, group, strict=False)
             if why:
                 return None, why
-            found = compare(*twins, data, skip, self.policy, self.display.part(""), group)
+            stage = self.display.part("")
+            found = compare(*twins, data, skip, self.policy, stage, group, twins=True)
         except AnomalyError as error:
             return None, error.message
         if found.better and group is not None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
-from training.publishing.comparison import Column, lost, verdict
+from models.scoring.model_set import ModelSet
+from training.fitting.power import Power
+from training.publishing.comparison import Column, _remembered, lost, verdict
 
 BUDGET = 1e-3
 
@@ -74,3 +79,15 @@ def test_features_lost_name_their_group_where_there_are_several():
     before = Column("1", seen={("a", "x"): 0.9, ("b", "x"): 0.9, ("b", "y"): 0.55})
     after = Column("2", seen={("a", "x"): 0.8, ("b", "y"): 0.45})
     assert lost(before, after) == ["b: x"]  # y: by less than two counts differ
+
+
+@pytest.mark.parametrize(("twin", "better"), [(True, False), (False, True)])
+def test_what_only_the_set_that_serves_does_not_watch_is_lost(twin: bool, better: bool) -> None:
+    """Its twin, without the newest readings, detects all; measured itself, it may on new ones."""
+    power = Power(shares={"flow": {"step 6 sd": [1.0]}}, lost={"flow": "another unit?"})
+    made = cast(ModelSet, SimpleNamespace(feature_names=("flow",), power=power.to_dict()))
+    challenger = column(events=(9, 10), flow=1.0)
+    _remembered(challenger, "default", made, twin)
+    assert verdict(CHAMPION, challenger, BUDGET)[0] is better
+    _remembered(other := column(events=(9, 10), flow=1.0), "default", made, twin)
+    assert verdict(other, challenger, BUDGET)[0]  # it binds nobody to what it does not watch
