@@ -1,4 +1,10 @@
-"""Average streams' readings by period (day or week) and point of time within it."""
+"""Average streams' readings by period (day or week) and point of time within it.
+
+All features are averaged over the same readings with the same weights. What is subtracted then is a
+linear function of the readings, so that relations between features stay as they are: of twice one
+feature less another, exactly what is usual of that difference is subtracted. Trimming each feature
+by itself would leave a trace of the season wherever features follow one another closely.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +18,11 @@ from models.arrays import Bools, Floats, Indices
 
 _COMPLETE: Final = 0.8  # least share of the points with readings in a complete period
 _MOST: Final = 400  # periods of all streams that are averaged, at most: bounds the time
+#: A cell beside all others at its point is averaged if no feature is farther than this many robust
+#: deviations from their middle, and so is the nearest three quarters: faults may last a quarter.
+_FAR: Final = 5.0
+_NEAREST: Final = 0.75
+_ONE_DEVIATION: Final = 0.68  # share of a normal distribution within one standard deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +77,20 @@ class Periods:
     ----------
     index : (p,) which period each is, counted from 1970; streams may share one.
     values : (p, k, d) means of the readings around each point, less the level there.
+    usual : (p, k) whether they are near those of other periods, so that no fault is averaged.
+    moves : (d,) whether most of a feature's values differ from those of other periods.
     noise : (d,) variance of the readings around these means.
     """
 
     index: Indices
     values: Floats
+    usual: Bools
+    moves: Bools
     noise: Floats
+
+    def middle(self, which: Bools) -> Floats:
+        """Return the mean (k, d) of some of the periods (p,), without faults; NaN in gaps."""
+        return _shared_mean(self.values[which], self.usual[which])
 
 
 def average_periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: Grid) -> Periods:
@@ -87,7 +106,9 @@ def average_periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: 
     every = np.concatenate(whole)
     if not len(every):
         width = streams[0].shape[1]
-        return Periods(every, np.zeros((0, grid.points, width)), np.zeros(width))
+        none = np.zeros((0, grid.points, width))
+        usual, moves = none.any(axis=2), none.any(axis=(0, 1))
+        return Periods(every, none, np.asarray(usual), np.asarray(moves), np.zeros(width))
     keep = np.split(_some(every), np.cumsum([len(one) for one in whole])[:-1])
     index: list[Indices] = []
     cubes: list[Floats] = []
@@ -109,7 +130,10 @@ def average_periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: 
         readings += len(cell) - int(np.count_nonzero(count))
         index.append(which)
         cubes.append(cube - _levels(cube, which, grid.first))
-    return Periods(np.concatenate(index), np.concatenate(cubes), squares / max(readings, 1))
+    values = np.concatenate(cubes)
+    usual, unit = _usual(values)
+    noise = squares / max(readings, 1)
+    return Periods(np.concatenate(index), values, usual, unit > 0.0, noise)
 
 
 def _levels(cube: Floats, which: Indices, first: float) -> Floats:
@@ -126,12 +150,39 @@ def _levels(cube: Floats, which: Indices, first: float) -> Floats:
     first
         Phase of the first point, in steps between points.
     """
-    middles = trimmed_mean(cube.transpose(1, 0, 2))
     points = cube.shape[1]
     at = (which[:, None] + (np.arange(points) + first) / points).ravel()
-    columns = [np.interp(at, which + 0.5, middle) for middle in middles.T]
-    out: Floats = np.stack(columns, axis=1).reshape(cube.shape)
-    return out
+
+    def between(middles: Floats) -> Floats:
+        columns = [np.interp(at, which + 0.5, middle) for middle in middles.T]
+        return np.stack(columns, axis=1).reshape(cube.shape)
+
+    each = trimmed_mean(cube.transpose(1, 0, 2))
+    rough = cube - between(each)
+    usual, _ = _usual(rough)
+    rest = cube - np.nan_to_num(_shared_mean(rough, usual))
+    middles = _shared_mean(rest.transpose(1, 0, 2), usual.T)
+    return between(np.where(np.isnan(middles), each, middles))
+
+
+def _usual(values: Floats) -> tuple[Bools, Floats]:
+    """Return which cells (p, k) of periods (p, k, d) are near those of other periods.
+
+    Also returns the usual distance (d,) of a feature, 0 if it hardly ever moves.
+    """
+    away = np.abs(values - trimmed_mean(values))
+    unit: Floats = np.nanquantile(away.reshape(-1, away.shape[2]), _ONE_DEVIATION, axis=0)
+    farthest = np.nan_to_num(away[:, :, unit > 0.0] / unit[unit > 0.0]).max(axis=2, initial=0.0)
+    nearest = farthest.argsort(axis=0).argsort(axis=0) < _NEAREST * len(values)
+    usual: Bools = ((farthest <= _FAR) | nearest) & ~np.isnan(values).any(axis=2)
+    return usual, unit
+
+
+def _shared_mean(values: Floats, usual: Bools) -> Floats:
+    """Return the mean (k, d) of the usual cells (p, k) of periods (p, k, d); NaN in gaps."""
+    count = usual.sum(axis=0)[:, None]
+    total = np.where(usual[:, :, None], values, 0.0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _some(every: Indices) -> Bools:

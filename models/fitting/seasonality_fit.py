@@ -1,14 +1,16 @@
 """Find whether a group's features follow the time of the day or of the week.
 
-A profile is a trimmed mean over the periods of training, each relative to the stream's level then:
-a fault, a trend or a level that wanders hardly changes it. It is smoothed over as many neighbouring
-points as predict held-out periods best. A feature follows a season if the profile of the first
-three fifths of all periods explains the later ones, and that of the last three fifths the earlier
-ones: the mean logarithm of the variance ratio, by period, must be clear of chance, and above 0 on
-each weekday. A season is used if it explains four fifths of the variance within a period for a
-quarter of the features (as with operating conditions), or if it shows a tenth more of the steps
-that are injected into features that follow it, on later readings than it was found on. It is not
-used if it shows fewer of all steps. Unlabelled faults have no part in this trial.
+A profile is a mean over the periods of training without faults, each relative to the stream's
+level then: a fault, a trend or a level that wanders hardly changes it. It is smoothed over as many
+neighbouring points as predict held-out periods best, the same for all features. A feature follows
+a season if the profile of the first three fifths of all periods explains the later ones, and that
+of the last three fifths the earlier ones: the mean logarithm of the variance ratio, by period, must
+be clear of chance, and above 0 on each weekday. A season is used if it explains four fifths of the
+variance within a period for a quarter of the features (as with operating conditions), or if it
+shows a tenth more of the steps that are injected into features that follow it, on later readings
+than it was found on. It is not used if it shows fewer of all steps. Unlabelled faults have no part
+in this trial. Features that do not follow the season are restated, too, unless they hardly ever
+move: related features must be restated alike, or their relation is lost.
 
 Training readings are restated by profiles of the *other* periods. Otherwise each reading would
 have helped to predict itself, and calibration would promise too little variation.
@@ -16,7 +18,7 @@ have helped to predict itself, and calibration would promise too little variatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,11 +60,13 @@ class SeasonalFit:
     Attributes
     ----------
     seasonality : None if no feature follows a season.
+    follow : (d,) whether a feature follows one; None without seasonality.
     folds : for each season, those for the readings of each group of periods.
     notes, figures : what was found, for people and for MLflow.
     """
 
     seasonality: Seasonality | None = None
+    follow: Bools | None = None
     folds: list[list[Season]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
@@ -74,10 +78,9 @@ class SeasonalFit:
         ----------
         streams : list of (n_i, d), not yet restated.
         """
-        if self.seasonality is None:
+        if self.follow is None:
             return None
-        follows = np.any([s.profile.any(axis=0) for s in self.seasonality.seasons], axis=0)
-        return np.where(follows, _CONSTANT * winsorised_std(np.concatenate(streams)), 0.0)
+        return np.where(self.follow, _CONSTANT * winsorised_std(np.concatenate(streams)), 0.0)
 
     def restate(
         self, streams: Sequence[Floats], timestamps: Sequence[Times] | None
@@ -102,14 +105,14 @@ class SeasonalFit:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A season that some features follow; the profiles of the others are 0.
+    """A season that some features follow.
 
     Attributes
     ----------
     season : the season by all periods.
     folds : for the readings of each group of periods, the season by the other periods.
     early : the season by the first periods, for a trial on the later ones.
-    gain : (d,) mean logarithm of the variance ratio of each feature.
+    gain : (d,) mean logarithm of the variance ratio of each feature; 0 if it does not follow.
     """
 
     season: Season
@@ -182,6 +185,8 @@ def find_seasonality(
         left = rest
         seasons.append(made.season)
         found.folds.append(made.folds)
+        follows = made.gain > 0.0
+        found.follow = follows if found.follow is None else found.follow | follows
         _report(found, made, (name, zone), names, tried)
     if seasons:
         found.seasonality = Seasonality(tuple(seasons), zone)
@@ -218,7 +223,7 @@ def _candidate(periods: Periods, grid: Grid) -> _Candidate | None:
     widths = [w for w in _WIDTHS if w <= points // _FEWEST]
     fold = periods.index % _FOLDS
     middles = [
-        trimmed_mean(periods.values[fold != number]) if (fold != number).any() else None
+        periods.middle(fold != number) if (fold != number).any() else None
         for number in range(_FOLDS)
     ]
     errors = np.zeros((len(widths), periods.values.shape[2]))
@@ -227,31 +232,23 @@ def _candidate(periods: Periods, grid: Grid) -> _Candidate | None:
         if middle is not None and len(held):
             for at, width in enumerate(widths):
                 errors[at] += np.nansum((held - smooth(middle, width)) ** 2, axis=(0, 1))
-    best = errors.argmin(axis=0)
+    least = errors.min(axis=0)
+    best = widths[int((errors[:, least > 0.0] / least[least > 0.0]).sum(axis=1).argmin())]
 
-    def profile(middle: Floats) -> Floats:
-        made = np.stack([smooth(middle, width) for width in widths])
-        out: Floats = np.take_along_axis(made, best[None, None], axis=0)[0]
-        return out
-
-    gain, follows = _follows(periods, known, profile, round(_WEEK / grid.period))
+    gain, follows = _follows(periods, known, best, round(_WEEK / grid.period))
     if not follows.any():
         return None
-    gain = np.where(follows, gain, 0.0)
-    whole = trimmed_mean(periods.values)
 
     def season(middle: Floats) -> Season:
-        return Season(grid.period, np.where(follows, profile(middle), 0.0), grid.first)
+        return Season(grid.period, np.where(periods.moves, smooth(middle, best), 0.0), grid.first)
 
-    first = periods.index <= known[round(_KNOWN * len(known)) - 1]
-    early = season(trimmed_mean(periods.values[first]))
+    whole = periods.middle(np.ones(len(periods.index), bool))
+    early = season(periods.middle(periods.index <= known[round(_KNOWN * len(known)) - 1]))
     folds = [season(whole if middle is None else middle) for middle in middles]
-    return _Candidate(season(whole), folds, early, gain)
+    return _Candidate(season(whole), folds, early, np.where(follows, gain, 0.0))
 
 
-def _follows(
-    periods: Periods, known: Indices, profile: Callable[[Floats], Floats], alike: int
-) -> tuple[Floats, Bools]:
+def _follows(periods: Periods, known: Indices, width: int, alike: int) -> tuple[Floats, Bools]:
     """Return the mean logarithm (d,) of the variance ratio in judged periods, and who follows.
 
     Parameters
@@ -260,8 +257,8 @@ def _follows(
         All periods.
     known : (n,)
         Their numbers.
-    profile
-        Smooths a middle over periods (k, d).
+    width
+        Neighbours on either side that a profile is smoothed over.
     alike
         Periods until one is alike: seven days, so that each weekday must gain; 1 for weeks.
     """
@@ -269,7 +266,7 @@ def _follows(
     gains, kinds = [], []
     for early in (known[:cut], known[len(known) - cut :]):
         mine = np.isin(periods.index, early)
-        made = profile(trimmed_mean(periods.values[mine]))
+        made = smooth(periods.middle(mine), width)
         for index in np.setdiff1d(known, early).tolist():
             held = periods.values[periods.index == index]
             rest = held - made
@@ -326,7 +323,7 @@ def _tried(
         return None
     unit = winsorised_std(np.concatenate(less[0]))
     out = []
-    follows = np.flatnonzero(made.season.profile[:, varied].any(axis=0))
+    follows = np.flatnonzero(made.gain[varied])
     for known, other in (plain, less):
         score, _ = fit_distance(known, 0, SHRINKAGE)
         faulty = _STEPS.inject(other, unit, np.random.default_rng(seed))
@@ -341,7 +338,7 @@ def _report(
 ) -> None:  # fmt: skip
     name, zone = what
     without, share = (float(one[tried.follow].mean()) for one in (tried.without, tried.seen))
-    at = np.flatnonzero(made.season.profile.any(axis=0)).tolist()
+    at = np.flatnonzero(made.gain).tolist()
     left = float(np.exp(-made.gain[at].mean()))
     found.figures |= {
         f"{name}_features": float(len(at)), f"{name}_variance_left": left,

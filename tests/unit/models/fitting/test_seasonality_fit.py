@@ -52,7 +52,7 @@ def test_features_that_follow_the_time_of_the_day_lose_what_is_usual_at_it() -> 
     fresh = plant(later, 1)
     left = fresh - made.seasonality.offsets(epoch_seconds(later))
     assert left[:, 0].std() < 0.25 * fresh[:, 0].std()
-    np.testing.assert_array_equal(left[:, 2], fresh[:, 2])
+    assert left[:, 2].std() < 1.1 * fresh[:, 2].std()
 
 
 def test_a_training_reading_is_restated_by_other_days_than_its_own() -> None:
@@ -83,9 +83,27 @@ def test_one_feature_of_six_is_restated_if_its_own_faults_are_seen_better(faulty
     for start in (900, 1940, 2980) if faulty else ():
         values[0][start : start + 60, 5] += 7.0
     made = find_seasonality(values, [times] * 2, list("abcdef"), trim=0.15)
+    assert made.follow is not None
+    assert made.follow.tolist() == [False] * 5 + [True]
+
+
+def test_relations_between_features_outlive_their_season() -> None:
+    times = times_of(20, 10)
+    rng = np.random.default_rng(0)
+    swing = 25.0 * np.sin(np.arange(len(times)) / 144 * 2.0 * np.pi)
+    load = 60.0 + swing + lfilter([1.2], [1.0, -0.95], rng.normal(size=len(times)))
+    volts = 110.0 + lfilter([0.3], [1.0, -0.98], rng.normal(size=len(times)))
+    values = np.column_stack([load, volts, volts - 0.05 * load])
+    values[1000:1040, 0] += 60.0  # a fault, and garbage, of one feature each
+    values[700, 1] *= 3.0
+    relation = np.array([0.05, -1.0, 1.0])
+    made = found(values, times)
     assert made.seasonality is not None
-    follows = made.seasonality.seasons[0].profile.any(axis=0)
-    assert follows.tolist() == [False] * 5 + [True]
+    (restated,) = made.restate([values], [times])
+    later = values - made.seasonality.offsets(epoch_seconds(times))
+    fault = np.isin(np.arange(len(times)), [700, *range(1000, 1040)])
+    for rest in (restated, later):
+        assert np.ptp((rest @ relation)[~fault]) < 1e-3
 
 
 @pytest.mark.parametrize("period_h", [10.0, 25.0])
