@@ -28,6 +28,9 @@ _GAP: Final = RARELY ** (-2.0 * SHAPE_PRIOR_SD)
 _SEVERAL: Final = 2.0
 #: Of more events than this share of all, a smaller gap tells another way to operate.
 _FEW: Final = 0.05
+#: A sensor that scatters more makes so many of so many readings far, with usual ones between.
+_FAR: Final = 3
+_AMONG: Final = 30
 
 
 def furthest(peaks: Floats, chance: float) -> float:
@@ -109,4 +112,21 @@ def averaged(values: Floats, width: int) -> Floats:
     from scipy.ndimage import uniform_filter1d
 
     out: Floats = uniform_filter1d(values, width, mode="nearest")
+    return out
+
+
+def scattering(values: Floats) -> Floats:
+    """Return the third highest of the 30 values around each (n,), each less its lower neighbour.
+
+    A sensor that only scatters more makes some readings far, but leaves others between them as
+    usual: these hide it in an average. A level that moves and comes back stands out from a
+    neighbour twice only, at its ends; averages judge it.
+    """
+    from scipy.ndimage import rank_filter
+
+    if len(values) < _FAR:
+        return np.zeros(len(values))
+    padded = np.pad(values, 1, mode="edge")
+    above = values - np.minimum(padded[:-2], padded[2:])
+    out: Floats = rank_filter(above, -_FAR, size=min(_AMONG, len(values)), mode="nearest")
     return out

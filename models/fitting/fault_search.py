@@ -4,15 +4,15 @@ Historical data contain faults. Fitting on them widens every scale and tail unti
 no longer detected. The search uses the distance of the decorrelated row. It judges *events*:
 stretches above the 80 % quantile. First the distance is averaged over a few readings, so that heavy
 tails of single readings do not count; then spikes are looked for, which hardly last, alone or on
-top of what does. The height distribution of normal events is a generalised Pareto tail fitted to
-their lower three quarters, with a shape of at least 0, shrunk towards 0: in logarithms, so the
-heaviest tails are normal. An event is a fault if it is higher than the highest event in all but one
-of a hundred clean training sets. Faults that only break a tight relation of features are looked for
-again, with correlations that are hardly weakened. Events at equal intervals are a cycle, not
-faults, unless they are too high for it; events that reach the same level each time are an operating
-mode (:mod:`models.fitting.recurrence`). A stream that always stands apart from the others, or
-always scatters more, is of a kind of its own. A feature that hardly varies apart from the events is
-ignored here: bursts are its normal operation.
+top of what does; and last, stretches in which a sensor only scatters more. The height distribution
+of normal events is a generalised Pareto tail fitted to their lower three quarters, with a shape of
+at least 0, shrunk towards 0: in logarithms, so the heaviest tails are normal. An event is a fault
+if it is higher than the highest event in all but one of a hundred clean training sets. Faults that
+only break a tight relation of features are looked for again, with correlations that are hardly
+weakened. Events at equal intervals are a cycle, not faults, unless they are too high for it; events
+that reach the same level each time are an operating mode (:mod:`models.fitting.recurrence`). A
+stream that always stands apart from the others, or always scatters more, is of a kind of its own. A
+feature that hardly varies apart from the events is ignored here: bursts are its normal operation.
 
 Faults of a tenth of the readings would hide themselves if they helped to define normal. The search
 therefore starts with the highest events left out, up to the allowed share, and readmits those that
@@ -38,6 +38,7 @@ from models.fitting.event_heights import (
     averaged,
     furthest,
     furthest_spike,
+    scattering,
     stretches,
 )
 from models.fitting.held_out import own_magnitudes
@@ -87,13 +88,19 @@ class _View:
     width : readings in the moving average of the distance.
     shrinkage : share by which correlations are weakened.
     chance : probability that clean data lose anything.
+    scatter : whether far readings count that lie close together, instead of the average.
     gone : number of events that searches before have left out.
     """
 
     width: int
     shrinkage: float
     chance: float
+    scatter: bool = False
     gone: int = 0
+
+    def heights(self, magnitudes: Floats) -> Floats:
+        """Return the height (n,) at each reading, by their magnitudes (n,)."""
+        return scattering(magnitudes) if self.scatter else averaged(magnitudes, self.width)
 
 
 @dataclass(slots=True)
@@ -149,7 +156,7 @@ def find_faults(
             rest = [streams[i][left[i]] for i in there]
             share = limit / max(sum(map(len, rest)), 1)
             search = _search(rest, share, view)
-            mode = _mode(
+            mode = [] if view.scatter else _mode(  # scatter has no level to return to
                 search, rest, [received[i][left[i]] for i in there],
                 [left[i] for i in there], [clock[i][left[i]] for i in there], view.width,
             )  # fmt: skip
@@ -169,10 +176,14 @@ def find_faults(
 def _views(streams: Sequence[Floats]) -> list[_View]:
     shrinkage = shrinkage_of(np.concatenate(streams))
     found = []
+    tight = shrinkage <= LEAST_SHRINKAGE  # else readings are too scarce
     for width in _WIDTHS:
         found.append(_View(width, shrinkage, _CHANCE))
-        if shrinkage <= LEAST_SHRINKAGE:  # else readings are too scarce
+        if tight:
             found.append(_View(width, _TIGHT * shrinkage, RARELY))
+    if tight:
+        found.append(_View(_WIDTHS[0], shrinkage, RARELY, scatter=True))
+        found.append(_View(_WIDTHS[0], _TIGHT * shrinkage, RARELY, scatter=True))
     return found
 
 
@@ -238,11 +249,11 @@ def _search(streams: Sequence[Floats], max_share: float, view: _View) -> _Search
         if not use.any():  # the highest events are still those of the first round: unjudged
             return nothing
         rows, magnitudes = _scored([s[:, use] for s in streams], found, view.shrinkage)
-        heights = [averaged(one, view.width) for one in magnitudes]
+        heights = [view.heights(one) for one in magnitudes]
         if len(streams) > 1:
             centre = np.median(np.concatenate(known)[:, use], axis=0)
             mine = [s[:, use] for s in streams]
-            heights = _by_own_kind(distance(rows), mine, heights, centre, view.width)
+            heights = _by_own_kind(distance(rows), mine, heights, centre, view)
         heights = [np.round(one, _DECIMALS) for one in heights]
         search = _Search(*_beyond(heights, found, line, max_share, view), use, rows)
         if line is None and all(map(np.array_equal, search.faults, found)):
@@ -286,7 +297,7 @@ def _scored(
 
 
 def _by_own_kind(
-    score: Scoring, streams: Sequence[Floats], heights: list[Floats], centre: Floats, width: int
+    score: Scoring, streams: Sequence[Floats], heights: list[Floats], centre: Floats, view: _View
 ) -> list[Floats]:
     """Return the heights (n_i,) less what each stream always has: its own level, its own scatter.
 
@@ -298,7 +309,7 @@ def _by_own_kind(
     for values, height in zip(streams, heights, strict=True):
         near = height <= np.quantile(height, _NEAREST)
         level = np.median(values[near], axis=0)
-        own.append(np.minimum(height, averaged(score(values - level + centre), width)))
+        own.append(np.minimum(height, view.heights(score(values - level + centre))))
     usual = np.quantile(np.concatenate(own), _NEAREST)
     return [h - max(float(np.quantile(h, _NEAREST) - usual), 0.0) for h in own]
 
