@@ -16,7 +16,9 @@ import numpy as np
 
 from models.arrays import Bools, Floats, Indices
 
-_COMPLETE: Final = 0.8  # least share of the points with readings in a complete period
+_COMPLETE: Final = 0.8  # least share of the points with readings in a complete period, or ...
+_PARTS: Final = 4  # ... in each quarter of it ...
+_OF_A_PART: Final = 0.5  # ... this share: then it has no long gap, which would bias its level
 _MOST: Final = 400  # periods of all streams that are averaged, at most: bounds the time
 #: A cell beside all others at its point is averaged if no feature is farther than this many robust
 #: deviations from their middle, and so is the nearest three quarters: faults may last a quarter.
@@ -63,9 +65,12 @@ class Grid:
         return which, cell, count.reshape(-1, self.points)
 
     def complete(self, at: Floats) -> Indices:
-        """Return the periods (p,) of which most points have readings at the times (n,)."""
+        """Return the periods (p,) with readings at most points, or scattered over all of it."""
         which, _, count = self.cells(at)
-        out: Indices = which[(count > 0).mean(axis=1) >= _COMPLETE]
+        there = count > 0
+        parts = [part.mean(axis=1) for part in np.array_split(there, _PARTS, axis=1)]
+        scattered = np.min(parts, axis=0) >= _OF_A_PART
+        out: Indices = which[scattered | (there.mean(axis=1) >= _COMPLETE)]
         return out
 
 

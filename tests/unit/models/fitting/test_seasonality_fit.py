@@ -164,6 +164,20 @@ def test_missing_hours_and_days_and_a_fault_of_a_day_do_not_matter() -> None:
     assert left[:, 0].std() < 0.3 * fresh[:, 0].std()
 
 
+def test_a_third_of_the_readings_missing_here_and_there_does_not_matter() -> None:
+    """So many lack a value if each of four sensors lacks a tenth, one by one."""
+    times = times_of(20, minutes=10)
+    kept = np.random.default_rng(0).random(len(times)) < 0.9**4
+    made = found(plant(times)[kept], times[kept])
+    assert made.figures["day_features"] == 2
+
+
+def test_days_that_lack_every_night_are_not_complete() -> None:
+    times = times_of(20, minutes=10)
+    day = epoch_seconds(times) % 86_400 >= 6 * 3600
+    assert found(plant(times)[day], times[day]).seasonality is None
+
+
 def test_a_week_is_found_on_top_of_a_day() -> None:
     times = times_of(70)
     weekend = (epoch_seconds(times) // 86_400 + 3) % 7 >= 5
