@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from config import Settings
 from config.settings import SECTIONS
-from runtime import run_command
+from runtime import command_parser, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = (
@@ -79,6 +79,7 @@ def example() -> str:
 
 def main() -> None:
     """Rewrite both files in place."""
+    command_parser("deploy.document_settings", __doc__).parse_args()
     (ROOT / "docs" / "settings.md").write_text(page())
     (ROOT / ".env.example").write_text(example())
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from runtime import run_command
+from runtime import command_parser, run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(__file__).with_name("requirements.txt")
@@ -130,6 +130,7 @@ def render(pinned: Iterable[str], known: Mapping[str, Sequence[str]]) -> str:
 
 def main() -> int:
     """Rewrite ``requirements.txt``; return the exit code."""
+    command_parser("deploy.image.lock", __doc__).parse_args()
     try:
         pinned = wanted()
         known = hashes(TARGET.read_text())

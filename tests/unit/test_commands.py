@@ -18,7 +18,7 @@ PACKAGES = ["training", "consumers", "db", "deploy", "benchmarks", "serving", "f
 COMMANDS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in PACKAGES
-    for path in (ROOT / package).glob("*.py")
+    for path in (ROOT / package).rglob("*.py")
     if '__name__ == "__main__"' in path.read_text()
     and re.search("ArgumentParser|command_parser", path.read_text())
 )

@@ -45,6 +45,7 @@ def test_a_setting_without_default_is_written_as_unset(monkeypatch: pytest.Monke
 def test_the_command_rewrites_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
     monkeypatch.setattr(document_settings, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["document_settings"])
     document_settings.main()
     assert (tmp_path / "docs/settings.md").read_text() == document_settings.page()
     assert (tmp_path / ".env.example").read_text() == document_settings.example()

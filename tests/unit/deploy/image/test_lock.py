@@ -33,6 +33,7 @@ def test_asks_the_index_for_new_pins_only(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(lock, "TARGET", target)
     monkeypatch.setattr(lock, "ROOT", tmp_path)
     monkeypatch.setattr(lock, "wanted", lambda: [first, "none-such==1.0"])
+    monkeypatch.setattr("sys.argv", ["lock"])
     assert lock.main() == 1
     assert asked == ["none-such==1.0"]
 
