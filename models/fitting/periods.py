@@ -83,14 +83,12 @@ class Periods:
     index : (p,) which period each is, counted from 1970; streams may share one.
     values : (p, k, d) means of the readings around each point, less the level there.
     usual : (p, k) whether they are near those of other periods, so that no fault is averaged.
-    moves : (d,) whether most of a feature's values differ from those of other periods.
     noise : (d,) variance of the readings around these means.
     """
 
     index: Indices
     values: Floats
     usual: Bools
-    moves: Bools
     noise: Floats
 
     def middle(self, which: Bools) -> Floats:
@@ -112,8 +110,7 @@ def average_periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: 
     if not len(every):
         width = streams[0].shape[1]
         none = np.zeros((0, grid.points, width))
-        usual, moves = none.any(axis=2), none.any(axis=(0, 1))
-        return Periods(every, none, np.asarray(usual), np.asarray(moves), np.zeros(width))
+        return Periods(every, none, np.asarray(none.any(axis=2)), np.zeros(width))
     keep = np.split(_some(every), np.cumsum([len(one) for one in whole])[:-1])
     index: list[Indices] = []
     cubes: list[Floats] = []
@@ -136,9 +133,7 @@ def average_periods(streams: Sequence[Floats], seconds: Sequence[Floats], grid: 
         index.append(which)
         cubes.append(cube - _levels(cube, which, grid.first))
     values = np.concatenate(cubes)
-    usual, unit = _usual(values)
-    noise = squares / max(readings, 1)
-    return Periods(np.concatenate(index), values, usual, unit > 0.0, noise)
+    return Periods(np.concatenate(index), values, _usual(values), squares / max(readings, 1))
 
 
 def _levels(cube: Floats, which: Indices, first: float) -> Floats:
@@ -164,23 +159,21 @@ def _levels(cube: Floats, which: Indices, first: float) -> Floats:
 
     each = trimmed_mean(cube.transpose(1, 0, 2))
     rough = cube - between(each)
-    usual, _ = _usual(rough)
+    usual = _usual(rough)
     rest = cube - np.nan_to_num(_shared_mean(rough, usual))
     middles = _shared_mean(rest.transpose(1, 0, 2), usual.T)
     return between(np.where(np.isnan(middles), each, middles))
 
 
-def _usual(values: Floats) -> tuple[Bools, Floats]:
-    """Return which cells (p, k) of periods (p, k, d) are near those of other periods.
-
-    Also returns the usual distance (d,) of a feature, 0 if it hardly ever moves.
-    """
+def _usual(values: Floats) -> Bools:
+    """Return which cells (p, k) of periods (p, k, d) are near those of other periods."""
     away = np.abs(values - trimmed_mean(values))
-    unit: Floats = np.nanquantile(away.reshape(-1, away.shape[2]), _ONE_DEVIATION, axis=0)
-    farthest = np.nan_to_num(away[:, :, unit > 0.0] / unit[unit > 0.0]).max(axis=2, initial=0.0)
+    unit = np.nanquantile(away.reshape(-1, away.shape[2]), _ONE_DEVIATION, axis=0)
+    unit[unit == 0.0] = np.inf  # a feature that hardly ever moves has no say
+    farthest = np.nan_to_num(away / unit).max(axis=2)
     nearest = farthest.argsort(axis=0).argsort(axis=0) < _NEAREST * len(values)
     usual: Bools = ((farthest <= _FAR) | nearest) & ~np.isnan(values).any(axis=2)
-    return usual, unit
+    return usual
 
 
 def _shared_mean(values: Floats, usual: Bools) -> Floats:

@@ -9,8 +9,8 @@ be clear of chance, and above 0 on each weekday. A season is used if it explains
 variance within a period for a quarter of the features (as with operating conditions), or if it
 shows a tenth more of the steps that are injected into features that follow it, on later readings
 than it was found on. It is not used if it shows fewer of all steps. Unlabelled faults have no part
-in this trial. Features that do not follow the season are restated, too, unless they hardly ever
-move: related features must be restated alike, or their relation is lost.
+in this trial. Features that are closely related to one that follows the season are restated, too:
+both must be restated alike, or their relation is lost.
 
 Training readings are restated by profiles of the *other* periods. Otherwise each reading would
 have helped to predict itself, and calibration would promise too little variation.
@@ -31,7 +31,7 @@ from models.fitting.fault_search import find_faults
 from models.fitting.imputation import imputed_again
 from models.fitting.periods import Grid, Periods, average_periods, smooth, trimmed_mean
 from models.fitting.reading_times import epoch_seconds, median_interval
-from models.fitting.scaling import SHRINKAGE
+from models.fitting.scaling import LEAST_SHRINKAGE, SHRINKAGE
 from models.fitting.tolerance import seen_by
 from models.fitting.trials import BEHIND, WITHIN, Fold, Steps
 from models.scoring.seasonality import PERIODS, UTC, Season, Seasonality, local_seconds
@@ -50,6 +50,8 @@ _ERRORS: Final = 2.0  # standard errors by which it must exceed 0
 _CLEAR: Final = float(np.log(5.0))  # that of a feature whose variance is explained to four fifths
 _FOLLOW: Final = 0.25  # share of such features that makes a season worth using
 _CONSTANT: Final = 0.01  # spread of a feature that the clock sets, as a share of the overall one
+#: Share of the variance that two features have in common, beside the others', in a close relation.
+_SHARED: Final = 0.5
 _STEPS: Final = Steps((1.0, 2.0, 4.0, 8.0), (WITHIN,), count=50, streams=5)
 
 
@@ -172,13 +174,15 @@ def find_seasonality(
             continue
         grid = Grid.of(seconds, period, points)
         made = _candidate(average_periods(left, seconds, grid), grid)
+        if made is not None and holes is not None:
+            # what was imputed as if there were no season has flattened its profile
+            left = _filled_again(left, seconds, made, holes)
+            made = _candidate(average_periods(left, seconds, grid), grid)
         if made is None:
             continue
-        usual = [_by_fold(made.folds, at) for at in seconds]
-        rest = [values - at for values, at in zip(left, usual, strict=True)]
-        if holes is not None:  # they were imputed as if there were no season
-            rest = imputed_again(rest, holes)
-            left = [values + at for values, at in zip(rest, usual, strict=True)]
+        if holes is not None:
+            left = _filled_again(left, seconds, made, holes)
+        rest = [values - _by_fold(made.folds, at) for values, at in zip(left, seconds, strict=True)]
         tried = _tried(left, rest, seconds, made, (trim, seed))
         if tried is None or not _worth(made.gain, tried):
             continue
@@ -214,6 +218,15 @@ def _by_fold(folds: Sequence[Season], seconds: Floats) -> Floats:
     return out
 
 
+def _filled_again(
+    streams: Sequence[Floats], seconds: Sequence[Floats], made: _Candidate, holes: Sequence[Bools]
+) -> list[Floats]:
+    """Return streams (n_i, d) with their holes imputed as deviations from a season."""
+    usual = [_by_fold(made.folds, at) for at in seconds]
+    rest = imputed_again([v - at for v, at in zip(streams, usual, strict=True)], holes)
+    return [values + at for values, at in zip(rest, usual, strict=True)]
+
+
 def _candidate(periods: Periods, grid: Grid) -> _Candidate | None:
     """Return the season that some features follow; None if no feature follows one."""
     known = np.unique(periods.index)
@@ -239,13 +252,40 @@ def _candidate(periods: Periods, grid: Grid) -> _Candidate | None:
     if not follows.any():
         return None
 
-    def season(middle: Floats) -> Season:
-        return Season(grid.period, np.where(periods.moves, smooth(middle, best), 0.0), grid.first)
-
     whole = periods.middle(np.ones(len(periods.index), bool))
+    restated = follows | _related((periods.values - smooth(whole, best))[periods.usual], follows)
+
+    def season(middle: Floats) -> Season:
+        return Season(grid.period, np.where(restated, smooth(middle, best), 0.0), grid.first)
+
     early = season(periods.middle(periods.index <= known[round(_KNOWN * len(known)) - 1]))
     folds = [season(whole if middle is None else middle) for middle in middles]
     return _Candidate(season(whole), folds, early, np.where(follows, gain, 0.0))
+
+
+def _related(rest: Floats, follows: Bools) -> Bools:
+    """Return which features (d,) are closely related to features that follow, or to such features.
+
+    Parameters
+    ----------
+    rest : (n, d)
+        What a season leaves of the readings.
+    follows : (d,)
+        Which features follow it.
+    """
+    spread = winsorised_std(rest)
+    varied = np.flatnonzero(spread > 0.0)
+    z = np.clip((rest[:, varied] - np.median(rest[:, varied], axis=0)) / spread[varied], -5.0, 5.0)
+    correlation = np.corrcoef(z, rowvar=False).reshape(len(varied), -1)
+    single = np.eye(len(varied))
+    precision = np.linalg.inv(correlation + LEAST_SHRINKAGE * (single - correlation))
+    unit = np.sqrt(np.diagonal(precision))
+    shared = np.zeros((len(follows), len(follows)))
+    shared[np.ix_(varied, varied)] = (precision / np.outer(unit, unit)) ** 2
+    found = follows
+    for _ in follows:  # of relations of relations, too
+        found = found | (shared[found] >= _SHARED).any(axis=0)
+    return found
 
 
 def _follows(periods: Periods, known: Indices, width: int, alike: int) -> tuple[Floats, Bools]:
