@@ -120,7 +120,8 @@ def scattering(values: Floats) -> Floats:
 
     A sensor that only scatters more makes some readings far, but leaves others between them as
     usual: these hide it in an average. A level that moves and comes back stands out from a
-    neighbour twice only, at its ends; averages judge it.
+    neighbour twice only, at its ends; averages judge it. Beyond the first and the last value
+    nothing counts.
     """
     from scipy.ndimage import rank_filter
 
@@ -128,5 +129,5 @@ def scattering(values: Floats) -> Floats:
         return np.zeros(len(values))
     padded = np.pad(values, 1, mode="edge")
     above = values - np.minimum(padded[:-2], padded[2:])
-    out: Floats = rank_filter(above, -_FAR, size=min(_AMONG, len(values)), mode="nearest")
+    out: Floats = rank_filter(above, -_FAR, size=min(_AMONG, len(values)), mode="constant")
     return out
