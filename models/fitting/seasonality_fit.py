@@ -49,6 +49,7 @@ _GAIN: Final = 0.1  # least mean logarithm of the variance ratio of a feature th
 _ERRORS: Final = 2.0  # standard errors by which it must exceed 0
 _CLEAR: Final = float(np.log(5.0))  # that of a feature whose variance is explained to four fifths
 _FOLLOW: Final = 0.25  # share of such features that makes a season worth using
+_EXACT: Final = 1e-9  # a variance ratio below this is rounding
 _CONSTANT: Final = 0.01  # spread of a feature that the clock sets, as a share of the overall one
 #: Share of the variance that two features have in common, beside the others', in a close relation.
 _SHARED: Final = 0.5
@@ -245,8 +246,9 @@ def _candidate(periods: Periods, grid: Grid) -> _Candidate | None:
         if middle is not None and len(held):
             for at, width in enumerate(widths):
                 errors[at] += np.nansum((held - smooth(middle, width)) ** 2, axis=(0, 1))
-    least = errors.min(axis=0)
-    best = widths[int((errors[:, least > 0.0] / least[least > 0.0]).sum(axis=1).argmin())]
+    errors = errors[:, errors.max(axis=0) > 0.0]
+    least = np.maximum(errors.min(axis=0), _EXACT * errors.max(axis=0))
+    best = widths[int((errors / least).sum(axis=1).argmin())]
 
     gain, follows = _follows(periods, known, best, round(_WEEK / grid.period))
     if not follows.any():
@@ -312,9 +314,9 @@ def _follows(periods: Periods, known: Indices, width: int, alike: int) -> tuple[
             rest = held - made
             rest = rest - trimmed_mean(rest.transpose(1, 0, 2))[:, None]
             before, after = (np.nanmean(v**2, axis=(0, 1)) + periods.noise for v in (held, rest))
-            moved = (before > 0.0) & (after > 0.0)
+            moved = before > 0.0
             gain = np.zeros(len(before))
-            gain[moved] = np.log(before[moved] / after[moved])
+            gain[moved] = -np.log(np.maximum(after[moved] / before[moved], _EXACT))
             gains.append(gain)
             kinds.append(index % alike)
     each = np.array(gains)

@@ -106,6 +106,22 @@ def test_relations_between_features_outlive_their_season() -> None:
         assert np.ptp((rest @ relation)[~fault]) < 1e-3
 
 
+@pytest.mark.parametrize(("low", "high"), [(16.0, 20.0), (16.3, 20.1)])
+def test_a_set_point_that_a_clock_sets_exactly_is_restated(low: float, high: float) -> None:
+    times = times_of(20, 10)
+    hours = epoch_seconds(times) / 3600 % 24
+    values = plant(times)
+    values[:, 2] = np.where((hours >= 6) & (hours < 14), high, low)
+    made = found(values, times)
+    assert made.follow is not None
+    assert made.follow.tolist() == [True, True, True]
+    (restated,) = made.restate([values], [times])
+    assert restated[:, 2].std() < 1e-6
+    spread = made.least([values])
+    assert spread is not None
+    assert spread[2] > 0.0
+
+
 @pytest.mark.parametrize("period_h", [10.0, 25.0])
 def test_another_period_is_no_season(period_h: float) -> None:
     times = times_of(30)
