@@ -170,9 +170,11 @@ def _usual(values: Floats) -> Bools:
     away = np.abs(values - trimmed_mean(values))
     unit = np.nanquantile(away.reshape(-1, away.shape[2]), _ONE_DEVIATION, axis=0)
     unit[unit == 0.0] = np.inf  # a feature that hardly ever moves has no say
+    there = ~np.isnan(values).any(axis=2)
     farthest = np.nan_to_num(away / unit).max(axis=2)
-    nearest = farthest.argsort(axis=0).argsort(axis=0) < _NEAREST * len(values)
-    usual: Bools = ((farthest <= _FAR) | nearest) & ~np.isnan(values).any(axis=2)
+    order = np.where(there, farthest, np.inf).argsort(axis=0)  # gaps last: they are not the nearest
+    nearest = order.argsort(axis=0) < _NEAREST * there.sum(axis=0)
+    usual: Bools = ((farthest <= _FAR) | nearest) & there
     return usual
 
 

@@ -14,6 +14,7 @@ from models.arrays import Floats, Times
 from models.bundles.serialization import load_model_set, save_model_set
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
+from models.fitting.periods import _usual
 from models.fitting.reading_times import epoch_seconds
 from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
 from models.scoring.ensemble import score
@@ -120,6 +121,16 @@ def test_a_set_point_that_a_clock_sets_exactly_is_restated(low: float, high: flo
     spread = made.least([values])
     assert spread is not None
     assert spread[2] > 0.0
+
+
+def test_at_most_a_quarter_of_the_readings_at_a_time_is_left_out_beside_gaps() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_t(1, size=(40, 24, 3))
+    values[rng.random((40, 24)) < 0.5] = np.nan
+    usual = _usual(values)
+    there = ~np.isnan(values).any(axis=2)
+    assert (usual.sum(axis=0) >= 0.75 * there.sum(axis=0)).all()
+    assert not usual[~there].any()
 
 
 @pytest.mark.parametrize("period_h", [10.0, 25.0])
