@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("consumers", "serving", "training", "db", "notify", "models", "deploy")
 #: class of prometheus_client -> what it appends to a metric's name when it is scraped
 SUFFIXES = {
-    "Counter": ("_total",),
+    "Counter": ("_total", "_created"),
     "Gauge": ("",),
     "Histogram": ("_bucket", "_sum", "_count"),
     "Summary": ("_sum", "_count"),

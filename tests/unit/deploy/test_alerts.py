@@ -162,6 +162,12 @@ def test_what_was_counted_before_the_first_scrape_fires(
     assert firing(CALM | {f'{counter}{{instance="new"}}': LATE}, [alert], tmp_path) == ""
     long_ago = CALM | {f'{counter}{{instance="old"}}': "5"}
     assert firing(long_ago, [], tmp_path) == ""
+    created = counter.replace("total", "created")
+    started = {f'{created}{{instance="new"}}': f"_x{MINUTES - 10} {(MINUTES - 10) * 60}x10"}
+    late = CALM | {f'{counter}{{instance="new"}}': LATE}
+    assert firing(late | started, [alert], tmp_path) == ""
+    prometheus_was_down = {f'{created}{{instance="new"}}': f"_x{MINUTES - 10} -7200x10"}
+    assert firing(late | prometheus_was_down, [], tmp_path) == ""
 
 
 @needs_promtool
