@@ -51,20 +51,16 @@ def find_codes(streams: Sequence[Floats], garbage: Garbage) -> dict[int, set[flo
         The other rules' garbage, which does not count.
     """
     clean = [np.where(garbage.mask(stream), np.nan, stream) for stream in streams]
+    pooled = np.concatenate(clean)
     suspects: dict[int, set[float]] = {}
-    for j in range(clean[0].shape[1]):
+    for j in range(pooled.shape[1]):
+        codes = _far_and_equal(pooled[:, j])
         parts = [stream[:, j] for stream in clean if len(stream)]
-        codes = _far_and_equal(np.concatenate(parts))
         if codes and max(_among(codes, part).mean() for part in parts) <= _MOST:
             suspects[j] = codes
-    every = set().union(*suspects.values())
-    witnesses = [np.where(_among(every, stream), np.nan, stream) for stream in clean]
-    found = {
-        j: codes
-        for j, codes in suspects.items()
-        if not _told([_among(codes, stream[:, j]) for stream in clean], witnesses, j)
-    }
-    return _on_every_channel(np.concatenate(clean), found) if found else {}
+    told = _told(suspects, clean)
+    found = {j: codes for j, codes in suspects.items() if j not in told}
+    return _on_every_channel(pooled, found) if found else {}
 
 
 def _among(codes: set[float], values: Floats) -> Bools:
@@ -111,49 +107,72 @@ def _far_and_equal(column: Floats) -> set[float]:
     return set(values[codes].tolist())
 
 
-def _told(masks: Sequence[Bools], streams: Sequence[Floats], own: int) -> bool:
-    """Return whether something besides the feature ``own`` tells when its codes are there.
+def _told(suspects: dict[int, set[float]], streams: Sequence[Floats]) -> set[int]:
+    """Return the features of which something besides their own values tells when their codes come.
 
     Parameters
     ----------
-    masks : list of (n_i,)
-        Which readings of each stream hold one of its codes.
+    suspects : feature -> its codes.
     streams : list of (n_i, d)
-        The readings, without codes.
+        All readings.
     """
-    by_stream = [
-        list(_deviations(mask, stream, own))
-        for mask, stream in zip(masks, streams, strict=True)
-        if mask.any()
-    ]
-    for series in zip(*by_stream, strict=True):
-        excess, variance = np.sum(series, axis=0)
-        if abs(excess) > _CLEAR * np.sqrt(max(variance, _TINY)):
-            return True
-    return False
+    every: set[float] = set().union(*suspects.values())
+    witnesses = 2 * streams[0].shape[1]
+    excess = {j: np.zeros(witnesses) for j in suspects}
+    variance = {j: np.zeros(witnesses) for j in suspects}
+    for stream in streams if suspects else ():
+        masks = {j: _among(codes, stream[:, j]) for j, codes in suspects.items()}
+        spectra = {j: _power(mask) for j, mask in masks.items() if mask.any()}
+        if not spectra:
+            continue
+        for k, series in enumerate(_witnesses(np.where(_among(every, stream), np.nan, stream))):
+            scaled = _deviations(series)
+            power = _power(scaled)
+            for j, spectrum in spectra.items():
+                excess[j][k] += scaled[masks[j]].sum()
+                variance[j][k] += power @ spectrum
+    told = set()
+    for j in suspects:
+        clear = np.abs(excess[j]) > _CLEAR * np.sqrt(np.maximum(variance[j], _TINY))
+        if np.delete(clear, (2 * j, 2 * j + 1)).any():  # its own two tell nothing
+            told.add(j)
+    return told
 
 
-def _deviations(mask: Bools, stream: Floats, own: int) -> Iterator[tuple[float, float]]:
-    """Yield by how much each witness is larger where the mask (n,) is true, with its variance."""
-    for k in range(stream.shape[1]):
-        if k != own:
-            yield _excess(stream[:, k], mask)
-            yield _excess(np.abs(np.diff(stream[:, k], prepend=np.nan)), mask)
+def _witnesses(stream: Floats) -> Iterator[Floats]:
+    """Yield each feature of a stream (n, d), and after it how much it moves."""
+    for column in stream.T:
+        yield column
+        yield np.abs(np.diff(column, prepend=np.nan))
 
 
-def _excess(series: Floats, mask: Bools) -> tuple[float, float]:
-    """Return the sum of a series' (n,) deviations from its mean where a mask (n,) is true.
+def _deviations(series: Floats) -> Floats:
+    """Return a series' (n,) deviations from its mean; 0 where it is missing, which tells nothing.
 
-    Also return the variance of that sum over all the places that the mask is moved to.
+    All are 0 if it does not vary.
     """
     known = ~np.isnan(series)
     if not known.any():
-        return 0.0, 0.0
+        return np.zeros(len(series))
     middle = float(np.median(series[known]))
     spread = float(np.mean(np.abs(series[known] - middle)))
     if spread <= _TINY * max(abs(middle), 1.0):
-        return 0.0, 0.0
+        return np.zeros(len(series))
     scaled = np.clip((series - middle) / spread, -_CLIP, _CLIP)
-    scaled = np.where(known, scaled - scaled[known].mean(), 0.0)  # what is missing tells nothing
-    moved = np.fft.irfft(np.fft.rfft(scaled) * np.conj(np.fft.rfft(mask)), len(series))
-    return float(moved[0]), float(moved.var())
+    out: Floats = np.where(known, scaled - scaled[known].mean(), 0.0)
+    return out
+
+
+def _power(series: Floats | Bools) -> Floats:
+    """Return a spectrum of a series (n,), to be multiplied with that of another one and summed.
+
+    The result is the variance of the sum of their products, over all the places that one of the
+    two is moved to in a circle.
+    """
+    out: Floats = np.abs(np.fft.rfft(series)) ** 2 / len(series)
+    out[0] = 0.0
+    twice = np.full(len(out), np.sqrt(2.0))  # frequencies that stand for their negatives, too
+    if len(series) % 2 == 0:
+        twice[-1] = 1.0
+    out *= twice
+    return out

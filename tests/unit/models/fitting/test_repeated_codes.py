@@ -86,6 +86,26 @@ def test_what_a_code_is_not() -> None:
     assert codes(always, plant(1), plant(2)) == {}
 
 
+def test_each_series_is_transformed_once_however_many_sensors_send_codes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = plant(0, features=8)
+    values[stretches(0)] = CODE
+    transform, lengths = np.fft.rfft, []
+
+    def counted(series: Floats) -> object:
+        lengths.append(len(series))
+        return transform(series)
+
+    monkeypatch.setattr(np.fft, "rfft", counted)
+    assert len(codes(values)) == 8
+    assert len(lengths) == 8 + 2 * 8  # where the codes are; what each sensor does, and how it moves
+
+
+def test_no_readings_have_no_codes() -> None:
+    assert codes(np.zeros((0, 3))) == {}
+
+
 @pytest.mark.parametrize(("features", "missing"), [(5, True), (3, False)])
 def test_it_is_missing_or_left_out_and_named(features: int, missing: bool) -> None:
     values = plant(0, features=features)
