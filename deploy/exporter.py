@@ -40,6 +40,7 @@ from schemas import API_PREFIX, SEVERITIES
 log = logging.getLogger("exporter")
 
 Look = Callable[[], None]
+Series = dict[tuple[str, ...], float]  # values of a gauge, by its labels
 #: Groups of metrics: model of the service, the others of the database.
 WHAT = ("alarms", "streams", "incidents", "kpis", "feedback", "store", "model")
 #: The alarm KPIs cover this many days.
@@ -47,6 +48,20 @@ KPI_DAYS = 7
 #: Maximum series of ``model_drift_psi``, for the largest indices: thousands of groups have a
 #: hundred thousand features. ``model_features_shifted`` counts all of them.
 PSI_SERIES = 500
+
+
+def _replace(gauge: Gauge, values: Series) -> None:
+    """Set the series of a gauge by their labels, then remove those that are gone.
+
+    A scrape meanwhile must find each that stays: an alert whose series is missing is resolved.
+    """
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)
+    for family in gauge.collect():
+        for sample in family.samples:
+            labels = tuple(sample.labels.values())
+            if labels not in values:
+                gauge.remove(*labels)
 
 
 class Plant:
@@ -94,21 +109,20 @@ class Plant:
 
     def kpis(self, figures: Mapping[str, Mapping[str, Any]]) -> None:
         """Set the alarm KPIs and their limits; a share without alarms has no series."""
-        self.kpi.clear()
         for name, figure in figures.items():
             for limit in ("acceptable", "maximum"):
                 self.kpi_limit.labels(name, limit).set(figure[limit])
-            if figure["value"] is not None:
-                self.kpi.labels(name).set(figure["value"])
+        values = {(name,): figure["value"] for name, figure in figures.items()}
+        _replace(self.kpi, {name: value for name, value in values.items() if value is not None})
 
     def feedback(self, counts: Mapping[str, tuple[int, int]]) -> None:
         """Set ``{group: (confirmed, false alarms)}``, from feedback about incidents."""
-        self.judged.clear()
-        self.precision.clear()
+        judged: Series = {}
         for group, (confirmed, false) in counts.items():
-            self.judged.labels(group, "confirmed").set(confirmed)
-            self.judged.labels(group, "false_alarm").set(false)
-            self.precision.labels(group).set(confirmed / (confirmed + false))
+            judged |= {(group, "confirmed"): confirmed, (group, "false_alarm"): false}
+        _replace(self.judged, judged)
+        shares = ((group, right / (right + wrong)) for group, (right, wrong) in counts.items())
+        _replace(self.precision, {(group,): share for group, share in shares})
 
     def alarms(self, counts: Mapping[str, tuple[int, int]]) -> None:
         """Set ``{criticality: (readings, anomalies)}``; every criticality has a series."""
@@ -126,12 +140,13 @@ class Plant:
 
     def model(self, status: Mapping[str, Any]) -> None:
         """Set the values of ``/status``; the oldest detector of each group counts."""
-        self.trained.clear()
+        trained: Series = {}
         for group, models in (status.get("groups") or {"default": status["models"]}).items():
             times = [m["trained_at"] for m in models.values() if m.get("trained_at")]
             if times:
                 oldest = min(datetime.fromisoformat(time) for time in times)
-                self.trained.labels(group).set(oldest.timestamp())
+                trained[group,] = oldest.timestamp()
+        _replace(self.trained, trained)
         if status.get("drift"):  # missing in a replica's first answer
             self._drift(status["drift"])
 
@@ -144,17 +159,12 @@ class Plant:
                 for feature, about in features.items()
             ),
         )
-        shifted = {
-            group: sum(about["state"] == "shifted" for about in features.values())
+        _replace(self.psi, {(group, feature): psi for psi, group, feature in found})
+        shifted: Series = {
+            (group,): sum(about["state"] == "shifted" for about in features.values())
             for group, features in groups.items()
         }
-        # Cleared last: a scrape meanwhile would find no series, which resolves an alert.
-        self.psi.clear()
-        for psi, group, feature in found:
-            self.psi.labels(group, feature).set(psi)
-        self.shifted.clear()
-        for group, count in shifted.items():
-            self.shifted.labels(group).set(count)
+        _replace(self.shifted, shifted)
 
     def look(self, what: str, look: Look) -> bool:
         """Update one group of metrics; a failure is logged and counted, never raised."""

@@ -7,12 +7,11 @@ import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import Gauge, generate_latest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
@@ -204,19 +203,40 @@ def test_the_series_of_drift_are_bounded_and_the_largest_are_shown(plant: Plant)
     assert value(plant, "model_features_shifted", group="g0") == 24
 
 
-def test_drift_is_there_while_the_next_one_of_many_groups_is_counted(plant: Plant) -> None:
-    drift = {"g": {"f": {"psi": 0.3, "state": "shifted"}}}
-    plant.model({"models": {}, "drift": drift})
-    seen: list[tuple[float | None, float | None]] = []
+def test_a_scrape_during_an_update_finds_each_series_that_stays(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = {"forest": {"trained_at": "2026-01-02T00:00:00+00:00"}}
+    drift = {"f": {"psi": 0.3, "state": "shifted"}}
 
-    class Scraped(dict[str, Any]):
-        def items(self) -> Any:
-            seen.append((value(plant, "model_features_shifted", group="g"),
-                         value(plant, "model_drift_psi", group="g", feature="f")))  # fmt: skip
-            return super().items()
+    def update(*groups: str) -> None:
+        plant.model({"groups": dict.fromkeys(groups, trained),
+                     "drift": dict.fromkeys(groups, drift)})  # fmt: skip
+        plant.feedback(dict.fromkeys(groups, (3, 1)))
 
-    plant.model({"models": {}, "drift": Scraped(drift)})
-    assert set(seen) == {(1, 0.3)}
+    def shown(group: str) -> list[float | None]:
+        return [
+            value(plant, "model_trained_timestamp_seconds", group=group),
+            value(plant, "model_drift_psi", group=group, feature="f"),
+            value(plant, "model_features_shifted", group=group),
+            value(plant, "plant_incident_precision", group=group),
+        ]
+
+    update("goes", "stays")
+    before, seen = shown("stays"), []
+    assert None not in before
+    labels = Gauge.labels
+
+    def scraped(self: Gauge, *args: str) -> Gauge:
+        seen.append(shown("stays"))
+        return labels(self, *args)
+
+    monkeypatch.setattr(Gauge, "labels", scraped)
+    update("comes", "stays")
+    assert len(seen) > 6
+    assert all(one == before for one in seen)
+    assert shown("goes") == [None] * 4
+    assert None not in shown("comes")
 
 
 def test_openings_of_the_last_hour_and_who_was_not_notified(plant: Plant, engine: Engine) -> None:
