@@ -8,9 +8,9 @@ of the last three fifths the earlier ones: the mean logarithm of the variance ra
 be clear of chance, and above 0 on each weekday. A season is used if it explains four fifths of the
 variance within a period for a quarter of the features (as with operating conditions), or if it
 shows a tenth more of the steps that are injected into features that follow it, on later readings
-than it was found on. It is not used if it shows fewer of all steps. Unlabelled faults have no part
-in this trial. Features that are closely related to one that follows the season are restated, too:
-both must be restated alike, or their relation is lost.
+than it was found on. It is not used if it shows clearly, and by a twentieth, fewer of all steps.
+Unlabelled faults have no part in this trial. Features that are closely related to one that follows
+the season are restated, too: both must be restated alike, or their relation is lost.
 
 Training readings are restated by profiles of the *other* periods. Otherwise each reading would
 have helped to predict itself, and calibration would promise too little variation.
@@ -203,7 +203,7 @@ def find_seasonality(
 def _worth(gain: Floats, tried: _Tried) -> bool:
     """Return whether a season is worth using, by the gain (d,) of the features and a trial."""
     more = tried.seen.astype(np.float64) - tried.without
-    if more.mean() < -_ERRORS * more.std() / np.sqrt(len(more)):
+    if more.mean() < -max(_ERRORS * more.std() / np.sqrt(len(more)), BEHIND / 2.0):
         return False
     clear = (gain >= _CLEAR).mean() >= _FOLLOW
     return bool(clear or (tried.follow.any() and more[tried.follow].mean() > BEHIND))
