@@ -115,9 +115,10 @@ def clean(
     lacking = _lacking(pooled[:, usable], [nulls.get(names[j], ()) for j in usable])
     values = np.where(lacking, np.nan, pooled[:, usable])
     edges = np.cumsum([len(s) for s in streams])[:-1]
-    parts = impute(np.split(values, edges), imputed(len(usable)))
+    bad = (mask[:, usable] & ~lacking).any(axis=1)
+    parts = impute(np.split(values, edges), imputed(len(usable)), np.split(bad, edges))
     whole = ~np.isnan(np.concatenate(parts)).any(axis=1)
-    bad = (mask[:, usable] & ~lacking).any(axis=1) | ~whole
+    bad |= ~whole
     keep = np.split(~bad, edges)
     holes = np.isnan(values)
     filled = holes.any(axis=1) & whole

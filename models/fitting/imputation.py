@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
+from models.detectors.covariance import winsorised_std
 from models.fitting.neighbour_fit import fit_neighbours
 from models.fitting.scaling import shrinkage_of
 from models.scoring.conditional_mean import lacking_alike
@@ -26,16 +27,22 @@ _CLIP: Final = 4.0
 _OWN_LEVEL: Final = 20
 
 
-def impute(streams: Sequence[Floats], max_missing: int) -> list[Floats]:
+def impute(
+    streams: Sequence[Floats], max_missing: int, garbage: Sequence[Bools] | None = None
+) -> list[Floats]:
     """Impute readings (n_i, d) with at most ``max_missing`` missing values, which are NaN.
 
-    Readings with more are returned unchanged.
+    Readings with more are returned unchanged. ``garbage`` (n_i,) says which readings have a value
+    that nobody measured, from which nothing is learned.
     """
     holes = [np.isnan(s) for s in streams]
     todo = [(h.sum(axis=1) <= max_missing) & h.any(axis=1) for h in holes]
     if not any(rows.any() for rows in todo):
         return list(streams)
-    whole = [s[~h.any(axis=1)] for s, h in zip(streams, holes, strict=True)]
+    fit = [~h.any(axis=1) for h in holes]
+    if garbage is not None:
+        fit = [rows & ~bad for rows, bad in zip(fit, garbage, strict=True)]
+    whole = [s[rows] for s, rows in zip(streams, fit, strict=True)]
     levels, spread, precision, neighbours = _learn(streams, whole)
     out = []
     for stream, level, hole, rows in zip(streams, levels, holes, todo, strict=True):
@@ -67,7 +74,9 @@ def _learn(
     width = pooled.shape[1]
     if len(around) < 2 * width:
         return levels, np.ones(width), np.eye(width), None
-    spread = 1.4826 * np.median(np.abs(around), axis=0)
+    # as live; the median deviation of a machine that mostly holds still is its noise, so all of its
+    # movements would be clipped and imputed far too small
+    spread = winsorised_std(around)
     spread = np.where(spread > 0, spread, np.maximum(around.std(axis=0), 1e-12))
     z = np.clip(around / spread, -_CLIP, _CLIP)
     scale = np.maximum(z.std(axis=0), 1e-12)

@@ -52,3 +52,31 @@ def test_readings_that_lack_too_much_for_the_features_in_use_are_named() -> None
     found = clean([values], None, list("abcde"), lambda width: int(width >= 5))
     assert len(found.streams[0]) == 990
     assert any("10 of 1,000 readings lack more values than may" in note for note in found.notes)
+
+
+def test_a_machine_that_mostly_holds_still_is_imputed_while_it_moves() -> None:
+    """Most readings hold one position and only scatter; the moves go ten times as far."""
+    random = np.random.default_rng(31)
+    moves = np.repeat(random.random(300) < 0.2, 10)
+    position = random.normal(0.0, 0.3, 3000) + np.where(moves, random.uniform(-3.0, 3.0, 3000), 0.0)
+    noise = random.normal(0.0, 0.1, (3000, 5))
+    whole = np.array([5.0, -3.0, 100.0, 0.0, 1.0]) + position[:, None] * [1, 2, -1, 0.5, 3] + noise
+    holes = np.zeros(whole.shape, bool)
+    holes[np.arange(0, 3000, 4), random.integers(0, 5, 750)] = True
+    (filled,) = impute([np.where(holes, np.nan, whole)], 1)
+    errors = np.abs(filled - whole)[moves[:, None] & holes]
+    assert np.quantile(errors, 0.95) < 0.6
+
+
+def test_rare_error_codes_do_not_blur_what_is_imputed() -> None:
+    """Their readings are left out afterwards, and what is missing elsewhere is imputed before."""
+    random = np.random.default_rng(32)
+    whole = 20 + random.normal(size=(3000, 1)) + 0.1 * random.normal(size=(3000, 2))
+    values = whole.copy()
+    values[::10, 1] = np.nan
+    values[random.permutation(3000)[:24], 0] = 1e6  # too rare to mean "not measured"
+    (found,) = clean([values], None, list("ab"), lambda width: 1).streams
+    kept = values[:, 0] < 1e6
+    errors = (found - whole[kept])[np.isnan(values[kept])]
+    assert len(found) == kept.sum()
+    assert np.abs(errors).std() < 0.2
