@@ -15,6 +15,9 @@ largest: the other features explain what a changed load moves. It is a sensor's 
   it: where two of three sensors move, the third seems to;
 - no other feature has all its averages on one side before and on the other after, nor shifts at the
   same moment in this way: a change of operation moves several.
+
+A sensor that was scaled anew looks like this, too: its earlier readings are multiplied instead of
+moved if that leaves less (:mod:`models.fitting.changed_gain`).
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from typing import Final
 
 import numpy as np
 
-from models.arrays import Floats, Indices
+from models.arrays import Floats
+from models.fitting.changed_gain import gain_between
 from models.fitting.places import Places
 
 #: Averages of a stream that are compared, and fewest of them before and after a shift.
@@ -47,11 +51,16 @@ _RIDGE: Final = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A feature of one stream is higher by ``size`` from reading ``at`` on."""
+    """A feature of one stream is higher by ``size`` from reading ``at`` on.
+
+    If ``factor`` is not None, it is higher by ``size`` only on average: each reading is
+    ``factor`` times as high.
+    """
 
     feature: int
     at: int
     size: float
+    factor: float | None = None
 
 
 def realigned(
@@ -75,13 +84,23 @@ def realigned(
         for shift in shifts_of(values):
             moved = _moved(moved, shift)
             at = places.of_one(number, shift.at, lengths)
-            notes.append(
-                f"{names[shift.feature]}: shifts by {shift.size:+.4g} for good at {at}, and no"
-                " other feature with it: a sensor that was replaced or adjusted. The readings"
-                " before were moved to its new level (--trim 0 leaves them)"
-            )
+            notes.append(_note(names[shift.feature], shift, at))
         out.append(moved)
     return out, notes
+
+
+def _note(name: str, shift: Shift, at: str) -> str:
+    """Return what is told of a shift at a place."""
+    if shift.factor is None:
+        what = f"shifts by {shift.size:+.4g}"
+        done = "moved to its new level"
+    else:
+        what = f"reads {shift.factor:.4g} times as much"
+        done = f"multiplied by {shift.factor:.4g}"
+    return (
+        f"{name}: {what} for good at {at}, and no other feature with it: a sensor that was replaced"
+        f" or adjusted. The readings before were {done} (--trim 0 leaves them)"
+    )
 
 
 def shifts_of(values: Floats) -> list[Shift]:
@@ -100,7 +119,10 @@ def shifts_of(values: Floats) -> list[Shift]:
 def _moved(values: Floats, shift: Shift) -> Floats:
     """Return readings of a stream (n, d), those before the shift at the level after it."""
     out = values.copy()
-    out[: shift.at, shift.feature] += shift.size
+    if shift.factor is None:
+        out[: shift.at, shift.feature] += shift.size
+    else:
+        out[: shift.at, shift.feature] *= shift.factor
     return out
 
 
@@ -111,23 +133,49 @@ def _shift(values: Floats) -> Shift | None:
     if d < 2 or length < _LEAST or n < _PER_FEATURE * d:
         return None
     feature, near, rest = _stepwise(values, length)
-    at = near - length + _break(rest[near - length : near + length])
+    alike = np.ones(n)
+    at = _break(rest, alike, near, length)
     if min(at, n - at) < _EACH * length:
         return None
-    before, after = rest[:at], rest[at:]
-    few = min(len(np.unique(part)) for part in np.split(values[:, feature], [at]))
-    low, high, spread = _gap(before, after, length)
-    if few < _DISTINCT or high - low < spread:
+    own, size = values[:, feature], float(rest[at:].mean() - rest[:at].mean())
+    if not _alone(values, feature, at, length) or _stayed(own, at, size, length):
         return None
-    for other in values.T[np.arange(values.shape[1]) != feature]:
-        low, high, _ = _gap(other[:at], other[at:], length)
+    gain = gain_between(values, feature, at, length)
+    if gain is None:
+        for_good = _for_good(rest, alike, at, length, [length // 6])
+        return Shift(feature, at, size) if for_good else None
+    level, weights = own * gain.expected, gain.expected**2
+    at = _break(level, weights, near, length)
+    for_good = _for_good(level, weights, at, length, [length // 6, length // 3])
+    return Shift(feature, at, size, gain.factor) if for_good else None
+
+
+def _alone(values: Floats, feature: int, at: int, length: int) -> bool:
+    """Return whether a feature measures something, and no other has a gap at reading ``at``."""
+    if min(len(np.unique(part)) for part in np.split(values[:, feature], [at])) < _DISTINCT:
+        return False
+    for other in np.delete(values, feature, axis=1).T:
+        low, high, _ = _gap(other, np.ones(len(other)), at, length)
         if high > low:
-            return None
-    size = float(after.mean() - before.mean())
-    short = max(length // 6, 5)
-    at_once = after[:short].mean() - before[-short:].mean()
-    stayed = _stayed(values[:at, feature], values[at:, feature], size, length)
-    return None if stayed or at_once / size < _AT_ONCE else Shift(feature, at, size)
+            return False
+    return True
+
+
+def _for_good(x: Floats, weights: Floats, at: int, length: int, within: Sequence[int]) -> bool:
+    """Return whether averages of ``x`` per weight move at once at reading ``at``, and stay.
+
+    At once is ``within`` any of these numbers of readings: a factor shows little while a feature
+    is low.
+    """
+    low, high, spread = _gap(x, weights, at, length)
+    if high - low < spread:
+        return False
+
+    def move(begin: int, end: int) -> float:
+        return _average(x[at:end], weights[at:end]) - _average(x[begin:at], weights[begin:at])
+
+    moves = [move(at - short, at + short) for short in (max(one, 5) for one in within)]
+    return max(one / move(0, len(x)) for one in moves) >= _AT_ONCE
 
 
 def _stepwise(values: Floats, length: int) -> tuple[int, int, Floats]:
@@ -154,30 +202,43 @@ def _stepwise(values: Floats, length: int) -> tuple[int, int, Floats]:
     return feature, near, spread[feature] * (z @ weights)
 
 
-def _break(x: Floats) -> int:
-    """Return where (n,) values change level, by least squares."""
-    before: Indices = np.arange(1, len(x))
-    sums = np.cumsum(x - x.mean())[:-1]
-    return 1 + int(np.argmax(sums**2 * (1.0 / before + 1.0 / (len(x) - before))))
+def _break(x: Floats, weights: Floats, near: int, length: int) -> int:
+    """Return where averages of ``x`` per weight change within ``length`` of ``near``.
+
+    By least squares.
+    """
+    window = slice(near - length, near + length)
+    x, weights = x[window], weights[window]
+    sums = np.cumsum(x - weights * _average(x, weights))[:-1]
+    before = np.cumsum(weights)[:-1]
+    after = weights.sum() - before
+    return near - length + 1 + int(np.argmax(sums**2 * (1.0 / before + 1.0 / after)))
 
 
-def _stayed(before: Floats, after: Floats, size: float, length: int) -> bool:
+def _stayed(x: Floats, at: int, size: float, length: int) -> bool:
     """Return whether a feature's own average surely moved by less than most of a shift."""
-    blocks = [_averages(part, length) for part in (before, after)]
+    before, after = np.split(x, [at])
+    blocks = [_averages(part, np.ones(len(part)), length) for part in (before, after)]
     error = np.sqrt(np.sum([part.var(ddof=1) / len(part) for part in blocks]))
     moved = float(after.mean() - before.mean()) * np.sign(size)
     return bool(_OWN * abs(size) - moved > _SURE * error)
 
 
-def _gap(before: Floats, after: Floats, length: int) -> tuple[float, float, float]:
-    """Return the ends of the gap between averages over ``length`` readings, and their spread.
+def _gap(x: Floats, weights: Floats, at: int, length: int) -> tuple[float, float, float]:
+    """Return the ends of the gap between averages before and after ``at``, and their spread.
 
-    The first end is above the second if there is no gap.
+    The first end is above the second if there is no gap. The averages are over ``length`` readings.
     """
-    parts = [_averages(before, length), _averages(after, length)]
+    parts = [_averages(x[:at], weights[:at], length), _averages(x[at:], weights[at:], length)]
     below, above = sorted(parts, key=np.mean)
     return float(below.max()), float(above.min()), float(max(map(np.ptp, parts)))
 
 
-def _averages(x: Floats, length: int) -> Floats:
-    return np.array([part.mean() for part in np.array_split(x, max(len(x) // length, 1))])
+def _averages(x: Floats, weights: Floats, length: int) -> Floats:
+    count = max(len(x) // length, 1)
+    parts = zip(np.array_split(x, count), np.array_split(weights, count), strict=True)
+    return np.array([_average(*part) for part in parts])
+
+
+def _average(x: Floats, weights: Floats) -> float:
+    return float(x.sum() / max(weights.sum(), np.finfo(float).tiny))
