@@ -32,8 +32,15 @@ def impute(
 ) -> list[Floats]:
     """Impute readings (n_i, d) with at most ``max_missing`` missing values, which are NaN.
 
-    Readings with more are returned unchanged. ``garbage`` (n_i,) says which readings have a value
-    that nobody measured, from which nothing is learned.
+    Readings with more are returned unchanged.
+
+    Parameters
+    ----------
+    streams : list of (n_i, d)
+    max_missing
+        Values that a reading may lack.
+    garbage : list of (n_i,)
+        Which readings have a value that nobody measured: nothing is learned from these.
     """
     holes = [np.isnan(s) for s in streams]
     todo = [(h.sum(axis=1) <= max_missing) & h.any(axis=1) for h in holes]
