@@ -22,6 +22,7 @@ from db.queries.detections import detection_row
 from db.queries.stream_states import StoredState, save_states
 from db.session import make_engine, transaction
 from errors import StorageUnavailable
+from tests.fixtures.bridging import Scene
 from tests.fixtures.broker import Broker
 from tests.fixtures.inprocess import refusal
 from tests.fixtures.postgres import run_admin
@@ -329,6 +330,13 @@ def damaged(broker: Broker, topic: str, mark: bytes) -> Iterator[int]:
     turn()
 
 
+def elsewhere(stage: Scene, at: int) -> int:
+    """Return how many records of other partitions than ``at`` are accounted for."""
+    tables = ("anomaly_detections", "dead_letters")
+    each = (f"SELECT count(*) FROM {table} WHERE partition <> :at" for table in tables)
+    return sum(int(stage.sql(query, at=at)[0][0]) for query in each)
+
+
 def test_a_damaged_batch_is_waited_for_and_no_other_partition_waits(in_process, one_broker, caplog):
     if not one_broker.keeps_data:
         pytest.skip("the embedded broker keeps no file that could be damaged")
@@ -338,7 +346,8 @@ def test_a_damaged_batch_is_waited_for_and_no_other_partition_waits(in_process, 
     with damaged(one_broker, stage.topic, b'"asset_id":"MARKED') as at:
         rest = sum(1 for place, _ in stage.sent if place[0] != at)
         bridge.run_until(lambda: "cannot be read" in caplog.text, "the damage is logged")
-        bridge.run_until(lambda: stage.accounted() == rest, "the other partitions go on")
+        # an earlier batch of the same partition may be whole, and its records stored
+        bridge.run_until(lambda: elsewhere(stage, at) == rest, "the other partitions go on")
         paused = {"state": "paused", "why": "unreadable"}
         bridge.run_until(lambda: bridge.value("bridge_state", **paused) == 1, "the metric says so")
     bridge.finish(sent)

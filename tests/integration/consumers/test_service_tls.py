@@ -99,15 +99,15 @@ def test_an_authority_that_cannot_be_read_is_a_wrong_setting(tmp_path: Path) -> 
 
 def test_more_lanes_than_connections_are_refused_at_the_start() -> None:
     check_pool(Settings(_env_file=None))
-    check_pool(Settings(_env_file=None, bridge_lanes=11))
+    check_pool(Settings(_env_file=None, bridge_lanes=10))
     done = subprocess.run(
         [sys.executable, "-m", "consumers.bridge"],
         cwd=ROOT,
-        env={**os.environ, "BRIDGE_LANES": "12"},
+        env={**os.environ, "BRIDGE_LANES": "11"},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: BRIDGE_LANES: 12 lanes")
+    assert done.stderr.startswith("error: BRIDGE_LANES: 11 lanes")
     assert "DATABASE_POOL_SIZE + DATABASE_POOL_OVERFLOW allow 15" in done.stderr
