@@ -277,8 +277,10 @@ def _related(rest: Floats, follows: Bools) -> Bools:
     """
     spread = winsorised_std(rest)
     varied = np.flatnonzero(spread > 0.0)
+    if len(varied) < 2:
+        return follows
     z = np.clip((rest[:, varied] - np.median(rest[:, varied], axis=0)) / spread[varied], -5.0, 5.0)
-    correlation = np.corrcoef(z, rowvar=False).reshape(len(varied), -1)
+    correlation = np.corrcoef(z, rowvar=False)
     single = np.eye(len(varied))
     precision = np.linalg.inv(correlation + LEAST_SHRINKAGE * (single - correlation))
     unit = np.sqrt(np.diagonal(precision))

@@ -88,6 +88,17 @@ def test_one_feature_of_six_is_restated_if_its_own_faults_are_seen_better(faulty
     assert made.follow.tolist() == [False] * 5 + [True]
 
 
+@pytest.mark.parametrize("others", [[], [0.0], [2.0]], ids=["alone", "constant", "multiple"])
+def test_a_set_point_that_the_clock_sets_exactly_may_be_all_that_varies(others):
+    """Nothing is left of it, so nothing can be related to it."""
+    times = times_of(20, 30)
+    day = 5.0 * (np.arange(len(times)) % 48 < 24)
+    values = np.column_stack([day, *(factor * day for factor in others)])
+    made = find_seasonality([values], [times], NAMES[: values.shape[1]])
+    assert made.follow is not None
+    assert made.follow.tolist() == [True, *(factor > 0 for factor in others)]
+
+
 def test_relations_between_features_outlive_their_season() -> None:
     times = times_of(20, 10)
     rng = np.random.default_rng(0)
