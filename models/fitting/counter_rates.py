@@ -17,9 +17,8 @@ from errors import TrainingError
 from models.arrays import Floats, Times
 from models.fitting.cleaning import Cleaned
 from models.fitting.reading_times import median_interval
-from models.fitting.repeated_codes import find_codes
+from models.fitting.repeated_codes import learn_with_codes
 from models.scoring.counters import Counters, rate_per_hour, settled, slack_of
-from models.scoring.garbage import learn_garbage
 from models.scoring.policy import ScoringPolicy
 
 #: Fewest readings of a stream to judge whether a feature is a counter.
@@ -186,10 +185,8 @@ def _counters(made: Rated, kept: Sequence[str]) -> list[str]:
     if not few:
         return []
     streams = [stream[:, few] for stream in made.streams]
-    garbage = learn_garbage(pooled[:, few])
-    if codes := find_codes(streams, garbage):
-        garbage = learn_garbage(pooled[:, few], codes)
-    parts = [np.where(garbage.mask(stream), np.nan, stream) for stream in streams]
+    garbage, _ = learn_with_codes(streams)
+    parts = [garbage.measured(stream) for stream in streams]
     found = [n for n in counters_among(parts, [made.names[j] for j in few]) if n not in kept]
     made.streams = [stream.copy() for stream in made.streams] if found else made.streams
     for at, j in enumerate(few):

@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
-from models.scoring.garbage import FAR, RARE, Garbage
+from models.scoring.garbage import FAR, RARE, Garbage, learn_garbage
 
 #: Fewest equal values; a measurement that scatters never meets so often beyond all others.
 _FEWEST: Final = 20
@@ -40,6 +40,14 @@ _CLIP: Final = 10.0  # deviations beyond which a feature's own garbage counts no
 _TINY: Final = 1e-12  # a variance below this is rounding
 
 
+def learn_with_codes(streams: Sequence[Floats]) -> tuple[Garbage, dict[int, set[float]]]:
+    """Learn the garbage of streams (n_i, d), and the codes in it that no list knows."""
+    pooled = np.concatenate(streams)
+    garbage = learn_garbage(pooled)
+    codes = find_codes(streams, garbage)
+    return (learn_garbage(pooled, codes) if codes else garbage), codes
+
+
 def find_codes(streams: Sequence[Floats], garbage: Garbage) -> dict[int, set[float]]:
     """Return the codes of each feature that has any.
 
@@ -50,7 +58,7 @@ def find_codes(streams: Sequence[Floats], garbage: Garbage) -> dict[int, set[flo
     garbage : Garbage
         The other rules' garbage, which does not count.
     """
-    clean = [np.where(garbage.mask(stream), np.nan, stream) for stream in streams]
+    clean = [garbage.measured(stream) for stream in streams]
     pooled = np.concatenate(clean)
     suspects: dict[int, set[float]] = {}
     for j in range(pooled.shape[1]):

@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
-from models.fitting.repeated_codes import find_codes
+from models.fitting.repeated_codes import learn_with_codes
 from models.scoring.garbage import FAR, RARE, Garbage, learn_garbage
 
 #: More than half of a feature's readings are its normal operation, whatever they are: of all, and
@@ -75,11 +75,9 @@ def learn_with_scatter(
     streams : list of (n_i, d)
         Readings in order of time, in own units; NaN where nothing was measured.
     """
-    pooled = np.concatenate(streams)
-    garbage = learn_garbage(pooled)
-    codes = find_codes(streams, garbage)
-    garbage = learn_garbage(pooled, codes) if codes else garbage
+    garbage, codes = learn_with_codes(streams)
     scattered = find_scatter(streams, garbage)
+    pooled = np.concatenate(streams)
     remove_scatter(pooled, scattered)
     return (learn_garbage(pooled, codes) if scattered else garbage), scattered, codes
 
@@ -100,7 +98,7 @@ def find_scatter(streams: Sequence[Floats], garbage: Garbage) -> list[Scatter]:
     garbage : Garbage
         The other rules' garbage, which does not count.
     """
-    clean = [np.where(garbage.mask(stream), np.nan, stream) for stream in streams]
+    clean = [garbage.measured(stream) for stream in streams]
     pooled = np.concatenate(clean)
     found = []
     for j in range(pooled.shape[1]):

@@ -86,6 +86,11 @@ class Garbage(Stored):
                 found[:, column] |= np.isin(values[:, column], codes)
         return found
 
+    def measured(self, values: Floats) -> Floats:
+        """Return ``values`` (n, d) with NaN in place of garbage."""
+        out: Floats = np.where(self.mask(values), np.nan, values)
+        return out
+
     def of(self, columns: Sequence[int]) -> Garbage:
         """Return the garbage rules of some columns."""
         chosen = list(columns)
