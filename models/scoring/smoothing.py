@@ -23,6 +23,9 @@ ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
 #: Averages count each reading with at most this many decades (p = 1e-5), and their gains end there:
 #: what lies further out is shown by the reading itself.
 CLIP: Final = 5.0
+#: The slow average is there for what is weak and lasts. A reading beyond the gate (p = 1e-2) shows
+#: itself: counted further, it would only ring on after a strong fault.
+SLOW_CLIP: Final = 2.0
 #: The slow average counts up to this many times the distance of the last few readings' average from
 #: the median, so that an alarm ends with its fault. Where drift is the fault: up to this many times
 #: that average.
@@ -67,7 +70,8 @@ class Smoother:
         held
             Keep the slow one at its median: what is left of an excursion is no alarm.
         """
-        clipped = fast if fast < CLIP else CLIP
+        most = SLOW_CLIP if cal.ends else CLIP
+        clipped = fast if fast < most else most
         swift = fast
         if cal.swiftness < 1.0:
             before = cal.median if self.swift < 0.0 else self.swift
