@@ -37,9 +37,9 @@ RESERVED_METADATA: Final = frozenset(
     {
         "asset_criticality", "bundle_version", "caller", "degraded", "detection_id", "event",
         "explanation", "extrapolated", "group", "imputed", "incident", "insufficient_history",
-        "interval_unlike_training", "late", "magnitude", "not_scored", "outside_limits",
-        "restarted", "spread", "stands_elsewhere", "stood_still", "stored", "stuck", "suppressed",
-        "unknown_condition", "unknown_features", "warming_up", "window",
+        "interval_unlike_training", "late", "magnitude", "no_value_since", "not_scored",
+        "outside_limits", "restarted", "spread", "stands_elsewhere", "stood_still", "stored",
+        "stuck", "suppressed", "unknown_condition", "unknown_features", "warming_up", "window",
     }
 )  # fmt: skip
 

@@ -122,7 +122,7 @@ class Activity:
             "features": [
                 {"feature": one.get("feature"), "share": one.get("share"),
                  "actual": one.get("value"), "expected": one.get("expected"),
-                 **{key: one[key] for key in ("per", "repeated") if one.get(key)}}
+                 **{key: one[key] for key in ("per", "repeated", "no_value_since") if one.get(key)}}
                 for one in explanation.get("features", ())[:TOP_FEATURES]
             ],
             **({"seasons": seasons} if seasons else {}),

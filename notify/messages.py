@@ -72,10 +72,13 @@ def _features(incident: dict[str, Any]) -> str:
     def number(value: Any) -> str:
         return f"{value:.4g}" if isinstance(value, int | float) else "?"
 
-    return ", ".join(
-        f"{one.get('feature')} {number(one.get('actual'))} (expected {number(one.get('expected'))})"
-        for one in (incident["peak"] or {}).get("features", ())[:3]
-    )
+    def described(one: dict[str, Any]) -> str:
+        if one.get("no_value_since") and one.get("actual") is None:
+            return f"no value from {one.get('feature')} since {one['no_value_since']}"
+        actual, expected = number(one.get("actual")), number(one.get("expected"))
+        return f"{one.get('feature')} {actual} (expected {expected})"
+
+    return ", ".join(described(one) for one in (incident["peak"] or {}).get("features", ())[:3])
 
 
 def plain(changes: Sequence[Change], link: str | None, max_lines: int = 1000) -> str:

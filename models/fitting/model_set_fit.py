@@ -45,6 +45,7 @@ from models.fitting.cross_validation import (
     stream_folds,
 )
 from models.fitting.levels import aligned, lifted
+from models.fitting.missing_rates import fit_missing_runs
 from models.fitting.neighbour_fit import fit_neighbours
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
@@ -163,7 +164,10 @@ def fit_model_set(
         model_set = ModelSet(pre, {}, {}, plan.adaptation)
     pooled = np.concatenate(received)
     pre = _with_examples(model_set.preprocessing, plan, pooled, report)
-    model_set.preprocessing = replace(pre, counters=rated.counters, zero_rows=zero_rows)
+    pre = replace(pre, counters=rated.counters, zero_rows=zero_rows)
+    if pre.missing == "impute":
+        pre = replace(pre, missing_runs=fit_missing_runs(pre, measured, feature_names))
+    model_set.preprocessing = pre
     model_set.options = plan.options.to_dict()  # without detectors that the data are too short for
     model_set.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
     # recent readings are compared with this profile, so it leaves out counters: they always grow

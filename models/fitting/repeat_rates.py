@@ -149,7 +149,7 @@ def _rarity(runs: _Runs) -> Floats:
         return np.zeros(LENGTH)
     beyond = np.arange(1, LENGTH + 1) - int(lengths[-1])
     decades = -np.log10(0.5 / (int(lengths.sum()) + 1.0))
-    rarity: Floats = decades - (beyond - 1) * np.log10(_goes_on(lengths))
+    rarity: Floats = decades - (beyond - 1) * np.log10(goes_on(lengths))
     return np.where(beyond > 0, rarity, 0.0)
 
 
@@ -169,7 +169,7 @@ def _rests(lengths: Indices, at: Floats, shared: Bools) -> float:
     return float(values[most]) if keeps and (off or runs[most] >= RECURS) else math.nan
 
 
-def _goes_on(lengths: Indices) -> float:
+def goes_on(lengths: Indices) -> float:
     """Return the probability that one of the longer runs goes on by another reading."""
     reached = int(lengths[-1]) // 2 + 1
     further = lengths[lengths >= reached] - reached

@@ -190,6 +190,8 @@ class StreamScorer:
             metadata["unknown_condition"] = reading.unfit
         if reading.outside:
             metadata["outside_limits"] = reading.outside
+        if reading.missing:
+            metadata["no_value_since"] = dict(reading.missing)
         if reading.elsewhere:
             metadata["stands_elsewhere"] = reading.elsewhere
         if reading.interval is not None:
@@ -198,6 +200,7 @@ class StreamScorer:
                 "seconds": round(reading.interval, 3), "trained_at": step,
             }  # fmt: skip
         if reading.rare and (rare := rare_features(reading)):
+            rare = [name for name in rare if name not in reading.missing]
             stuck = {name: reading.repeated[name] for name in rare if name in reading.repeated}
             if stuck:
                 metadata["stuck"] = stuck

@@ -120,9 +120,8 @@ class Explainer:
                 {
                     "feature": names[j],
                     "share": s,
-                    "value": v,
+                    **self._values(names[j], v, d, reading),
                     "expected": e,
-                    "deviation": d,
                     **self._remarks(names[j], reading),
                 }
                 for j, s, v, e, d in zip(
@@ -144,6 +143,14 @@ class Explainer:
         own = [list(map(reading.received.features.get, names, usual)) for reading in readings]
         return np.hstack([received, own]), np.hstack([normal, np.tile(usual, (len(own), 1))])
 
+    def _values(
+        self, name: str, value: float, deviation: float, reading: PreparedReading
+    ) -> dict[str, float | None]:
+        """Return a feature's value and deviation; what a failed sensor sent is not imputed."""
+        if name not in reading.missing:
+            return {"value": value, "deviation": deviation}
+        return {"value": reading.received.features.get(name), "deviation": None}
+
     def _remarks(self, name: str, reading: PreparedReading) -> dict[str, Any]:
         """Return what else to say of a feature: a rate's time, how often its value repeated."""
         out: dict[str, Any] = {}
@@ -151,6 +158,8 @@ class Explainer:
             out["per"] = "hour"
         if name in reading.rare and name in reading.repeated:
             out["repeated"] = reading.repeated[name]
+        if name in reading.missing:
+            out["no_value_since"] = reading.missing[name]
         return out
 
     def _original(self, values: Floats, readings: Sequence[PreparedReading]) -> Floats:

@@ -10,7 +10,6 @@ from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.bursts import BurstRates
 from models.scoring.calibration import Calibration, subset_key
 from models.scoring.preprocessing import Preprocessing
-from models.scoring.received import LASTING
 from models.scoring.repeats import LENGTH
 from models.scoring.stream_state import StreamState
 from models.scoring.window_index import PACED_BY
@@ -61,8 +60,6 @@ class ModelSet:
         paced = self.window > 1 and self.preprocessing.step is not None
         counted = self.preprocessing.counters is not None
         length = self.window - 1 + max(counted, PACED_BY * paced)
-        if self.preprocessing.beyond:
-            length = max(length, LASTING)
         return length if self.preprocessing.repeats is None else max(length, LENGTH - 1 + counted)
 
     @property

@@ -50,6 +50,8 @@ class PreparedReading:
     condition = 0  # index of its operating condition, or of the nearest
     unfit: Sequence[str] = ()  # indicator features outside the ranges of every condition
     outside: Sequence[str] = ()
+    failed: Sequence[str] = ()  # features whose values no sensor measured, for long
+    missing: Mapping[str, str] = MappingProxyType({})  # features without values for long: since
     rare: Mapping[str, float] = MappingProxyType({})  # decades of features scored by frequency
     repeated: Mapping[str, int] = MappingProxyType({})  # readings in a row with a rare value
     elsewhere: Sequence[str] = ()  # rare features at values that the stream has settled at

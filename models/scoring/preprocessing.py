@@ -34,6 +34,7 @@ from models.scoring.conditions import Conditions
 from models.scoring.counters import Counters
 from models.scoring.garbage import Garbage
 from models.scoring.level_offsets import mixed, unmixed
+from models.scoring.missing_runs import MissingRuns
 from models.scoring.neighbours import Neighbours, estimated
 from models.scoring.repeats import Repeats
 from models.scoring.seasonality import Seasonality
@@ -87,6 +88,7 @@ class Preprocessing(Stored):
         earlier releases.
     repeats : rarity of repeated values of ``names``; None: they do not count.
     zero_rows : rows of zeros that are no measurements; None: there are none.
+    missing_runs : rarity of features that stay missing; None: they do not count.
     numbers : by name, of the features that are scored by frequency: those that stood still in
         training, then ``names``.
     """
@@ -95,7 +97,7 @@ class Preprocessing(Stored):
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
         "counters", "seasonality", "step", "neighbours",
-        "mean", "repeats", "beyond", "zero_rows",
+        "mean", "repeats", "beyond", "zero_rows", "missing_runs",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -122,6 +124,7 @@ class Preprocessing(Stored):
     repeats: Repeats | None = None
     beyond: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     zero_rows: ZeroRows | None = None
+    missing_runs: MissingRuns | None = None
     numbers: Mapping[str, int] = field(init=False, repr=False, compare=False)
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)

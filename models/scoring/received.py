@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Final
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading
 
-#: Readings beyond the bounds of scattered garbage, in a row, after which it is no chance any more:
-#: at most half of training's readings were, so that as many in a row come once in a million.
-LASTING: Final = 20
 _FEATURES = attrgetter("features")
 
 
@@ -102,60 +98,6 @@ def _report_unknown(
         state.unknown_features_reported = bool(reading.unknown)
 
 
-def mark_garbage(pre: Preprocessing, readings: Sequence[PreparedReading], raw: Floats) -> None:
-    """Mark the values of each reading that no sensor measured.
-
-    Parameters
-    ----------
-    pre
-        Preprocessing of the stream's group.
-    readings
-        Usable readings.
-    raw : (n, d)
-        Their values, NaN where one is missing.
-    """
-    assert pre.garbage is not None  # noqa: S101
-    found = pre.garbage.mask(raw)
-    for row, column in np.argwhere(found).tolist() if found.any() else ():
-        readings[row].mark_outside([pre.names[column]])
-
-
-def mark_lasting(
-    pre: Preprocessing, window: Sequence[Reading], readings: Sequence[PreparedReading]
-) -> None:
-    """Mark values beyond a feature's bounds as no measurements, once they no longer come and go.
-
-    Scattered garbage counts as missing, and is imputed: without an end to it, a sensor that fails
-    for good beyond the bounds would be silent for ever.
-
-    Parameters
-    ----------
-    pre
-        Preprocessing of the stream's group.
-    window
-        Earlier readings, up to the first of ``readings``.
-    readings
-        Usable readings, whose place in time is known.
-    """
-    runs = dict.fromkeys(pre.beyond, 0)
-
-    def count(features: Mapping[str, float], far: Collection[str]) -> None:
-        for name in runs.keys() & features.keys():
-            runs[name] = runs[name] + 1 if name in far else 0
-
-    for earlier in window:
-        count(earlier.features, pre.scattered(earlier.features))
-    for reading in readings:
-        features, late = reading.received.features, reading.step is Step.LATE
-        if reading.begins and not late:
-            runs.update(dict.fromkeys(runs, 0))
-        far = pre.scattered(features)
-        reading.mark_outside(name for name in far if runs[name] >= LASTING)
-        # like the window of a later batch, which has neither of the others
-        if not (reading.outside or late or reading.suppressed is not None):
-            count(features, far)
-
-
 def mark_repeats(pre: Preprocessing, readings: Sequence[PreparedReading], received: Floats) -> None:
     """Mark values that readings repeat more often than training did.
 
@@ -210,9 +152,12 @@ def count_rates(
     for reading, row in zip(readings, received, strict=True):
         follows = None if reading.begins else before
         features, excused = _rates(pre, reading.received, follows)
+        if reading.failed:
+            features = {n: v for n, v in features.items() if n not in reading.failed}
         row[:], reading.imputed = pre.given(features), pre.absent(features, excused)
         if pre.standing is not None:
-            reading.rare = pre.standing.moved(features)
+            lasting = {n: r for n, r in reading.rare.items() if n in reading.missing}
+            reading.rare = {**pre.standing.moved(features), **lasting}
         if reading.step is Step.LATE or reading.suppressed is not None:
             continue
         before = follows if reading.outside else reading.received

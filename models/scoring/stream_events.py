@@ -63,13 +63,24 @@ class StreamEvents:
 
         Those at values that the stream has settled at no longer count as rare.
         """
-        features, numbers = reading.received.features, self.model_set.preprocessing.numbers
-        away = {numbers[name]: features[name] for name in reading.rare}
+        features = reading.received.features
+        numbers = {name: self._number(reading, name) for name in reading.rare}
+        away = {
+            at: 0.0 if name in reading.missing else features[name] for name, at in numbers.items()
+        }
         if self.stream.state.settling.levels:
             unknown = self.stream.state.settling.unknown(away)
             reading.elsewhere = sorted(n for n in reading.rare if numbers[n] not in unknown)
             reading.rare = {n: r for n, r in reading.rare.items() if numbers[n] in unknown}
         return away
+
+    def _number(self, reading: PreparedReading, name: str) -> int:
+        """Return the number of a rare feature; one that lacks values stands elsewhere as another.
+
+        So its values are not confused with those of a sensor that is stuck.
+        """
+        numbers = self.model_set.preprocessing.numbers
+        return numbers[name] + (len(numbers) if name in reading.missing else 0)
 
     def update_event(
         self, metadata: dict[str, Any], reading: PreparedReading, anomalous: bool, magnitude: float
@@ -92,7 +103,8 @@ class StreamEvents:
         if reading.late and not (anomalous and recent):
             return  # a late reading can open or extend an event, but not end one
         events = self.stream.state.events
-        kind = SENSOR_FAULT if reading.outside else ANOMALY
+        silent = reading.rare.keys() & reading.missing.keys()
+        kind = SENSOR_FAULT if reading.outside or silent else ANOMALY
         if not events and kind == ANOMALY and self._adapting_to_level():
             return  # the anomaly belongs to the persistent event
         event, entry = advance(
@@ -230,8 +242,11 @@ class StreamEvents:
             return {}
         features = reading.received.features
         present = [at for name, at in numbers.items() if features.get(name) is not None]
+        measured = features.keys() - set(reading.imputed)
+        present += [len(numbers) + at for name, at in numbers.items() if name in measured]
         room = settling.room(self.stream.scaled.shape[1])
-        departures.take({numbers[name]: away[numbers[name]] for name in rare}, present, room)
+        left = [self._number(reading, name) for name in rare]
+        departures.take({at: away[at] for at in left}, present, room)
         return departures.steady(self._settles_after)
 
     def _settle(
@@ -245,7 +260,7 @@ class StreamEvents:
     ) -> None:
         """Make the event persistent; a shift that has not alarmed gets an event now."""
         state, work = self.stream.state, self.stream.work
-        event, others = state.events.get(ANOMALY), state.settling.entries()
+        event, others = next(iter(state.events.values()), None), state.settling.entries()
         if event is None:
             event, _ = advance(
                 None,

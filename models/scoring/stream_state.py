@@ -23,6 +23,7 @@ from models.scoring.bursts import Burst
 from models.scoring.clock import StreamClock
 from models.scoring.departures import Range
 from models.scoring.events import Event
+from models.scoring.missing_runs import OpenRuns
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.settling import Level, Settling
 from models.scoring.smoothing import ALPHA
@@ -62,6 +63,7 @@ class StreamState:
     sums : (d,) ``count`` times the baseline, own units.
     seen : normal readings so far, up to the smoothing's length; used without a baseline.
     level : (d,) smoothed mean of the normal readings, own units; used without a baseline.
+    missing : features that lack values now, and for how long.
     reset : number of the newest reset that was applied; 0: none.
     window_ends : the stored window lies before a reset or pause after which no reading began one;
         it must not be used.
@@ -75,6 +77,7 @@ class StreamState:
         "events",
         "first",
         "level",
+        "missing",
         "off",
         "reset",
         "seen",
@@ -97,6 +100,7 @@ class StreamState:
         self.sums: Floats = np.zeros(width)
         self.seen = 0
         self.level: Floats = np.zeros(width)
+        self.missing = OpenRuns()
         self.reset = 0
         self.window_ends = False
         self.unknown_features_reported = False
@@ -164,6 +168,7 @@ class StreamState:
         ended += self.settling.entries("cleared")
         self.events.clear()
         self.settling = Settling()
+        self.missing = OpenRuns()
         return ended
 
     def settle(
@@ -230,6 +235,8 @@ class StreamState:
             out["level"] = [_fingerprint(pre), self.seen, pack(self.level, "<f8")]
         if levels := self.settling.to_list():
             out["levels"] = levels
+        if missing := self.missing.to_list():
+            out["missing"] = [_fingerprint(pre), missing]
         if self.reset:
             out["reset"] = [self.reset, self.window_ends]
         elif self.window_ends:
@@ -296,6 +303,8 @@ class StreamState:
             self.settling = Settling.from_list(data.get("levels"), len(pre.names))
         else:
             self._leave_levels(Settling.from_list(data.get("levels"), -1))
+        if (missing := data.get("missing")) and missing[0] == _fingerprint(pre):
+            self.missing = OpenRuns.from_list(missing[1])
         if pre.baseline:
             self._read_baseline(data.get("baseline"), data.get("first"), pre)
         elif (level := data.get("level")) and level[0] == _fingerprint(pre):

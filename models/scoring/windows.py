@@ -18,6 +18,7 @@ from errors import InputError
 from models.arrays import Bools, Floats
 from models.scoring.clock import Step
 from models.scoring.conditions import Conditions
+from models.scoring.failed_sensors import blank_garbage, mark_garbage, mark_missing
 from models.scoring.level_offsets import LevelOffsets
 from models.scoring.prepared import (
     CLOCK_AHEAD,
@@ -29,8 +30,6 @@ from models.scoring.prepared import (
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.received import (
     count_rates,
-    mark_garbage,
-    mark_lasting,
     mark_repeats,
     past_rows,
     seconds_of,
@@ -83,8 +82,8 @@ def prepare(
     size = (len(values), len(pre.names))
     received = np.fromiter(chain.from_iterable(values), np.float64, size[0] * size[1]).reshape(size)
     usable = [r for r in readings if r.error is None]
-    if pre.garbage is not None:
-        mark_garbage(pre, usable, received[len(past) :])
+    garbage = np.zeros(size, bool) if pre.garbage is None else pre.garbage.mask(received)
+    mark_garbage(pre, usable, garbage[len(past) :])
     suppressor = Suppressor(
         work.maintenance, work.off_conditions, (work.asset_id, work.sensor_id), group
     )
@@ -96,8 +95,9 @@ def prepare(
             reading.interval = state.clock.unlike(pre.step)
         if suppresses or state.off.suppressed:
             _suppress(suppressor, pre.zero_rows, state, reading)
-    if pre.beyond:
-        mark_lasting(pre, window[len(window) - len(past) :], usable)
+    if pre.missing_runs is not None:
+        mark_missing(pre, state, usable, received[len(past) :])
+        lacking = blank_garbage(pre, received[: len(past)], garbage[: len(past)], lacking)
     if pre.counters is not None:
         count_rates(pre, usable, received[len(past) :], window[-1] if window else None)
     lacking += [reading.imputed for reading in usable]
@@ -252,7 +252,9 @@ def _just_missing(pre: Preprocessing, reading: PreparedReading, pace: Pace) -> b
         return False
     if pace.newest is None or not pace.regular():
         return False
-    return set(reading.imputed) <= pre.measured(pace.newest.features).keys()
+    # what a failed sensor sends has long been missing, though the reading before had it, too
+    lacking = set(reading.imputed) - set(reading.failed)
+    return bool(lacking) and lacking <= pre.measured(pace.newest.features).keys()
 
 
 def _assemble(

@@ -95,15 +95,25 @@ def what_is_wrong(incident: Mapping[str, Any]) -> str:
     for one in named[:NAMED]:
         name = one["feature"] + (f" per {one['per']}" if one.get("per") else "")
         again = f" in each of the last {one['repeated']} readings" if one.get("repeated") else ""
-        if one.get("expected") is None:
+        if one.get("no_value_since"):
+            parts.append(_no_value(name, one))
+        elif one.get("expected") is None:
             parts.append(f"{name} {figure(one.get('actual'))}{again}")
         else:
             actual, expected = pair(one.get("actual"), one["expected"])
             parts.append(f"{name} {actual}{again}, {usual(incident['peak'])} {expected}")
     text = "; ".join(parts)
-    if incident["kind"] == "sensor_fault":
-        return f"outside the physical limits: {text}" if text else "outside the physical limits"
+    if incident["kind"] == "sensor_fault" and not any(one.get("no_value_since") for one in named):
+        return f"no possible measurement: {text}" if text else "no possible measurement"
     return text or f"score {figure(incident['peak'].get('score'), 3)}, no feature stands out"
+
+
+def _no_value(name: str, feature: Mapping[str, Any]) -> str:
+    """Describe a feature that stays without a value, or with what is none."""
+    since = f"since {utc(feature['no_value_since'])}"
+    if feature.get("actual") is None:
+        return f"no value from {name} {since}"
+    return f"{name} sends {feature['actual']:.10g}, which is no measurement, {since}"
 
 
 def suppression(stored: str) -> str:

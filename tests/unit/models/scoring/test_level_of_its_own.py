@@ -9,6 +9,7 @@ import pytest
 
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
+from models.scoring.missing_runs import LASTING
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_work import Reading
@@ -80,7 +81,7 @@ def test_a_cycle_settles_at_a_new_level(cyclic) -> None:
 
 def test_while_a_shifted_sensor_is_out_its_event_lasts_and_nothing_alarms(cyclic) -> None:
     """Imputed at the training's level, it had returned, and shifted again afterwards."""
-    lacking = {i: "f0" for s in (600, 900, 1200) for i in range(s, s + 40)}
+    lacking = {i: "f0" for s in (600, 900, 1200) for i in range(s, s + LASTING)}
     results = one(cyclic, sent(shifted(), lacking), POLICY).results[SETTLED:]
     assert np.mean([result["is_anomaly"] for result in results]) < 0.01
     assert all("event" in result["metadata"] for result in results)
@@ -149,7 +150,7 @@ def fleet() -> tuple[ModelSet, np.ndarray]:
 def test_what_a_unit_lacks_is_imputed_at_its_own_baseline(fleet) -> None:
     """At the group's level, half of the readings alarmed."""
     model_set, rows = fleet
-    lacking = {i: NAMES[i // 50 % 5] for i in range(60, 300) if i % 50 < 40}
+    lacking = {i: NAMES[i // 50 % 5] for i in range(60, 300) if i % 50 < LASTING}
     whole = one(model_set, sent(rows)).results
     results = one(model_set, sent(rows, lacking)).results
     alarms = [np.mean([x["p"] <= 1e-2 for x in of[40:]]) for of in (whole, results)]
@@ -168,7 +169,7 @@ def test_what_a_unit_lacks_is_explained_at_its_own_baseline(fleet) -> None:
     model_set, rows = fleet
     rows = rows[:100].copy()
     rows[60:, 1] += 30.0
-    results = one(model_set, sent(rows, dict.fromkeys(range(60, 100), "f0"))).results[70:]
+    results = one(model_set, sent(rows, dict.fromkeys(range(60, 80), "f0"))).results[70:80]
     shown = np.mean([explained(result)["f0"]["value"] for result in results])
     assert shown == pytest.approx(rows[:20, 0].mean(), abs=1.0)  # 3 from the group's
 

@@ -60,7 +60,13 @@ def test_what_is_wrong_names_two_features_with_what_was_expected() -> None:
     assert what_is_wrong(incident([])) == "score 0.83, no feature stands out"
     unknown = {"feature": "x", "actual": 3.0, "expected": None}
     assert what_is_wrong(incident([unknown])) == "x 3"
-    assert what_is_wrong(incident([unknown], "sensor_fault")) == "outside the physical limits: x 3"
+    assert what_is_wrong(incident([unknown], "sensor_fault")) == "no possible measurement: x 3"
+    silent = {"feature": "flow", "actual": None, "expected": 9.0,
+              "no_value_since": "2026-11-30T12:00:00+00:00"}  # fmt: skip
+    words = "no value from flow since 2026-11-30 12:00:00 UTC"
+    assert what_is_wrong(incident([silent], "sensor_fault")) == words
+    words = "flow sends 65535, which is no measurement, since 2026-11-30 12:00:00 UTC"
+    assert what_is_wrong(incident([{**silent, "actual": 65535.0}], "sensor_fault")) == words
 
 
 @pytest.mark.parametrize(

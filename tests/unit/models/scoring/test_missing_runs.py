@@ -1,0 +1,168 @@
+"""A sensor that has failed for good: one event that names it, and the others stay watched."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from models.fitting.missing_rates import fit_missing_runs
+from models.scoring.missing_runs import LASTING, OpenRuns
+from models.scoring.policy import ScoringPolicy
+from models.scoring.stream_work import Reading
+from tests.unit.ensemble_scoring import in_pieces, one
+
+FAILS = 60
+#: Readings after which an event is persistent.
+SETTLES = 100
+IMPOSSIBLE = 1e12
+
+
+def failing(readings, value=None, until=None, name="flow", n=300):
+    """Readings whose sensor sends nothing, or a value, from FAILS on."""
+    out = list(readings[:n])
+    for i in range(FAILS, until or n):
+        features = {k: v for k, v in out[i].features.items() if k != name}
+        out[i] = Reading(out[i].timestamp, features if value is None else {**features, name: value})
+    return out
+
+
+def events(results) -> set[tuple[str, str]]:
+    found = [r["metadata"]["event"] for r in results if "event" in r["metadata"]]
+    found += [other for one in found for other in one.get("on_top_of", ())]
+    return {(one["id"], one["kind"]) for one in found}
+
+
+def limited(model_set):
+    """The set, for which values of flow beyond a limit are impossible."""
+    own = copy.copy(model_set)
+    own.preprocessing = replace(model_set.preprocessing, limits={"flow": (None, 1e6)})
+    return own
+
+
+def test_a_sensor_that_sends_nothing_any_more_is_one_event_that_names_it(model_set, readings):
+    sent = failing(readings)
+    results = one(model_set, sent, ScoringPolicy(persistent_after=SETTLES)).results
+    alarms = [i for i, r in enumerate(results) if r["is_anomaly"] and i >= FAILS]
+    assert alarms[0] == FAILS + LASTING
+    assert alarms == list(range(FAILS + LASTING, alarms[-1] + 1))
+    assert alarms[-1] < FAILS + LASTING + SETTLES + 1
+    ((_, kind),) = events(results[FAILS:])
+    assert kind == "sensor_fault"
+    first = results[alarms[0]]["metadata"]
+    since = sent[FAILS].timestamp.astimezone(UTC).isoformat()
+    assert first["no_value_since"] == {"flow": since}
+    blamed = first["explanation"]["features"][0]
+    assert (blamed["feature"], blamed["value"]) == ("flow", None)
+    assert blamed["no_value_since"] == since
+    assert results[-1]["metadata"]["event"]["persistent"] is True
+    assert results[-1]["metadata"]["stands_elsewhere"] == ["flow"]
+
+
+@pytest.mark.parametrize("value", [None, IMPOSSIBLE])
+def test_it_ends_once_the_sensor_is_mended(model_set, readings, value):
+    policy = ScoringPolicy(persistent_after=SETTLES)
+    results = one(limited(model_set), failing(readings, value, 200, n=400), policy).results
+    assert "event" not in results[-1]["metadata"]
+    states = [r["metadata"]["event"]["state"] for r in results if "event" in r["metadata"]]
+    assert states[-1] == "cleared"
+
+
+def test_an_impossible_value_for_good_is_one_event_and_hides_no_other_fault(model_set, readings):
+    sent = failing(readings, IMPOSSIBLE)
+    for i in range(250, 280):
+        features = dict(sent[i].features)
+        sent[i] = Reading(sent[i].timestamp, {**features, "temperature": 30.0})
+    own = limited(model_set)
+    results = one(own, sent, ScoringPolicy(persistent_after=SETTLES)).results
+    outside = [i for i, r in enumerate(results) if "outside_limits" in r["metadata"]]
+    assert outside == list(range(FAILS, FAILS + LASTING))
+    ((_, kind),) = events(results[FAILS:250])
+    assert kind == "sensor_fault"
+    assert not any(r["is_anomaly"] for r in results[200:250])
+    assert all(r["metadata"]["window"] == "added" for r in results[120:250])
+    assert all(r["is_anomaly"] for r in results[250:280])
+    assert results[260]["metadata"]["event"]["kind"] == "anomaly"
+    assert results[260]["metadata"]["explanation"]["features"][0]["feature"] == "temperature"
+
+
+@pytest.mark.parametrize("value", [None, IMPOSSIBLE])
+def test_it_does_not_depend_on_batches(model_set, readings, value):
+    own, sent = limited(model_set), failing(readings, value, 150, n=200)
+    whole = one(own, sent).results
+    for size in (1, 7):
+        pieces, _ = in_pieces(own, sent, size)
+        for a, b in zip(whole, pieces, strict=True):
+            assert a["is_anomaly"] == b["is_anomaly"]
+            assert a["final_score"] == pytest.approx(b["final_score"])
+            assert a["metadata"].get("no_value_since") == b["metadata"].get("no_value_since")
+
+
+def test_more_impossible_values_than_may_be_imputed_stay_a_sensor_fault(model_set, readings):
+    own = limited(model_set)
+    own.preprocessing = replace(own.preprocessing, max_imputed=0)
+    results = one(own, failing(readings, IMPOSSIBLE, n=150)).results
+    assert all(r["metadata"]["outside_limits"] == ["flow"] for r in results[FAILS:])
+
+
+def test_runs_up_to_twice_as_long_as_those_of_training_are_normal(model_set, readings):
+    pre = model_set.preprocessing
+    at = pre.names.index("flow")
+    trained = np.ones((2000, len(pre.names)))
+    trained[100:140, at] = trained[500:560, at] = np.nan
+    own = copy.copy(model_set)
+    own.preprocessing = replace(pre, missing_runs=fit_missing_runs(pre, [trained], pre.names))
+    assert own.preprocessing.missing_runs.longest[at] == 60
+    kept = one(own, failing(readings, until=FAILS + 120)).results
+    assert not any("no_value_since" in r["metadata"] for r in kept)
+    longer = one(own, failing(readings, until=FAILS + 121)).results
+    assert [i for i, r in enumerate(longer) if "no_value_since" in r["metadata"]] == [FAILS + 120]
+
+
+def test_a_feature_that_some_stream_of_training_never_had_is_not_watched(model_set):
+    pre = model_set.preprocessing
+    with_all, without = np.ones((200, len(pre.names))), np.ones((100, len(pre.names)))
+    without[:, 0] = np.nan
+    found = fit_missing_runs(pre, [with_all, without], pre.names)
+    assert found.first[0] == found.further[0] == 0.0
+    assert (found.first[1:] > 0.0).all()
+
+
+def test_codes_that_mean_not_measured_count_as_missing_in_training(model_set):
+    pre = replace(model_set.preprocessing, nulls={"flow": (65535.0,)})
+    trained = np.ones((200, len(pre.names)))
+    at = pre.names.index("flow")
+    trained[50:90, at] = 65535.0
+    assert fit_missing_runs(pre, [trained], pre.names).longest[at] == 40
+
+
+def test_a_reset_forgets_the_runs(model_set, readings):
+    sent = failing(readings, n=150)
+    outcome = one(model_set, sent)
+    assert outcome.state["missing"][1][0][2] == 90
+    state = model_set.state(outcome.state)
+    state.restart(1, model_set.new_tail())
+    assert "missing" not in state.to_dict(model_set.version, model_set.preprocessing)
+
+
+def test_runs_are_stored_exactly():
+    runs = OpenRuns()
+    for i in range(3):
+        runs.take([4], [7], datetime(2026, 1, 1, tzinfo=UTC).timestamp() + i)
+    again = OpenRuns.from_list(runs.to_list())
+    assert again == runs
+    assert again.known[4].length == 3
+    assert again.known[7].garbage == 3
+    with pytest.raises(ValueError, match="missing"):
+        OpenRuns.from_list([[1, 0.0, -1, 0]])
+
+
+def test_a_state_has_room_for_many():
+    runs = OpenRuns()
+    for i in range(100):
+        runs.take(range(0, 60, 2), range(1, 61, 2), 1_800_000_000.5 + i)
+    assert len(json.dumps(runs.to_list())) < 300
