@@ -12,6 +12,7 @@ from errors import AnomalyError
 from models.arrays import Floats
 from models.scoring.clock import Step
 from models.scoring.level_offsets import LevelOffsets
+from models.scoring.settling import Settling
 from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.window_index import WindowIndex
@@ -86,9 +87,9 @@ class PreparedStream:
     scaled : (k + n, d) the ``k`` rows of the earlier window, then all rows; no level subtracted.
     track : which rows of ``scaled`` each window consists of; its last m windows are ``windows``.
     offsets : settled levels as the rows of ``scaled`` have them.
+    refill : returns ``scaled`` in own units, and scaled, with what is missing at settled levels
+        imputed from deviations from the newest.
     near : (n,) index of each row's nearest level, see :meth:`Settling.centred`.
-    refill : returns ``scaled`` in own units, and scaled, with missing values imputed from
-        deviations from a level (d,); None: no row lacks a value.
     """
 
     work: StreamWork
@@ -101,8 +102,8 @@ class PreparedStream:
     scaled: Floats
     track: WindowIndex
     offsets: LevelOffsets
+    refill: Callable[[Settling], tuple[Floats, Floats]]
     near: list[int] | None = None
-    refill: Callable[[Floats | None], tuple[Floats, Floats]] | None = None
 
     def rest(self, done: int) -> PreparedStream:
         """Return the stream without its first ``done`` readings, at the current levels."""
@@ -110,9 +111,7 @@ class PreparedStream:
         scored = sum(reading.error is None for reading in readings)
         windowed = sum(reading.windowed for reading in readings)
         settling = self.state.settling
-        raw, scaled = self.raw, self.scaled
-        if self.refill is not None:
-            raw, scaled = self.refill(settling.newest)
+        raw, scaled = self.refill(settling)
         rows, near = settling.centred(scaled, self.offsets)
         windows = self.track.cut(rows)
         if windows is not None:

@@ -195,8 +195,9 @@ class StreamEvents:
             if level is None and stands and self._adapting_to_level():
                 settling.levels[-1].stands.update(stands)
                 settling.departures.forget(stands)
+                self.levels_changed = True
             elif level is not None or (stands and len(settling.levels) < MAX_LEVELS):
-                self.levels_changed = level is not None
+                self.levels_changed = True  # rows do without the values of stuck sensors, too
                 tail = AdaptiveTail(self.model_set.median)
                 if level is None:  # the rows stay at the level that they are near
                     level = settling.levels[near].at if near >= 0 else None
@@ -209,7 +210,7 @@ class StreamEvents:
         entries = settling.entries()
         if left is not None:
             # rows know their nearest level by its place among them
-            self.levels_changed = left.at is not None or settling.shifted
+            self.levels_changed = True
             entries.insert(0, left.entry("cleared"))
         add_events(metadata, entries)
 

@@ -35,6 +35,7 @@ from models.scoring.received import (
     seconds_of,
     values_of,
 )
+from models.scoring.settling import Settling
 from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading, StreamWork
 from models.scoring.suppression import Suppressor
@@ -123,7 +124,7 @@ def prepare(
         _classify(pre, state, reading, track, at, raw[at], pace)
     if pre.repeats is not None:
         mark_repeats(pre, usable, given)
-    return _assemble(pre, work, readings, (raw, received, gain), holes, track, state)
+    return _assemble(pre, work, readings, (raw, received, gain, given), holes, track, state)
 
 
 def _restated(
@@ -261,7 +262,7 @@ def _assemble(
     pre: Preprocessing,
     work: StreamWork,
     readings: list[PreparedReading],
-    values: tuple[Floats, Floats, Floats | None],
+    values: tuple[Floats, Floats, Floats | None, Floats],
     holes: Bools | None,
     track: WindowIndex,
     state: StreamState,
@@ -272,9 +273,10 @@ def _assemble(
     ----------
     pre, work, readings
         As for :func:`prepare`.
-    values : three of (n, d)
-        Rows of the window and the usable readings: as scales describe them, as received, and the
-        factors by which distances differ between these; None: they do not.
+    values : four of (n, d)
+        Rows of the window and the usable readings: as scales describe them, as received, the
+        factors by which distances differ between these (None: they do not), and as received before
+        anything was imputed.
     holes : (n, d)
         Which values are imputed; None: none is.
     track
@@ -282,16 +284,16 @@ def _assemble(
     state
         The stream's state.
     """
-    rows, received, gain = values
+    rows, received, gain, given = values
     scaled = pre.scaled(rows)
     held = len(scaled) - sum(reading.error is None for reading in readings)
     offsets = LevelOffsets(pre.mix, gain)
-    refill = None if holes is None else partial(_refilled, pre, rows, holes, offsets)
+    refill = partial(_refilled, pre, rows, given, offsets)
     stream = PreparedStream(
         work, readings, scaled[held:], rows[held:], received[held:], None, state, scaled, track,
         offsets=offsets, refill=refill,
     )  # fmt: skip
-    if state.settling.shifted:
+    if state.settling.levels:
         return stream.rest(0)
     stream.windows = track.cut(scaled)
     if pre.baseline and state.settled:
@@ -312,28 +314,39 @@ def _assemble(
 
 
 def _refilled(
-    pre: Preprocessing,
-    rows: Floats,
-    holes: Bools,
-    offsets: LevelOffsets,
-    level: Floats | None,
+    pre: Preprocessing, rows: Floats, given: Floats, offsets: LevelOffsets, settling: Settling
 ) -> tuple[Floats, Floats]:
-    """Impute what rows lack from deviations from a settled level; return them and scaled.
+    """Impute what rows lack from deviations from the newest level; return them and scaled.
+
+    The value of a sensor that is stuck for good is missing, too: it tells nothing of the machine.
 
     Parameters
     ----------
     pre
         Preprocessing of the stream's group.
     rows : (n, d)
-        Readings as scales describe them, in own units.
-    holes : (n, d)
-        Which values they lack.
+        Readings as scales describe them, in own units, imputed from the level of training.
+    given : (n, d)
+        As received, NaN where a value is missing.
     offsets
         Gives the level at each row.
-    level : (d,)
-        The level, scaled; None: that of training, from which it has been imputed.
+    settling
+        The stream's settled levels.
     """
-    if level is not None:
-        levels = np.broadcast_to(pre.values(offsets.of(level)), rows.shape)
-        rows = pre.filled(rows, holes, levels)
+    stuck, level = _stuck(pre, given, settling), settling.newest
+    holes = np.isnan(given) | stuck
+    if stuck.any() or (level is not None and holes.any()):
+        at = pre.center if level is None else pre.values(offsets.of(level))
+        rows = pre.filled(rows, holes, np.broadcast_to(at, rows.shape))
     return rows, pre.scaled(rows)
+
+
+def _stuck(pre: Preprocessing, given: Floats, settling: Settling) -> Bools:
+    """Return which values (n, d) as received are those at which sensors are stuck for good."""
+    out = np.zeros(given.shape, bool)
+    for level in settling.levels:
+        for column, name in enumerate(pre.names):
+            low, high = level.stands.get(pre.numbers[name], (0.0, -1.0))
+            if low == high:
+                out[:, column] |= given[:, column] == low
+    return out

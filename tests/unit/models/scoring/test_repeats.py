@@ -38,10 +38,13 @@ def readings(values: np.ndarray) -> list[Reading]:
 @pytest.fixture(scope="module")
 def fitted() -> ModelSet:
     times = np.datetime64("2025-01-01", "us") + np.arange(1500) * np.timedelta64(60, "s")
-    options = FitOptions(
+    return fit_model_set([rows(1500, 1)], [times], NAMES, fitted_options())[0]
+
+
+def fitted_options() -> FitOptions:
+    return FitOptions(
         models=(ISOLATION_FOREST, ONE_CLASS_SVM), folds=2, missing="impute", max_imputed=1
     )
-    return fit_model_set([rows(1500, 1)], [times], NAMES, options)[0]
 
 
 @pytest.fixture
@@ -106,6 +109,30 @@ def test_a_sensor_stuck_for_good_is_one_event_and_hides_nothing(fitted):
     assert on_top["id"] != event
     assert event in [e["id"] for e in on_top["on_top_of"]]
     assert "levels" not in state, "it moves again"
+
+
+def loaded(n: int, seed: int) -> np.ndarray:
+    """Rows (n, 3) that follow a common load, which rises and falls within 400 readings."""
+    load = 3.0 * np.sin(np.arange(n) * 2.0 * np.pi / 400.0)
+    return load[:, None] + 0.3 * rows(n, seed)
+
+
+def test_the_value_of_a_sensor_stuck_for_good_tells_nothing_of_the_others(fitted):
+    """Beside the load, which went on, it opened one incident after the other."""
+    times = np.datetime64("2025-01-01", "us") + np.arange(2000) * np.timedelta64(60, "s")
+    follows, _ = fit_model_set([loaded(2000, 1)], [times], NAMES, fitted_options())
+    values = loaded(1300, 3)
+    values[100:1000, 1] = 0.4
+    values[820:850, 2] += 3.0
+    parts = [replayed(follows, values, cut, POLICY)[0] for cut in (1300, 50)]
+    whole, cut = ([r["log10_p"] for r in found] for found in parts)
+    assert whole == pytest.approx(cut, abs=1e-3)
+    found = parts[0]
+    assert found[260]["metadata"]["stands_elsewhere"] == ["current"]
+    assert np.mean([r["is_anomaly"] for r in found[260:820]]) < 0.01
+    assert np.mean([r["is_anomaly"] for r in found[822:850]]) > 0.9
+    assert not any(r["is_anomaly"] for r in found[1150:])
+    assert "event" not in found[-1]["metadata"]
 
 
 def test_it_ends_beneath_a_lasting_shift_in_batches_of_any_size(fitted):
