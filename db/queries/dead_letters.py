@@ -37,6 +37,26 @@ _CONDITIONS = {
 }
 
 
+_REFUSED = text("""
+    SELECT count(*) AS many, (array_agg(message ORDER BY created_at DESC))[1] AS newest_for,
+        max(created_at) AS newest_at
+    FROM (
+        SELECT reason, left(message, 200) AS message, created_at FROM dead_letters
+        WHERE asset_id = :asset AND created_at > now() - interval '1 day'
+        ORDER BY created_at DESC LIMIT 1000
+    ) dead WHERE reason <> 'duplicate'
+""")
+
+
+def refused_lately(connection: Connection, asset_id: str) -> dict[str, Any]:
+    """Return how many records of an asset were refused within a day, when and why the newest was.
+
+    Only the newest 1,000 are looked at. Duplicates are not refused.
+    """
+    (row,) = read_rows(connection, _REFUSED, {"asset": asset_id})
+    return row
+
+
 def dead_letter_page(
     connection: Connection, which: DeadLetterFilter, *, limit: int, after: Cursor | None = None
 ) -> list[dict[str, Any]]:

@@ -27,7 +27,8 @@ _OVERVIEW = text("""
             (array_agg(message ORDER BY created_at DESC) FILTER (WHERE reason <> 'duplicate'))[1]
             AS newest
         FROM (
-            SELECT reason, left(message, 200) AS message, created_at FROM dead_letters
+            SELECT reason, concat_ws(': ', asset_id, left(message, 200)) AS message, created_at
+            FROM dead_letters
             WHERE created_at > now() - interval '1 hour' ORDER BY created_at DESC LIMIT 1000
         ) dead
     ) refused
@@ -48,7 +49,7 @@ class Overview:
     ``read_only`` tells that the database refuses changes, as a standby does. ``unseen`` counts
     open unacknowledged incidents, ``seen`` open acknowledged ones. ``refused`` counts the dead
     letters of the last hour without duplicates, but only the newest 1,000 are looked at
-    (``refused_more``: there may be more), and ``refused_for`` is the newest one's message.
+    (``refused_more``: there may be more), and ``refused_for`` is asset and message of the newest.
     """
 
     now: datetime

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from db.assets import get_asset, set_assets
+from db.queries.dead_letters import refused_lately
 from db.queries.fleet import asset_streams
 from db.queries.history import HistoryFilter, history
 from db.queries.incidents import IncidentFilter, incident_page, incident_readings
@@ -73,6 +74,7 @@ def _asset(
     found: dict[str, Any] = {
         "asset": get_asset(connection, asset),
         "streams": streams,
+        "refused": refused_lately(connection, asset),
         "chosen": chosen,
         "windows": [row for row in windows(connection, now - RECENT) if concerns(row, asset)],
         "incidents": listed,

@@ -112,8 +112,9 @@ ESCALATED = """
             '{"severity": "critical", "acknowledged_at": null}')
 """
 REFUSED = """
-    INSERT INTO dead_letters (id, topic_id, partition, source_offset, reason, message, created_at)
-    SELECT gen_random_uuid(), gen_random_uuid(), 0, n,
+    INSERT INTO dead_letters (id, topic_id, partition, source_offset, asset_id, reason, message,
+                              created_at)
+    SELECT gen_random_uuid(), gen_random_uuid(), 0, n, 'PRESS<1>',
            CASE WHEN n < 3 THEN 'duplicate' ELSE 'r' END,
            'no <group> ' || n, now() + make_interval(secs => n)
     FROM generate_series(1, 4) AS n
@@ -134,10 +135,13 @@ def test_the_line_says_what_could_not_be_scored(service: Service, stored: Engine
         assert "could not be scored" not in page.get("/working").text
         with transaction(stored) as connection:
             connection.execute(text(REFUSED))
-        line = (
-            "2 records of the last hour could not be scored</strong>, the newest because: <bdi>no"
-        )
-        service.until(lambda: f"{line} &lt;group&gt; 4</bdi>." in page.get("/working").text)
+        line = "2 records of the last hour could not be scored</strong>, the newest because: "
+        why = "<bdi>PRESS&lt;1&gt;: no &lt;group&gt; 4</bdi>."
+        service.until(lambda: f"{line}{why}" in page.get("/working").text)
+        its_own = page.get("/assets/PRESS%3C1%3E").text
+        assert "<strong>2 records of the last 24 h could not be scored</strong>" in its_own
+        assert "because: <bdi>no &lt;group&gt; 4</bdi>" in its_own
+        assert "could not be scored" not in page.get("/assets/OTHER").text.partition("<main")[2]
         with transaction(stored) as connection:
             connection.execute(text(REFUSED.replace("(1, 4)", "(5, 1001)")))
         service.until(lambda: "999 or more records of the last" in page.get("/working").text)
