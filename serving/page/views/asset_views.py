@@ -16,7 +16,7 @@ from db.queries.history import HistoryFilter, history
 from db.queries.incidents import IncidentFilter, incident_page, incident_readings
 from db.queries.schedules import request_reset, windows
 from errors import InputError
-from schemas import check_name, moved
+from schemas import REPEATED_HOUR_S, check_name, moved
 from serving.http.bodies import read_query
 from serving.http.paths import path_asset
 from serving.http.schedule_handlers import RECENT
@@ -82,6 +82,7 @@ def _asset(
         "series": None,
         "problem": None,
         "truncated": False,
+        "behind_s": _behind(chosen),
     }
     if chosen is not None:
         try:
@@ -122,6 +123,14 @@ def _chosen(streams: list[dict[str, Any]], picked: dict[str, str]) -> dict[str, 
         return next((s for s in streams if (s["sensor_id"], s["feature"]) == wanted), None)
     timed = [one for one in streams if one["last_at"] is not None]
     return max(timed, key=lambda one: one["last_at"], default=None)
+
+
+def _behind(stream: dict[str, Any] | None) -> float | None:
+    """Return how long after its time a stream's newest reading was stored, if that is long."""
+    if stream is None or stream["last_at"] is None or stream["stored_at"] is None:
+        return None
+    behind = (stream["stored_at"] - stream["last_at"]).total_seconds()
+    return float(behind) if behind > REPEATED_HOUR_S else None
 
 
 def _act(connection: Connection, asset: str, form: Form) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urljoin
 from uuid import uuid4
 
@@ -70,6 +71,21 @@ def test_the_stream_without_a_sensor_can_be_chosen(page: httpx.Client, stored: E
         connection.execute(text("DELETE FROM stream_states WHERE sensor_id = '' AND asset_id = :a"),
                            {"a": asset})  # fmt: skip
     assert "not named" not in page.get(f"/assets/{asset}").text
+
+
+def test_a_stream_that_is_stored_long_after_its_time_says_so(
+    page: httpx.Client, stored: Engine
+) -> None:
+    """So it is with a device whose clock fell back: its readings open no incident."""
+    behind, current = f"BEHIND-{uuid4()}", f"CURRENT-{uuid4()}"
+    now = datetime.now(UTC)
+    with transaction(stored) as connection:
+        for asset, at in ((behind, now - timedelta(days=3)), (current, now)):
+            connection.execute(text(STREAM), {"asset": asset, "sensor": "S1", "at": at})
+    shown = page.get(f"/assets/{behind}").text
+    assert "stored 3 d after the time of the newest reading" in shown
+    assert "<strong>open no incident</strong>: set the clock" in shown
+    assert "after the time of" not in page.get(f"/assets/{current}").text
 
 
 def test_actions_say_what_they_did_in_words(page: httpx.Client, stored: Engine) -> None:

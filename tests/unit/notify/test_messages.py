@@ -31,6 +31,10 @@ def test_a_person_reads_who_did_what_and_where_to_look() -> None:
     facts = dict(messages.facts(change("closed", who="ANNA", peak=peak), LINK))
     assert (facts["by"], facts["began"]) == ("ANNA", "2026-01-01 12:00:00 UTC")
     assert facts["furthest from expected"] == "rms 9.71 (expected ?)"
+    since = "2026-01-01T11:40:00+00:00"
+    silent = {"features": [{"feature": "flow", "actual": None, "no_value_since": since}]}
+    fallen = dict(messages.facts(change("opened", peak=silent), None))
+    assert fallen["furthest from expected"] == f"no value from flow since {since}"
     assert facts["more"].startswith("https://plant.example/")
     assert "{id}" not in facts["more"]
     process = dict(messages.facts(change("opened", who="system"), None))
