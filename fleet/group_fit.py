@@ -28,6 +28,7 @@ from models.fitting.options import FitOptions
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from training.data.groups import NO_SENSOR, group_streams
+from training.data.other_kinds import split_by_kind
 from training.data.other_units import split_by_units
 from training.data.sensors import split_by_sensors
 from training.data.sources import TrainingData
@@ -89,6 +90,7 @@ def arranged(plan: GroupPlan, name: str, table: pa.Table) -> tuple[list[Task], d
     """
     data = training_data(plan, name, table)
     grouping = split_by_units(split_by_sensors(group_streams(data, plan.by)), named=True)
+    grouping = split_by_kind(grouping, named=True)
     request = Request(data, plan.options, group_by=plan.by, **plan.request)
     tasks, notes = tasks_of(request, grouping, plan.policy, None)
     for task in tasks:

@@ -11,6 +11,7 @@ from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
 from models.scoring.policy import ScoringPolicy
 from training.data.groups import Grouping, by_rules, for_group, group_streams, read_rules
+from training.data.other_kinds import split_by_kind
 from training.data.other_units import split_by_units
 from training.data.own_groups import named_by_somebody
 from training.data.preparation import prepare
@@ -83,7 +84,8 @@ def _check_same_rules(groups_file: Path | None, champion: Bundle) -> None:
 def _split(grouping: Grouping, *, fixed: bool = False) -> Grouping:
     """Move streams that do not fit their group to groups of their own."""
     named = named_by_somebody(grouping.rules)
-    return split_by_units(split_by_sensors(grouping, fixed=fixed), fixed=fixed, named=named)
+    split = split_by_units(split_by_sensors(grouping, fixed=fixed), fixed=fixed, named=named)
+    return split_by_kind(split, fixed=fixed, named=named)
 
 
 def _options(request: Request, champion: Bundle | None, group: str) -> FitOptions:

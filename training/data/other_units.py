@@ -21,7 +21,6 @@ from training.cli.common import listed
 from training.data.checks import far_from
 from training.data.groups import Grouping, pick
 from training.data.own_groups import MAX_NAMED, OwnGroups, assets_of
-from training.data.preparation import MIN_ROWS
 from training.data.sources import TrainingData
 
 #: Streams of a feature that show in which unit most of them are, at least.
@@ -119,7 +118,8 @@ def split_by_units(grouping: Grouping, *, fixed: bool = False, named: bool = Fal
         left = [i for i in range(len(data.streams)) if i not in moved]
         made.groups[name] = pick(data, left) if moved else data
         for lot in lots:
-            _move(made, name, data, lot, fixed=fixed)
+            part = pick(data, sorted({one.stream for one in lot}))
+            made.move_or_leave_out(name, part, _problem(data, lot), fixed=fixed)
     return made.done()
 
 
@@ -157,34 +157,6 @@ def _same(a: Lot, b: Lot) -> bool:
         return False
     ratios = [one.level / other.level for one, other in zip(a, b, strict=True)]
     return all(1 / FAR <= ratio <= FAR for ratio in ratios)
-
-
-def _move(made: OwnGroups, name: str, data: TrainingData, lot: Lot, *, fixed: bool) -> None:
-    """Move a lot out of its group: to a group of its own, or to none if it is too small.
-
-    Parameters
-    ----------
-    made : the new groups.
-    name, data : group and streams that the lot belonged to.
-    lot : the streams to move.
-    fixed : the groups must not change.
-    """
-    problem = _problem(data, lot)
-    part = pick(data, sorted({one.stream for one in lot}))
-    if fixed:
-        made.notes.append(
-            f"{problem}: left out; live readings are scored by group {name!r}, where they may alarm"
-        )
-    elif part.rows < MIN_ROWS:
-        # the rule of a group without a model set is dropped, unless the champion has one for it
-        own = made.claim(name, part)
-        made.notes.append(
-            f"{problem}: left out, since {part.rows} readings are too few for a group. Unless the"
-            f" champion has a group {own!r}, live readings are scored by group {name!r}, where"
-            " they will alarm"
-        )
-    else:
-        made.move(name, part, problem)
 
 
 def _problem(data: TrainingData, lot: Lot) -> str:

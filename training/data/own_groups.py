@@ -12,6 +12,7 @@ from models.bundles.bundle import DEFAULT
 from models.bundles.rules import Rule
 from training.cli.common import listed
 from training.data.groups import Grouping
+from training.data.preparation import MIN_ROWS
 from training.data.sources import TrainingData
 
 #: A pattern that matches one id only, as :func:`glob.escape` makes it.
@@ -63,6 +64,34 @@ class OwnGroups:
         self.notes.append(
             f"{problem}: a group of its own, {own!r} (--group-by and --groups name others)"
         )
+
+    def move_or_leave_out(
+        self, group: str, part: TrainingData, problem: str, *, fixed: bool
+    ) -> None:
+        """Move streams whose values would hide the others' faults; leave them out if too few.
+
+        Parameters
+        ----------
+        group, part, problem
+            As for :meth:`move`.
+        fixed : bool
+            The groups must not change, so the streams are left out.
+        """
+        if fixed:
+            self.notes.append(
+                f"{problem}: left out; live readings are scored by group {group!r}, where they may"
+                " alarm"
+            )
+        elif part.rows < MIN_ROWS:
+            # the rule of a group without a model set is dropped, unless the champion has one for it
+            own = self.claim(group, part)
+            self.notes.append(
+                f"{problem}: left out, since {part.rows} readings are too few for a group. Unless"
+                f" the champion has a group {own!r}, live readings are scored by group {group!r},"
+                " where they will alarm"
+            )
+        else:
+            self.move(group, part, problem)
 
     def done(self) -> Grouping:
         """Return the new grouping."""
