@@ -17,7 +17,9 @@ feature that hardly varies apart from the events is ignored here: bursts are its
 Faults of a tenth of the readings would hide themselves if they helped to define normal. The search
 therefore starts with the highest events left out, up to the allowed share, and readmits those that
 are not too high for the others, until nothing changes. It never leaves out more than the allowed
-share, the highest events first: events that take up more are a way to operate.
+share, the highest events first: events that take up more are a way to operate. Many short faults
+take up more than themselves, by what the average and the joined readings around them add: if
+nothing was found, events are searched again without their surroundings.
 """
 
 from __future__ import annotations
@@ -60,6 +62,8 @@ _MOST: Final = 0.8  # ... in this share of them, or less
 _STEADY: Final = 0.25  # least share of a feature's deviation that must remain without the events
 #: If all events take up too much, only their parts above this share of the threshold are left out.
 _CORE: Final = 0.25
+#: An average over the readings of a step falls to half of its height where the step ends.
+_HALF: Final = 0.5
 _ROUNDS: Final = 8  # of readmitting events, at most
 _DEVIATION: Final = 0.68  # quantile of a magnitude that is one standard deviation, robustly
 
@@ -89,6 +93,7 @@ class _View:
     shrinkage : share by which correlations are weakened.
     chance : probability that clean data lose anything.
     scatter : whether far readings count that lie close together, instead of the average.
+    cores : whether events count without their surroundings.
     gone : number of events that searches before have left out.
     """
 
@@ -96,6 +101,7 @@ class _View:
     shrinkage: float
     chance: float
     scatter: bool = False
+    cores: bool = False
     gone: int = 0
 
     def heights(self, magnitudes: Floats) -> Floats:
@@ -150,6 +156,8 @@ def find_faults(
     modes: list[list[Event]] = []
     faults = [np.zeros(len(s), bool) for s in streams]
     for view in _views(streams):
+        if view.cores and (modes or any(mask.any() for mask in faults)):
+            continue  # what is too much for a search does not hide all of it
         view = replace(view, gone=sum(len(stretches(mask, view.width)) for mask in faults))
         while True:
             there = [i for i, rows in enumerate(left) if len(rows)]
@@ -179,6 +187,8 @@ def _views(streams: Sequence[Floats]) -> list[_View]:
     tight = shrinkage <= LEAST_SHRINKAGE  # else readings are too scarce
     for width in _WIDTHS:
         found.append(_View(width, shrinkage, _CHANCE))
+        if width > 1:
+            found.append(_View(width, shrinkage, RARELY, cores=True))
         if tight:
             found.append(_View(width, _TIGHT * shrinkage, RARELY))
     if tight:
@@ -326,7 +336,10 @@ def _beyond(
     events = [(i, a, b) for i, h in enumerate(heights) for a, b in stretches(h > start, view.width)]
     out = [np.zeros(len(h), bool) for h in heights]
     peaks = np.array([heights[i][a:b].max() - start for i, a, b in events])
-    usual = np.array([found[i][a:b].mean() < 0.5 for i, a, b in events], bool)
+    if view.cores:
+        usual = np.array([not found[i][a + heights[i][a:b].argmax()] for i, a, b in events], bool)
+    else:
+        usual = np.array([found[i][a:b].mean() < 0.5 for i, a, b in events], bool)
     if len(events) < _LEAST or usual.sum() < _LEAST // 2:
         return out, [], np.inf
     if line is None:
@@ -343,7 +356,9 @@ def _beyond(
     if view.width == 1:
         chosen = _spikes(chosen, heights, start + line)
     whole = [(i, a, b, a + int(heights[i][a:b].argmax())) for i, a, b in chosen]
-    if np.isfinite(line) and sum(b - a for _, a, b in chosen) > left:  # without their surroundings
+    if view.cores:
+        chosen = [_core(event, heights[event[0]], start) for event in whole]
+    elif np.isfinite(line) and sum(b - a for _, a, b in chosen) > left:
         inner = [a + np.flatnonzero(heights[i][a:b] > start + _CORE * line) for i, a, b in chosen]
         chosen = [(e[0], w[0], w[-1] + 1) for e, w in zip(chosen, inner, strict=True)]
     for i, a, b in chosen:
@@ -351,6 +366,13 @@ def _beyond(
             left -= b - a
             out[i][a:b] = True
     return out, whole, start + line
+
+
+def _core(event: tuple[int, int, int, int], heights: Floats, start: float) -> tuple[int, int, int]:
+    """Return the part of an event that is higher than half of its own height."""
+    i, a, b, top = event
+    inner = a + np.flatnonzero(heights[a:b] >= start + _HALF * (heights[top] - start))
+    return i, int(inner[0]), int(inner[-1]) + 1
 
 
 def _spikes(

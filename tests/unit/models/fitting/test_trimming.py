@@ -69,6 +69,35 @@ def test_a_tenth_of_faults_hides_itself_among_few_events_neither(seed):
     assert found[~truth].mean() < 0.1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tenth_of_short_faults_hides_itself_neither(seed):
+    """With their surroundings a hundred short faults take up all that may be left out, and more."""
+    random = np.random.default_rng(seed)
+    streams, truth, mixing = [], [], random.normal(size=(2, 6))
+    for _ in range(3):
+        load = lfilter([0.31], [1.0, -0.95], random.normal(size=(4000, 2)), axis=0)
+        mixed = load @ mixing + 0.3 * random.normal(size=(4000, 6))
+        where = np.zeros(4000, bool)
+        for start in random.integers(0, 3988, 33).tolist():
+            where[start : start + 12] = True
+            size = random.choice([-1, 1]) * random.uniform(8, 16)
+            mixed[start : start + 12, random.integers(6)] += size
+        streams.append(mixed)
+        truth.append(where)
+    found, faults = np.concatenate(faulty(streams, 0.15)), np.concatenate(truth)
+    assert found[faults].mean() > 0.75
+    assert found[~faults].mean() < 0.05
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bursts_of_a_tenth_of_the_readings_are_normal(seed):
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(6000, 4))
+    for start in random.integers(0, 5988, 60).tolist():
+        values[start : start + 12, 0] += random.uniform(8, 16)
+    assert not faulty([values], 0.15)[0].any()
+
+
 def test_a_way_to_operate_is_none_of_them():
     """A quarter of the time at another level is no fault, whatever its distance."""
     values = np.random.default_rng(0).normal(size=(4000, 3))
