@@ -13,7 +13,7 @@ least as often as without conditions, at a threshold that holds the budget on th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -68,7 +68,11 @@ class ConditionFit:
 
 
 def find_conditions(
-    streams: Sequence[Floats], names: Sequence[str], asked: str | Sequence[str], seed: int = 0
+    streams: Sequence[Floats],
+    names: Sequence[str],
+    asked: str | Sequence[str],
+    seed: int = 0,
+    rates: Collection[str] = (),
 ) -> ConditionFit:
     """Find the operating conditions of streams.
 
@@ -79,12 +83,14 @@ def find_conditions(
     asked : "auto": search the data; "none": a single condition; else the names of indicators, of
         which the group may lack some.
     seed : seed of the injected steps.
+    rates : features that are a counter's rate. The step of the counter separates its values, so
+        they tell conditions only if named.
     """
     if asked == "none":
         return ConditionFit()
     if asked != "auto":
         return _named(streams, names, asked.split(",") if isinstance(asked, str) else asked)
-    made = _search(streams, names)
+    made = _search(streams, names, rates)
     folds = _halves(streams) if made is not None else []
     if made is None or not folds:
         return ConditionFit()
@@ -148,11 +154,16 @@ def _named(streams: Sequence[Floats], names: Sequence[str], asked: Sequence[str]
     return found
 
 
-def _search(streams: Sequence[Floats], names: Sequence[str]) -> Conditions | None:
+def _search(
+    streams: Sequence[Floats], names: Sequence[str], rates: Collection[str]
+) -> Conditions | None:
     """Return the conditions given by as few indicators as possible; None if there are none."""
     pooled = np.concatenate(streams)
     each = [ranges(column) for column in pooled.T]
-    can = {j: found for j, found in enumerate(each) if 2 <= len(found) <= MAX_RANGES}
+    can = {
+        j: found for j, found in enumerate(each)
+        if 2 <= len(found) <= MAX_RANGES and names[j] not in rates
+    }  # fmt: skip
     edges = np.cumsum([len(s) for s in streams])[:-1]
     some = np.sort(np.random.default_rng(0).permutation(len(pooled))[:_ROWS])
     chosen: dict[int, Floats] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -51,11 +52,15 @@ def usable_data(
     if options.trim and options.drift != "fault" and not wears:
         streams, notes = realigned(cleaned.streams, cleaned.names, cleaned.places)
         cleaned = replace(cleaned, streams=streams, notes=[*cleaned.notes, *notes])
-    found = find_conditions(cleaned.streams, cleaned.names, options.condition, options.seed)
+    search = partial(
+        find_conditions, asked=options.condition, seed=options.seed,
+        rates=rated.counters.names if rated.counters else (),
+    )  # fmt: skip
+    found = search(cleaned.streams, cleaned.names)
     kept, seasonal = _without_faults(cleaned, found, options, wears)
     if found.conditions is None and (gone := _readings(cleaned) - _readings(kept)):
         # faults may have hidden the conditions, and without these other faults
-        again = find_conditions(kept.streams, kept.names, options.condition, options.seed)
+        again = search(kept.streams, kept.names)
         if again.conditions is not None:
             found = again
             share = max(options.trim * _readings(cleaned) - gone, 0.0) / _readings(kept)

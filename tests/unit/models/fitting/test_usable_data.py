@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from models.fitting.counter_rates import Rated
+from models.fitting.counter_rates import Rated, with_rates
 from models.fitting.options import FitOptions
 from models.fitting.usable_data import usable_data
 
@@ -82,3 +82,19 @@ def test_without_faults_nothing_is_left_out(make: Plant) -> None:
     rows, conditions = used(streams)
     assert conditions
     assert [len(one) for one in rows] == [len(s) for s in streams]
+
+
+def test_the_steps_of_a_coarse_counter_are_no_operating_conditions() -> None:
+    """Whole kWh every ten minutes are 6 kW apart: eight levels, which the power follows."""
+    random = np.random.default_rng(13)
+    streams = []
+    for _ in range(2):
+        swing = lfilter([0.44], [1.0, -0.9], random.normal(size=4000))
+        power = 50.0 + 15.0 * np.sin(np.arange(4000) * 2.0 * np.pi / 144.0) + 4.0 * swing
+        volt = 230.0 + random.normal(size=4000)
+        streams.append(np.column_stack([np.floor(np.cumsum(power / 6.0)), power, volt]))
+    times = np.datetime64("2026-01-01", "us") + np.arange(4000) * np.timedelta64(600, "s")
+    rated = with_rates(streams, [times, times], ["kwh", "power", "volt"], "auto")
+    assert rated.counters is not None
+    _, found, _ = usable_data(rated, [times[: len(s)] for s in rated.streams], FitOptions())
+    assert found.conditions is None
