@@ -58,13 +58,12 @@ def usable_data(
     )  # fmt: skip
     found = search(cleaned.streams, cleaned.names)
     kept, seasonal = _without_faults(cleaned, found, options, wears)
-    if found.conditions is None and (gone := _readings(cleaned) - _readings(kept)):
+    if found.conditions is None and _readings(kept) < _readings(cleaned):
         # faults may have hidden the conditions, and without these other faults
         again = search(kept.streams, kept.names)
         if again.conditions is not None:
             found = again
-            share = max(options.trim * _readings(cleaned) - gone, 0.0) / _readings(kept)
-            kept, seasonal = _without_faults(kept, found, replace(options, trim=share), wears)
+            kept, seasonal = _without_faults(cleaned, found, options, wears)
     return replace(kept, notes=[*kept.notes, *found.notes, *seasonal.notes]), found, seasonal
 
 
