@@ -77,6 +77,8 @@ def mark_missing(
 ) -> None:
     """Mark features that lack values for longer than in training: their sensors have failed.
 
+    Late and suppressed readings do not count, but their sensors have failed just as well.
+
     Parameters
     ----------
     pre, state
@@ -90,21 +92,24 @@ def mark_missing(
     for reading, row in zip(readings, raw, strict=True):
         if not (reading.imputed or reading.outside or state.missing.known):
             continue
-        if reading.step is Step.LATE or reading.suppressed is not None:
-            continue
-        time = reading.received.timestamp
-        assert time is not None  # noqa: S101
         lacking = [pre.names.index(name) for name in reading.imputed]
         garbage = [pre.names.index(name) for name in reading.outside if name in pre.names]
-        state.missing.take(lacking, garbage, time.timestamp())
+        late = reading.step is Step.LATE
+        if not late and reading.suppressed is None:
+            time = reading.received.timestamp
+            assert time is not None  # noqa: S101
+            state.missing.take(lacking, garbage, time.timestamp())
         if reading.outside and _replaceable(pre, reading) and state.missing.failed(garbage):
             reading.imputed = [name for name in pre.names if name in _lacks(reading)]
             reading.failed, reading.outside = reading.outside, ()
             row[garbage] = math.nan
-        found = {j: pre.missing_runs.rarity(j, run) for j, run in state.missing.known.items()}
+        if late:
+            continue  # it may be of an earlier outage
+        runs = {j: run for j, run in state.missing.known.items() if j in {*lacking, *garbage}}
+        found = {j: pre.missing_runs.rarity(j, run) for j, run in runs.items()}
         rare = {pre.names[j]: decades for j, decades in found.items() if decades}
         if rare:
-            since = {pre.names[j]: run.since for j, run in state.missing.known.items()}
+            since = {pre.names[j]: run.since for j, run in runs.items()}
             reading.missing = {name: _iso(since[name]) for name in rare}
             reading.rare = {**reading.rare, **rare}
 

@@ -100,6 +100,7 @@ class OpenRuns:
         for feature in sorted(gone):
             if feature in self.known or len(self.known) < MAX_FOLLOWED:
                 run = self.known.setdefault(feature, Run(int(at)))
+                run.since = min(run.since, int(at))  # the clock may have been set back
                 run.length += 1
                 run.garbage += feature in garbage
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from models.fitting.missing_rates import fit_missing_runs
+from models.scoring.ensemble import score
+from models.scoring.maintenance_window import MaintenanceWindow
 from models.scoring.missing_runs import LASTING, OpenRuns
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_work import Reading
-from tests.unit.ensemble_scoring import in_pieces, one
+from tests.unit.ensemble_scoring import in_pieces, one, work
 
 FAILS = 60
 #: Readings after which an event is persistent.
@@ -88,6 +90,36 @@ def test_an_impossible_value_for_good_is_one_event_and_hides_no_other_fault(mode
     assert all(r["is_anomaly"] for r in results[250:280])
     assert results[260]["metadata"]["event"]["kind"] == "anomaly"
     assert results[260]["metadata"]["explanation"]["features"][0]["feature"] == "temperature"
+
+
+def test_late_readings_of_a_failed_sensor_open_no_further_event(model_set, readings):
+    sent = failing(readings, IMPOSSIBLE)
+    sent[220:240] = [*sent[221:240], sent[220]]
+    results = one(limited(model_set), sent, ScoringPolicy(persistent_after=SETTLES)).results
+    assert results[239]["metadata"]["late"] is True
+    assert "outside_limits" not in results[239]["metadata"]
+    assert len(events(results[FAILS:])) == 1
+
+
+def test_maintenance_of_a_machine_with_a_failed_sensor_is_no_further_sensor_fault(
+    model_set, readings
+):
+    sent = failing(readings, IMPOSSIBLE)
+    planned = MaintenanceWindow("1", sent[210].timestamp, sent[250].timestamp)
+    given = replace(work(sent), maintenance=(planned,))
+    policy = ScoringPolicy(persistent_after=SETTLES)
+    (outcome,) = score(limited(model_set), [given], policy)
+    during = [r["metadata"] for r in outcome.results[210:250]]
+    assert all("suppressed" in one and "outside_limits" not in one for one in during)
+    kinds = [kind for _, kind in events(outcome.results[FAILS:])]
+    assert kinds.count("sensor_fault") == 1
+
+
+def test_since_is_not_in_the_future_once_the_clock_is_set_back():
+    runs = OpenRuns()
+    runs.take([4], [], 2000.0)
+    runs.take([4], [], 1000.0)
+    assert (runs.known[4].since, runs.known[4].length) == (1000, 2)
 
 
 @pytest.mark.parametrize("value", [None, IMPOSSIBLE])
