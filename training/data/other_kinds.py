@@ -62,7 +62,8 @@ def other_kinds(data: TrainingData) -> list[tuple[list[int], list[int]]]:
 
     A feature tells if the stream's usual readings lie ten times as far from the usual value as
     most streams ever go; or further, and they scatter ten times as much. A kind shows in as many
-    features as an operating condition does. Counters do not count: they differ by age.
+    features as an operating condition does. Counters do not count: they differ by age. Neither do
+    features at which most streams rest: a machine on duty differs from those on standby.
     """
     measures = _Measures(data)
     apart = measures.apart()
@@ -81,6 +82,8 @@ def other_kinds(data: TrainingData) -> list[tuple[list[int], list[int]]]:
 class _Measures:
     """Level, scatter and reach of each feature in each stream, (streams, features); NaN: none.
 
+    ``usual`` is the value (features,) that readings are away from by ``off``, and by ``reach``.
+
     Parameters
     ----------
     data : the streams of a group.
@@ -89,6 +92,7 @@ class _Measures:
     def __init__(self, data: TrainingData) -> None:
         shape = (len(data.streams), len(data.feature_names))
         self.level, self.scatter, self.off, self.reach = (np.full(shape, np.nan) for _ in range(4))
+        self.usual = np.full(shape[1], np.nan)
         if len(data.streams) < _STREAMS:
             self.known: NDArray[np.bool_] = np.zeros(shape, bool)
             return
@@ -98,9 +102,9 @@ class _Measures:
             columns = {i: x for i, x in columns.items() if len(x)}
             if len(columns) < _STREAMS or 2 * sum(map(counts_up, columns.values())) > len(columns):
                 continue
-            usual = np.median([np.median(x) for x in columns.values()])
+            self.usual[j] = np.median([np.median(x) for x in columns.values()])
             for i, x in columns.items():
-                away = np.abs(x - usual)
+                away = np.abs(x - self.usual[j])
                 self.level[i, j], self.scatter[i, j] = np.median(x), median_deviation(x)
                 self.off[i, j], self.reach[i, j] = np.median(away), np.quantile(away, _REACH)
         self.known = ~np.isnan(self.level)
@@ -109,7 +113,9 @@ class _Measures:
         """Return where a stream is not like most of the others."""
         reach, scatter = _of_most(self.reach), _of_most(self.scatter)
         wide = (self.off > reach) & (self.scatter > FAR * scatter) & (scatter > 0)
-        out: Bools = wide | ((self.off > FAR * reach) & (reach > 0))
+        far = (self.off > FAR * reach) & (reach > 0)
+        # one machine on duty while the others stand by is of their kind: it is soon another's turn
+        out: Bools = (wide | far) & (np.abs(self.usual) > reach)
         return out
 
     def alike(self, i: int, other: int) -> bool:

@@ -107,3 +107,19 @@ def test_machines_at_levels_loads_sizes_and_ages_of_their_own_are_of_one_kind(se
         ])  # fmt: skip
         streams.append(Stream(f"P{i}", None, times, values))
     assert other_kinds(TrainingData(NAMES, streams, "x")) == []
+
+
+@pytest.mark.parametrize("many", [3, 8])
+def test_the_one_on_duty_is_of_the_kind_of_those_on_standby(many: int) -> None:
+    """In a group of its own, it and the next on duty would alarm as soon as they take turns."""
+    times = np.datetime64("2026-01-01", "us") + np.arange(300) * np.timedelta64(60, "s")
+    streams = []
+    for i in range(many):
+        rng = np.random.default_rng(i)
+        load = (50.0 if i == 0 else 0.0) + rng.normal(size=300)
+        values = np.column_stack([
+            load, 0.3 * load + 0.3 * rng.normal(size=300),
+            20.0 + 0.1 * load + rng.normal(size=300), 5.0 + 0.1 * rng.normal(size=300),
+        ])  # fmt: skip
+        streams.append(Stream(f"P{i}", None, times, values))
+    assert other_kinds(TrainingData(NAMES, streams, "x")) == []
