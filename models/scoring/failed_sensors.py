@@ -42,12 +42,13 @@ def blank_garbage(
     found = found.copy()
     for name, (lowest, highest) in pre.limits.items():
         if name in pre.names:
-            own = past[:, pre.names.index(name)]
-            low, high = (
-                -np.inf if lowest is None else lowest,
-                np.inf if highest is None else highest,
-            )
-            found[:, pre.names.index(name)] |= (own < low) | (own > high)
+            column = pre.names.index(name)
+            if lowest is not None:
+                found[:, column] |= past[:, column] < lowest
+            if highest is not None:
+                found[:, column] |= past[:, column] > highest
+    if not found.any():
+        return out
     for name in () if pre.counters is None else pre.counters.names:
         found[:, pre.names.index(name)] = False
     past[found] = math.nan

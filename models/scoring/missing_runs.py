@@ -37,7 +37,7 @@ MAX_FOLLOWED: Final = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MissingRuns(Stored):
-    """How long features lacked values in training; by :func:`models.fitting.missing_rates.fit`.
+    """How long features lacked values in training; by :mod:`models.fitting.missing_rates`.
 
     Parameters
     ----------
