@@ -4,8 +4,8 @@ A run as long as one of training's is normal. The probability that one of the ``
 readings ends a longer one is estimated as ``(1/2) / (n + 1)``, and each further reading is as
 probable as the longer runs went on, at least one half: the rule of repeated values
 (:mod:`models.fitting.repeat_rates`). It is multiplied by the number of features, since any of them
-may fail. A feature that a stream of training never had is not watched: others of its kind may lack
-it as well.
+may fail. A feature that a stream of training never had may be lacking in others of its kind, so it
+is not watched for that; what no sensor measured shows a failed sensor there, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from models.arrays import Bools, Floats, Indices
 from models.detectors.base import Array
 from models.fitting.repeat_rates import HALF, goes_on
-from models.scoring.missing_runs import MissingRuns
+from models.scoring.missing_runs import NOT_WATCHED, MissingRuns
 from models.scoring.preprocessing import Preprocessing
 
 
@@ -46,7 +46,8 @@ def fit_missing_runs(
     ]
     longest = np.array([max(one, default=0) for one in runs], np.float64)
     further = [-np.log10(goes_on(one) if len(one) else HALF) for one in runs]
-    rarity = np.stack([np.full(len(columns), first), further]) * watched
+    longest[~watched] = NOT_WATCHED
+    rarity = np.stack([np.full(len(columns), first), further])
     return MissingRuns(longest, *np.maximum(rarity, 0.0).round(4))
 
 

@@ -8,7 +8,7 @@ as that of :mod:`models.scoring.standing` does.
 A value that no sensor measured (:mod:`models.scoring.garbage`) makes its reading a sensor fault
 that teaches nothing. After LASTING such readings the sensor has failed: from then on its value
 counts as missing, so that the other features are watched. Training never saw such a value last, so
-its run is longer than training's longest from the first reading on.
+such a run is as rare however long the feature lacked values in training.
 
 Runs are part of the stream's state, because most are longer than its window.
 """
@@ -29,8 +29,12 @@ LASTING: Final = 20
 #: Outages of training are few, so that one in some lasts longer than all before; hardly any does
 #: this many times as long: as many times fewer as they were in training, if they end by chance.
 TIMES_LONGER: Final = 2
+#: Instead of a length: a run of any length is normal, but not values that no sensor measured.
+NOT_WATCHED: Final = -1
 #: Readings beyond training's longest run that add to the rarity, at most.
 _COUNTED: Final = 30
+#: Decades of each further impossible value in a row: probability one half, since training saw none.
+_HALF: Final = 0.301
 #: Maximum number of features followed, at some 30 bytes each: a state must fit into 4 KB.
 MAX_FOLLOWED: Final = 8
 
@@ -41,9 +45,9 @@ class MissingRuns(Stored):
 
     Parameters
     ----------
-    longest : (d,) readings of the longest run, by feature in the detectors' order.
-    first, further : (d,) decades of the first reading of a longer run, and of each further one;
-        0 for a feature that some stream of training never had.
+    longest : (d,) readings of the longest run, by feature in the detectors' order; NOT_WATCHED for
+        a feature that some stream of training never had.
+    first, further : (d,) decades of the first reading of a longer run, and of each further one.
     """
 
     KEYS: ClassVar = ("longest", "first", "further")
@@ -54,13 +58,14 @@ class MissingRuns(Stored):
 
     def rarity(self, feature: int, run: Run) -> float:
         """Return the rarity of a run of one feature, in decades."""
-        longest = float(self.longest[feature])
-        expected = 0.0 if run.garbage else TIMES_LONGER * longest
-        if run.length <= max(expected, LASTING):
+        longest, further = float(self.longest[feature]), float(self.further[feature])
+        if run.garbage > LASTING:
+            beyond, further = float(run.garbage), max(further, _HALF)
+        elif longest == NOT_WATCHED or run.length <= max(TIMES_LONGER * longest, LASTING):
             return 0.0
-        beyond = max(run.length - longest, run.garbage)
-        further = min(beyond - 1, _COUNTED) * self.further[feature]
-        return float(self.first[feature] + further)
+        else:
+            beyond = run.length - longest
+        return float(self.first[feature] + min(beyond - 1, _COUNTED) * further)
 
 
 @dataclass(slots=True)

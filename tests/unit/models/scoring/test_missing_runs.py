@@ -155,13 +155,34 @@ def test_runs_up_to_twice_as_long_as_those_of_training_are_normal(model_set, rea
     assert [i for i, r in enumerate(longer) if "no_value_since" in r["metadata"]] == [FAILS + 120]
 
 
-def test_a_feature_that_some_stream_of_training_never_had_is_not_watched(model_set):
-    pre = model_set.preprocessing
+def test_an_impossible_value_at_the_start_makes_no_usual_outage_a_failure(model_set, readings):
+    """A sensor that sends one as it is switched off alarmed until it was switched on."""
+    own = limited(model_set)
+    longest = np.full(len(own.preprocessing.names), 60.0)
+    runs = replace(own.preprocessing.missing_runs, longest=longest)
+    own.preprocessing = replace(own.preprocessing, missing_runs=runs)
+    sent = failing(readings, until=FAILS + 100, n=180)
+    sent[FAILS] = failing(readings, IMPOSSIBLE)[FAILS]
+    results = one(own, sent).results
+    assert results[FAILS]["metadata"]["outside_limits"] == ["flow"]
+    assert not any("no_value_since" in r["metadata"] for r in results)
+
+
+@pytest.mark.parametrize("value", [None, IMPOSSIBLE])
+def test_a_feature_that_some_stream_of_training_never_had_may_lack_but_not_be_impossible(
+    model_set, readings, value
+):
+    """What a failed sensor of such a feature sent was a sensor fault for 20 readings only."""
+    own = limited(model_set)
+    pre = own.preprocessing
     with_all, without = np.ones((200, len(pre.names))), np.ones((100, len(pre.names)))
-    without[:, 0] = np.nan
-    found = fit_missing_runs(pre, [with_all, without], pre.names)
-    assert found.first[0] == found.further[0] == 0.0
-    assert (found.first[1:] > 0.0).all()
+    without[:, pre.names.index("flow")] = np.nan
+    runs = fit_missing_runs(pre, [with_all, without], pre.names)
+    own.preprocessing = replace(pre, missing_runs=runs)
+    results = one(own, failing(readings, value, n=180)).results
+    since = [i for i, r in enumerate(results) if "no_value_since" in r["metadata"]]
+    assert since == ([] if value is None else list(range(FAILS + LASTING, 180)))
+    assert all(results[i]["is_anomaly"] for i in since)
 
 
 def test_codes_that_mean_not_measured_count_as_missing_in_training(model_set):
