@@ -146,7 +146,7 @@ class StreamScorer:
         if reading.zeros:
             return 0.0, 0.0
         tail = self.stream.state.tail
-        if reading.gap:
+        if reading.gap or reading.mended:  # a mended sensor must not ring on in the averages
             tail.pause(self.model_set.median)
         if reading.resumed:
             tail.settle_again()

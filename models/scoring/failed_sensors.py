@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
 from models.arrays import Bools, Floats
 from models.scoring.clock import Step
+from models.scoring.missing_runs import MissingRuns, Run
 from models.scoring.prepared import PreparedReading
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.stream_state import StreamState
@@ -99,7 +100,9 @@ def mark_missing(
         if not late and reading.suppressed is None:
             time = reading.received.timestamp
             assert time is not None  # noqa: S101
+            failed = _rarities(pre.missing_runs, state.missing.known)
             state.missing.take(lacking, garbage, time.timestamp())
+            reading.mended = not failed.keys() <= state.missing.known.keys()
         if reading.outside and _replaceable(pre, reading) and state.missing.failed(garbage):
             reading.imputed = [name for name in pre.names if name in _lacks(reading)]
             reading.failed, reading.outside = reading.outside, ()
@@ -107,12 +110,18 @@ def mark_missing(
         if late:
             continue  # it may be of an earlier outage
         runs = {j: run for j, run in state.missing.known.items() if j in {*lacking, *garbage}}
-        found = {j: pre.missing_runs.rarity(j, run) for j, run in runs.items()}
-        rare = {pre.names[j]: decades for j, decades in found.items() if decades}
+        found = _rarities(pre.missing_runs, runs)
+        rare = {pre.names[j]: decades for j, decades in found.items()}
         if rare:
             since = {pre.names[j]: run.since for j, run in runs.items()}
             reading.missing = {name: _iso(since[name]) for name in rare}
             reading.rare = {**reading.rare, **rare}
+
+
+def _rarities(rule: MissingRuns, runs: Mapping[int, Run]) -> dict[int, float]:
+    """Return the decades of the runs that are rare, by feature."""
+    found = {feature: rule.rarity(feature, run) for feature, run in runs.items()}
+    return {feature: decades for feature, decades in found.items() if decades}
 
 
 def _iso(seconds: float) -> str:

@@ -53,6 +53,7 @@ class PreparedReading:
     outside: Sequence[str] = ()
     failed: Sequence[str] = ()  # features whose values no sensor measured, for long
     missing: Mapping[str, str] = MappingProxyType({})  # features without values for long: since
+    mended = False  # first reading with a value of a sensor that had failed
     rare: Mapping[str, float] = MappingProxyType({})  # decades of features scored by frequency
     repeated: Mapping[str, int] = MappingProxyType({})  # readings in a row with a rare value
     elsewhere: Sequence[str] = ()  # rare features at values that the stream has settled at

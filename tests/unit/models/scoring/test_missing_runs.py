@@ -92,6 +92,16 @@ def test_an_impossible_value_for_good_is_one_event_and_hides_no_other_fault(mode
     assert results[260]["metadata"]["explanation"]["features"][0]["feature"] == "temperature"
 
 
+@pytest.mark.parametrize("value", [None, IMPOSSIBLE])
+def test_a_mended_sensor_does_not_ring_on_as_another_event(model_set, readings, value):
+    own = limited(model_set)
+    made = own.calibrations.items()
+    own.calibrations = {key: replace(cal, swiftness=0.29) for key, cal in made}
+    results = one(own, failing(readings, value, 150, n=180)).results
+    assert results[149]["is_anomaly"]
+    assert not any(r["is_anomaly"] for r in results[150:])
+
+
 def test_late_readings_of_a_failed_sensor_open_no_further_event(model_set, readings):
     sent = failing(readings, IMPOSSIBLE)
     sent[220:240] = [*sent[221:240], sent[220]]
