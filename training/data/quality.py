@@ -118,7 +118,7 @@ def assess(data: TrainingData) -> Quality:
     for i, stream in enumerate(data.streams):
         rows = stream.rows if stream.rows is not None else np.arange(1, len(stream.timestamps) + 1)
         interval, findings = of_times(stream.timestamps, rows) if data.timed else (None, [])
-        findings += _zeros(rows[zeros[i]])
+        findings += _zeros(rows[zeros[i]], rows)
         made = StreamQuality(
             stream.asset_id, stream.sensor_id, len(stream.timestamps), interval, findings,
             in_one_file=stream.rows is not None,
@@ -132,29 +132,29 @@ def assess(data: TrainingData) -> Quality:
             far = scattered[j].mask(values) if j in scattered else np.zeros(len(values), bool)
             rest = ~(far | zeros[i])
             others = of_sensor(values[rest], mask[rest, j], rows[rest])
-            made.features[name] = [*_scattered(values[far], rows[far]), *others]
+            made.features[name] = [*_scattered(values[far], rows[far], rows), *others]
         streams.append(made)
     _find_other_units(data, streams)
     return Quality(data.source, streams, [*data.notes, *_rates(streams)])
 
 
-def _zeros(rows: Rows) -> list[Finding]:
-    """Return a finding on rows of zeros, if there are any."""
+def _zeros(rows: Rows, of: Rows) -> list[Finding]:
+    """Return a finding on rows of zeros, if there are any, among all rows of the stream."""
     if not len(rows):
         return []
     text = f"{len(rows):,} readings are 0 in every feature, as devices send while they restart"
-    return [Finding(MEDIUM, "zeros", text, row_ranges(rows))]
+    return [Finding(MEDIUM, "zeros", text, row_ranges(rows, of))]
 
 
-def _scattered(values: Floats, rows: Rows) -> list[Finding]:
-    """Return a finding on scattered garbage (n,), if there is any, and its rows."""
+def _scattered(values: Floats, rows: Rows, of: Rows) -> list[Finding]:
+    """Return a finding on scattered garbage (n,), if there is any, and its rows among all."""
     if not len(values):
         return []
     text = (
         f"{len(values):,} values from {values.min():.4g} to {values.max():.4g} come without"
         " relation to anything: no measurements, they count as missing"
     )
-    return [Finding(MEDIUM, "scattered", text, row_ranges(rows))]
+    return [Finding(MEDIUM, "scattered", text, row_ranges(rows, of))]
 
 
 def _find_other_units(data: TrainingData, streams: list[StreamQuality]) -> None:

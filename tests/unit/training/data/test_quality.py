@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,17 @@ def test_rows_of_zeros_are_one_finding_and_no_defect_of_a_sensor() -> None:
         for begin in (100, 900, 2000):
             column[begin : begin + 4] = 0.0
     assert only(assess(data(*columns))) == ("Medium", "zeros", "101-104, 901-904, 2001-2004")
+
+
+def test_rows_of_zeros_of_streams_that_alternate_in_a_file_are_ranges_of_their_stream() -> None:
+    made = data(daily(), 0.1 * daily(seed=1))
+    for begin in (100, 900, 2000):
+        made.streams[0].values[begin : begin + 4] = 0.0
+    other = data(daily(seed=2), daily(seed=3), asset="P2").streams[0]
+    rows = np.arange(1, 2 * N, 2)
+    streams = [replace(made.streams[0], rows=rows), replace(other, rows=rows + 1)]
+    quality = assess(TrainingData(["f0", "f1"], streams, "made"))
+    assert only(quality) == ("Medium", "zeros", "201-207, 1801-1807, 4001-4007")
 
 
 def test_values_scattered_at_random_are_named_where_they_are() -> None:
