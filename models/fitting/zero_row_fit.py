@@ -63,16 +63,20 @@ def without_zero_rows(
     return kept, [timestamps[i][~rows[i]] for i in left], learned, [note]
 
 
-def rows_of_zeros(streams: Sequence[Floats], share: float) -> list[Bools]:
+def rows_of_zeros(streams: Sequence[Floats], share: float, fewest: int = RECURS) -> list[Bools]:
     """Return which readings (n_i,) of each stream are rows of zeros that are no measurements.
 
     Parameters
     ----------
     streams, share
         As for :func:`without_zero_rows`.
+    fewest
+        Fewest separate runs of them.
     """
     rows = [_zeros(values) for values in streams]
-    return rows if _no_measurements(streams, rows, share) else [zero & False for zero in rows]
+    if _no_measurements(streams, rows, share, fewest):
+        return rows
+    return [zero & False for zero in rows]
 
 
 def _zeros(values: Floats) -> Bools:
@@ -82,11 +86,13 @@ def _zeros(values: Floats) -> Bools:
     return out
 
 
-def _no_measurements(streams: Sequence[Floats], rows: Sequence[Bools], share: float) -> bool:
+def _no_measurements(
+    streams: Sequence[Floats], rows: Sequence[Bools], share: float, fewest: int
+) -> bool:
     """Return whether rows (n_i,) of zeros are no measurements."""
     every = np.concatenate(rows)
     runs = sum(len(_starts(zero)) for zero in rows)
-    if runs < RECURS or every.mean() > share:
+    if runs < fewest or every.mean() > share:
         return False
     others = np.concatenate(streams)[~every]
     others = others[:, ~np.isnan(others).all(axis=0)]

@@ -97,7 +97,7 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
     n = len(times)
     found = []
     if n < _MIN_READINGS:
-        few = _count(n, "reading is", "readings are")
+        few = count(n, "reading is", "readings are")
         found.append(Finding(LOW, "too_few", f"{few} too few to train on alone"))
     elif n < _FEW_READINGS:
         found.append(Finding(MEDIUM, "too_few", f"{n} readings are too few to hold a rare budget"))
@@ -107,7 +107,7 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
         often = 2 * equal > len(steps)  # then order and spacing of most readings are unknown
         found.append(
             Finding(MEDIUM if often else HIGH, "equal_times",
-                    f"{_count(equal, 'reading has', 'readings have')} the time of the one before",
+                    f"{count(equal, 'reading has', 'readings have')} the time of the one before",
                     row_ranges(rows[1:][steps == 0], rows))
         )  # fmt: skip
     steps, after = steps[steps > 0], rows[1:][steps > 0]
@@ -119,7 +119,7 @@ def of_times(times: Times, rows: Rows) -> tuple[float | None, list[Finding]]:
         longest = float(steps.max())
         found.append(
             Finding(MEDIUM if gaps.mean() > 0.001 else HIGH, "gaps",
-                    f"{_count(int(gaps.sum()), 'gap', 'gaps')}, the longest {span_text(longest)}",
+                    f"{count(int(gaps.sum()), 'gap', 'gaps')}, the longest {span_text(longest)}",
                     row_ranges(after[gaps], rows))
         )  # fmt: skip
     odd = float((np.abs(steps[~gaps] - usual) > 0.5 * usual).mean())
@@ -150,7 +150,7 @@ def _garbage(x: Floats, garbage: Bools, rows: Rows) -> Iterator[Finding]:
     grade = LOW if garbage.mean() > 0.5 else MEDIUM
     for value, n in list(zip(values, counts, strict=True))[:5]:
         where = row_ranges(rows[garbage & (x == value)], rows)
-        text = f"{named(value)} in {_count(n, 'reading', 'readings')} is no measurement"
+        text = f"{named(value)} in {count(n, 'reading', 'readings')} is no measurement"
         yield Finding(grade, "garbage", text, where)
 
 
@@ -202,7 +202,7 @@ def _spikes(values: Floats, rows: Rows) -> Iterator[Finding]:
     usual = 1.4826 * float(np.median(np.abs(np.diff(values))))
     at = np.flatnonzero(off > _SPIKE * usual) + 1
     if usual and 0 < len(at) <= _RARE * len(values):  # frequent spikes are normal for the sensor
-        text = _count(len(at), "single spike", "single spikes")
+        text = count(len(at), "single spike", "single spikes")
         yield Finding(MEDIUM, "spikes", text, row_ranges(rows[at], rows))
 
 
@@ -230,7 +230,7 @@ def _far_off(values: Floats, far: Bools, rows: Rows) -> Iterator[Finding]:
     if far.any():
         n, beyond = int(far.sum()), values[far]
         text = (
-            f"{_count(n, 'reading lies', 'readings lie')} more than {_FAR_OFF:,} usual deviations"
+            f"{count(n, 'reading lies', 'readings lie')} more than {_FAR_OFF:,} usual deviations"
             f" from the others ({beyond.min():.4g} to {beyond.max():.4g}): another unit, or no"
             " measurements? They hide smaller faults"
         )
@@ -296,5 +296,6 @@ def _modes(values: Floats) -> Iterator[Finding]:
         yield Finding(HIGH, "modes", f"operating modes: {each}")
 
 
-def _count(n: int, one: str, more: str) -> str:
+def count(n: int, one: str, more: str) -> str:
+    """Return a number with its noun."""
     return f"{n:,} {one if n == 1 else more}"

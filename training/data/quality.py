@@ -14,7 +14,17 @@ from models.fitting.options import FitOptions
 from models.fitting.scatter import learn_with_scatter
 from models.fitting.zero_row_fit import rows_of_zeros
 from models.scoring.garbage import row_ranges
-from training.data.checks import HIGH, LOW, MEDIUM, Finding, Rows, of_sensor, of_times, worst
+from training.data.checks import (
+    HIGH,
+    LOW,
+    MEDIUM,
+    Finding,
+    Rows,
+    count,
+    of_sensor,
+    of_times,
+    worst,
+)
 from training.data.other_units import other_units
 from training.data.sources import TrainingData
 
@@ -113,7 +123,8 @@ def assess(data: TrainingData) -> Quality:
     """Grade data without changing them."""
     garbage, found, _ = learn_with_scatter([s.values for s in data.streams])
     scattered = {one.feature: one for one in found}
-    zeros = rows_of_zeros([s.values for s in data.streams], FitOptions().trim)
+    # a single run is named too, although a fit keeps it, as an event like any other
+    zeros = rows_of_zeros([s.values for s in data.streams], FitOptions().trim, fewest=1)
     streams = []
     for i, stream in enumerate(data.streams):
         rows = stream.rows if stream.rows is not None else np.arange(1, len(stream.timestamps) + 1)
@@ -142,7 +153,8 @@ def _zeros(rows: Rows, of: Rows) -> list[Finding]:
     """Return a finding on rows of zeros, if there are any, among all rows of the stream."""
     if not len(rows):
         return []
-    text = f"{len(rows):,} readings are 0 in every feature, as devices send while they restart"
+    many = count(len(rows), "reading is", "readings are")
+    text = f"{many} 0 in every feature, as devices send while they restart"
     return [Finding(MEDIUM, "zeros", text, row_ranges(rows, of))]
 
 

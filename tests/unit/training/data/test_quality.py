@@ -101,6 +101,19 @@ def test_rows_of_zeros_are_one_finding_and_no_defect_of_a_sensor() -> None:
     assert only(assess(data(*columns))) == ("Medium", "zeros", "101-104, 901-904, 2001-2004")
 
 
+@pytest.mark.parametrize(("length", "rows"), [(1, "901"), (4, "901-904"), (40, "901-940")])
+def test_a_single_run_of_zeros_is_named(length: int, rows: str) -> None:
+    columns = [daily(), 0.1 * daily(seed=1)]
+    for column in columns:
+        column[900 : 900 + length] = 0.0
+    assert only(assess(data(*columns))) == ("Medium", "zeros", rows)
+
+
+def test_zeros_are_measurements_where_all_features_pass_through_zero() -> None:
+    columns = [np.round(daily(seed=i) - 60) for i in range(2)]
+    assert "zeros" not in kinds(assess(data(*columns)))
+
+
 def test_rows_of_zeros_of_streams_that_alternate_in_a_file_are_ranges_of_their_stream() -> None:
     made = data(daily(), 0.1 * daily(seed=1))
     for begin in (100, 900, 2000):
