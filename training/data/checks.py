@@ -39,6 +39,7 @@ _RARE: Final = 0.02
 #: Minimum distance of a reading that cannot be of the same unit, in robust deviations.
 _FAR_OFF: Final = 1000
 _BLOCKS: Final = 24
+_VALUES: Final = 5  # of garbage, named one by one; the most frequent ones
 #: Minimum number of readings for operating modes: fewer leave holes between values by chance.
 _MODES: Final = 200
 
@@ -148,10 +149,20 @@ def _missing(absent: Bools, rows: Rows) -> Iterator[Finding]:
 def _garbage(x: Floats, garbage: Bools, rows: Rows) -> Iterator[Finding]:
     values, counts = np.unique(x[garbage], return_counts=True)
     grade = LOW if garbage.mean() > 0.5 else MEDIUM
-    for value, n in list(zip(values, counts, strict=True))[:5]:
+    often = np.argsort(-counts, kind="stable")
+    for value, n in zip(values[often[:_VALUES]], counts[often[:_VALUES]], strict=True):
         where = row_ranges(rows[garbage & (x == value)], rows)
         text = f"{named(value)} in {count(n, 'reading', 'readings')} is no measurement"
         yield Finding(grade, "garbage", text, where)
+    others = values[often[_VALUES:]]
+    if len(others):
+        at = garbage & np.isin(x, others)
+        text = (
+            f"{count(len(others), 'other value', 'other values')}"
+            f" ({named(others.min())} to {named(others.max())}) in"
+            f" {count(int(at.sum()), 'reading', 'readings')} are no measurements"
+        )
+        yield Finding(grade, "garbage", text, row_ranges(rows[at], rows))
 
 
 def _constant(values: Floats) -> Iterator[Finding]:

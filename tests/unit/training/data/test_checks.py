@@ -99,6 +99,18 @@ def test_a_counter_that_seldom_rises_has_its_mean_rate():
     assert "(by 0.25 per reading)" in finding.text
 
 
+def test_of_many_kinds_of_garbage_the_usual_ones_are_named_and_the_others_counted():
+    x, mask = NOISE.copy(), np.zeros(N, bool)
+    x[10:18] = [-9e4, -8e4, -7e4, -6e4, -5e4, -4e4, 4e4, 5e4]
+    x[[30, 40]] = 65535.0
+    mask[[*range(10, 18), 30, 40]] = True
+    found = [(one.text, one.rows) for one in of_sensor(x, mask, ROWS) if one.kind == "garbage"]
+    assert found[0] == ("65535 in 2 readings is no measurement", "31, 41")
+    assert len(found) == 6
+    assert found[-1] == ("4 other values (-50000 to 50000) in 4 readings are no measurements",
+                         "15-18")  # fmt: skip
+
+
 def test_garbage_is_named_and_hides_nothing_behind_it():
     x = changed(stuck)
     x[::50] = -9999.0
