@@ -187,6 +187,9 @@ def calm_points(
 ) -> list[InjectionPoint]:
     """Return INJECTIONS points, fewest alarms first; repeated if there are fewer.
 
+    Those with equally many are drawn at random: in order, all would be of the first streams, and
+    features that are not watched on the others would pass for watched.
+
     Parameters
     ----------
     held, scored, points
@@ -198,6 +201,7 @@ def calm_points(
         start = point.at - held.skip[point.stream]
         p = scored[point.stream].p[start : start + SEEN]
         alarms.append(float((p <= budget).sum()) if np.isfinite(p).any() else np.inf)
-    order = np.argsort(alarms, kind="stable")
+    drawn = np.random.default_rng([held.seed, len(points)]).permutation(len(points))
+    order = drawn[np.argsort(np.array(alarms)[drawn], kind="stable")]
     usable = [points[k] for k in order.tolist() if np.isfinite(alarms[k])][:INJECTIONS]
     return [usable[k % len(usable)] for k in range(INJECTIONS)] if usable else []
