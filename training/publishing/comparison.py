@@ -20,6 +20,7 @@ person can tell who is right.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -215,6 +216,12 @@ def verdict(champion: Column, challenger: Column, budget: float) -> tuple[bool, 
             f"it no longer watches {listed(gone, _MAX_NAMED)}, where the champion detects a step of"
             " 6 sd"
         )
+    unknown = unmeasured(champion, challenger)
+    if unknown:
+        return False, (
+            f"whether it finds faults is not known of {listed(unknown, _MAX_NAMED)}, where the"
+            " champion does: too few readings were held out to inject any, now and in its training"
+        )
     if old > MOST:
         return False, (
             f"the champion takes {old:.0%} of these readings for anomalies: the plant has changed,"
@@ -273,6 +280,17 @@ def lost(champion: Column, challenger: Column) -> list[str]:
         if before >= HALF > now and before - now >= LOST:
             out.append(f"{group}: {feature}" if several else feature)
     return out
+
+
+def unmeasured(champion: Column, challenger: Column) -> list[str]:
+    """Return the groups of which only the champion's share of injected faults is known.
+
+    A single feature may have none, since it stood still. Without any, as after a training on a few
+    readings, a bundle that sees nothing would count as not worse.
+    """
+    known = {group for (group, _), share in champion.seen.items() if share >= HALF}
+    measured = {group for (group, _), share in challenger.seen.items() if not math.isnan(share)}
+    return sorted(known - measured)
 
 
 def _incomparable(

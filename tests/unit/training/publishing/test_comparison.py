@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from types import SimpleNamespace
 from typing import cast
 
@@ -50,6 +51,19 @@ def test_what_is_worse_stays_challenger_and_says_why(challenger, why):
     better, reason = verdict(CHAMPION, challenger, BUDGET)
     assert not better
     assert why in reason
+
+
+def test_a_challenger_of_which_no_injected_fault_was_measured_stays_challenger():
+    unknown = column(injected=(0, 0), flow=nan, current=nan)
+    better, reason = verdict(column(injected=(0, 0), flow=0.9, current=0.4), unknown, BUDGET)
+    assert not better
+    assert reason.startswith("whether it finds faults is not known of default")
+    # nor of the champion
+    assert verdict(column(injected=(0, 0), flow=nan), unknown, BUDGET)[0]
+
+
+def test_a_feature_that_stood_still_need_not_be_measured():
+    assert verdict(column(flow=0.9, current=0.9), column(flow=0.9, current=nan), BUDGET)[0]
 
 
 def test_a_champion_that_alarms_too_often_itself_does_not_bind_the_challenger():
