@@ -308,5 +308,11 @@ def _modes(values: Floats) -> Iterator[Finding]:
 
 
 def count(n: int, one: str, more: str) -> str:
-    """Return a number with its noun."""
+    """Return a number with its noun.
+
+    Parameters
+    ----------
+    n : the number.
+    one, more : the noun for one, and for any other number.
+    """
     return f"{n:,} {one if n == 1 else more}"

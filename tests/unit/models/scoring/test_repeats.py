@@ -148,7 +148,7 @@ def test_it_ends_beneath_a_lasting_shift_in_batches_of_any_size(fitted):
 
 def test_another_fault_is_not_learned_when_it_becomes_persistent(fitted):
     values = rows(700, 4)
-    values[150:, 2] += np.where(np.arange(550) % 2, 1.8, -1.8)  # has no level
+    values[150:, 2] += np.where(np.arange(550) % 2, 2.2, -2.2)  # has no level
     alone = np.mean([r["is_anomaly"] for r in replayed(fitted, values, policy=POLICY)[0][240:]])
     values[100:, 1] = 0.4
     found, _ = replayed(fitted, values, policy=POLICY)
