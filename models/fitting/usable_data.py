@@ -58,12 +58,13 @@ def usable_data(
     )  # fmt: skip
     found = search(cleaned.streams, cleaned.names)
     kept, seasonal = _without_faults(cleaned, found, options, wears)
-    if found.conditions is None and _readings(kept) < _readings(cleaned):
+    if found.conditions is None and (gone := _readings(cleaned) - _readings(kept)):
         # faults may have hidden the conditions, and without these other faults
         again = search(kept.streams, kept.names)
         if again.conditions is not None:
             found = again
-            kept, seasonal = _without_faults(cleaned, found, options, wears)
+            share = max(options.trim * _readings(cleaned) - gone, 0.0) / _readings(kept)
+            kept, seasonal = _without_faults(kept, found, replace(options, trim=share), wears)
     return replace(kept, notes=[*kept.notes, *found.notes, *seasonal.notes]), found, seasonal
 
 
