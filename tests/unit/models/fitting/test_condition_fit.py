@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from scipy.signal import lfilter
 
 from models.fitting.condition_fit import find_conditions, ranges, restate
 from models.fitting.model_set_fit import fit_model_set
@@ -289,22 +288,3 @@ def test_what_is_constant_in_each_condition_is_watched_there():
     assert sum(r["is_anomaly"] for r in calm) <= 3
     values[350, 3] += 3
     assert scored(fitted, values)[350]["is_anomaly"]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_values_of_a_coarsely_rounded_feature_are_no_conditions(seed: int):
-    """Five or six of them passed for conditions: false alarms, and a third of the steps missed."""
-    streams = []
-    for asset in range(2):
-        rng = np.random.default_rng([20 + seed, asset])
-        load = 50.0 + 15.0 * np.sin(np.arange(4000) / 23.0)
-        load += lfilter([1.75], [1.0, -0.9], rng.normal(size=4000))
-        current = 20.0 + 0.3 * load + rng.normal(0.0, 0.3, 4000)
-        streams.append(
-            np.c_[
-                current,
-                np.round(load / 8.0) * 8.0,
-                lfilter([0.6], [1, -0.95], rng.normal(size=4000)),
-            ]
-        )
-    assert find_conditions(streams, ["current", "power", "volt"], "auto").conditions is None
