@@ -19,9 +19,9 @@ from models.fitting.calibrate import (
     swift_magnitudes,
 )
 from models.fitting.cross_validation import OutOfFold
-from models.scoring.adaptation import GATE, AdaptationParams, AdaptiveTail
+from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration, subset_key
-from models.scoring.policy import ScoringPolicy
+from models.scoring.policy import BUDGETS, ScoringPolicy
 from models.scoring.smoothing import CLIP, SLOW_CLIP
 
 NAMES = ("one_class_svm",)
@@ -181,7 +181,7 @@ def test_a_reading_feeds_the_slow_average_with_a_few_decades_at_most(cal, ends, 
     tail.step(most, replace(cal, ends=ends), HOW)
     far.step(1e6, replace(cal, ends=ends), HOW)
     assert far.smoother.slow == tail.smoother.slow > cal.median
-    assert -SLOW_CLIP == GATE, "what lies beyond the gate shows itself"
+    assert 10.0**-SLOW_CLIP == BUDGETS["medium"], "what lies beyond alarms by itself"
 
 
 def test_recovery_ends_the_smoothed_alarm_at_once(cal):
@@ -208,7 +208,7 @@ def test_what_is_over_neither_rings_on_nor_ranks_above_what_goes_on(cal, size):
         assert (log10_p[320:400] <= -3).mean() > 0.95
         alarms.append((log10_p[400:] <= -3).sum())
         ranking.append(average_precision_score(truth, -log10_p))
-    assert np.mean(alarms) < 14  # 18 where a reading counted with up to 5 decades
+    assert np.mean(alarms) < 16  # 18 where a reading counted with up to 5 decades
     assert np.mean(ranking) > 0.93  # .89 before for the smallest
 
 
