@@ -23,8 +23,8 @@ ALPHA: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
 #: Averages count each reading with at most this many decades (p = 1e-5), and their gains end there:
 #: what lies further out is shown by the reading itself.
 CLIP: Final = 5.0
-#: The slow average is there for what is weak and lasts. A reading beyond p = 1e-3 alarms by itself at
-#: criticality medium: counted further, it would only ring on after a strong fault.
+#: The slow average is there for what is weak and lasts. A reading beyond p = 1e-3 alarms by itself
+#: at criticality medium: counted further, it would only ring on after a strong fault.
 SLOW_CLIP: Final = 3.0
 #: The slow average counts up to this many times the distance of the last few readings' average from
 #: the median, so that an alarm ends with its fault. Where drift is the fault: up to this many times

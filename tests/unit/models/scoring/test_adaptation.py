@@ -181,7 +181,7 @@ def test_a_reading_feeds_the_slow_average_with_a_few_decades_at_most(cal, ends, 
     tail.step(most, replace(cal, ends=ends), HOW)
     far.step(1e6, replace(cal, ends=ends), HOW)
     assert far.smoother.slow == tail.smoother.slow > cal.median
-    assert 10.0**-SLOW_CLIP == BUDGETS["medium"], "what lies beyond alarms by itself"
+    assert BUDGETS["medium"] == 10.0**-SLOW_CLIP, "what lies beyond alarms by itself"
 
 
 def test_recovery_ends_the_smoothed_alarm_at_once(cal):
