@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.arrays import Bools, Floats, Indices
+from models.arrays import Bools, Floats
 from models.detectors.base import Array
+from models.fitting.event_heights import stretches
 from models.fitting.repeat_rates import HALF, goes_on
 from models.scoring.missing_runs import NOT_WATCHED, MissingRuns
 from models.scoring.preprocessing import Preprocessing
@@ -41,7 +42,7 @@ def fit_missing_runs(
     readings = sum(map(len, lacking))
     first = np.log10(2.0 * (readings + 1.0)) - np.log10(max(int(watched.sum()), 1))
     runs = [
-        np.sort(np.concatenate([_lengths(one[:, j]) for one in lacking]))
+        np.sort([b - a for one in lacking for a, b in stretches(one[:, j], 1)])
         for j in range(len(columns))
     ]
     longest = np.array([max(one, default=0) for one in runs], np.float64)
@@ -58,11 +59,4 @@ def _lacking(pre: Preprocessing, values: Floats) -> Bools:
         low, high = pre.beyond.get(name, (-np.inf, np.inf))
         out[:, j] |= (values[:, j] < low) | (values[:, j] > high)
         out[:, j] |= np.isin(values[:, j], pre.nulls.get(name, ()))
-    return out
-
-
-def _lengths(lacking: Bools) -> Indices:
-    """Return the lengths of the runs of true values (n,)."""
-    edges = np.diff(np.concatenate([[0], lacking.astype(np.int8), [0]]))
-    out: Indices = np.flatnonzero(edges < 0) - np.flatnonzero(edges > 0)
     return out

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from models.arrays import Bools, Floats
 from models.detectors.covariance import median_deviation
 from models.fitting.condition_fit import FOLLOW
-from models.fitting.counter_rates import counts_up
-from models.scoring.garbage import FAR, learn_garbage
+from models.scoring.garbage import FAR
 from training.cli.common import listed
-from training.data.groups import Grouping, pick
-from training.data.own_groups import MAX_NAMED, OwnGroups, assets_of
+from training.data.comparable_features import STREAMS, comparable_features
+from training.data.groups import Grouping
+from training.data.own_groups import MAX_NAMED, alike, assets_of, split_off
 from training.data.sources import TrainingData
 
-#: Fewest streams that show what most of them do, and the share of them that is most.
-_STREAMS: Final = 3
+#: Share of the streams that is most of them.
 _MOST: Final = 0.75
 #: As far as readings of a stream usually go.
 _REACH: Final = 0.99
@@ -41,20 +40,12 @@ def split_by_kind(grouping: Grouping, *, fixed: bool = False, named: bool = Fals
     named : bool
         Somebody named the groups: such streams stay, and a note warns of them.
     """
-    made = OwnGroups(grouping)
-    for name, data in grouping.groups.items():
-        lots = other_kinds(data)
-        if named:
-            made.groups[name] = data
-            made.notes += [f"{_problem(data, *lot)}: in one group they hide faults" for lot in lots]
-            continue
-        moved = {i for members, _ in lots for i in members}
-        left = [i for i in range(len(data.streams)) if i not in moved]
-        made.groups[name] = pick(data, left) if moved else data
-        for members, features in lots:
-            problem = _problem(data, members, features)
-            made.move_or_leave_out(name, pick(data, members), problem, fixed=fixed)
-    return made.done()
+    return split_off(grouping, _apart, "in one group they hide faults", fixed=fixed, named=named)
+
+
+def _apart(data: TrainingData) -> list[tuple[list[int], str]]:
+    """Return lots of streams of another kind, each with what is told of it."""
+    return [(members, _problem(data, members, found)) for members, found in other_kinds(data)]
 
 
 def other_kinds(data: TrainingData) -> list[tuple[list[int], list[int]]]:
@@ -68,14 +59,7 @@ def other_kinds(data: TrainingData) -> list[tuple[list[int], list[int]]]:
     measures = _Measures(data)
     apart = measures.apart()
     enough = apart.sum(axis=1) >= 1.0 + FOLLOW * (measures.known.sum(axis=1) - 1)
-    lots: list[list[int]] = []
-    for i in np.flatnonzero(enough & apart.any(axis=1)).tolist():
-        for lot in lots:
-            if measures.alike(i, lot[0]):
-                lot.append(i)
-                break
-        else:
-            lots.append([i])
+    lots = alike(np.flatnonzero(enough & apart.any(axis=1)).tolist(), measures.alike)
     return [(lot, np.flatnonzero(apart[lot].any(axis=0)).tolist()) for lot in lots]
 
 
@@ -93,21 +77,13 @@ class _Measures:
         shape = (len(data.streams), len(data.feature_names))
         self.level, self.scatter, self.off, self.reach = (np.full(shape, np.nan) for _ in range(4))
         self.usual = np.full(shape[1], np.nan)
-        if len(data.streams) < _STREAMS:
-            self.known: NDArray[np.bool_] = np.zeros(shape, bool)
-            return
-        codes = learn_garbage(np.concatenate([stream.values for stream in data.streams])).codes
-        for j, own in enumerate(codes):
-            columns = {i: _measured(data, i, j, own) for i in range(shape[0])}
-            columns = {i: x for i, x in columns.items() if len(x)}
-            if len(columns) < _STREAMS or 2 * sum(map(counts_up, columns.values())) > len(columns):
-                continue
+        for j, columns in comparable_features(data):
             self.usual[j] = np.median([np.median(x) for x in columns.values()])
             for i, x in columns.items():
                 away = np.abs(x - self.usual[j])
                 self.level[i, j], self.scatter[i, j] = np.median(x), median_deviation(x)
                 self.off[i, j], self.reach[i, j] = np.median(away), np.quantile(away, _REACH)
-        self.known = ~np.isnan(self.level)
+        self.known: NDArray[np.bool_] = ~np.isnan(self.level)
 
     def apart(self) -> Bools:
         """Return where a stream is not like most of the others."""
@@ -125,21 +101,12 @@ class _Measures:
         return not bool(np.any((wide > FAR * narrow) | (gap > FAR * self.reach[other])))
 
 
-def _measured(data: TrainingData, i: int, j: int, codes: Sequence[float]) -> Floats:
-    """Return a stream's values of a feature, without error codes."""
-    if data.feature_of(i) not in (None, data.feature_names[j]):
-        return np.empty(0)
-    x = data.streams[i].values[:, j]
-    out: Floats = x[~np.isnan(x) & ~np.isin(x, codes)]
-    return out
-
-
 def _of_most(measure: Floats) -> Floats:
     """Return what most streams do not exceed (features,), besides one that may be odd."""
     out = np.full(measure.shape[1], np.nan)
     for j, column in enumerate(measure.T):
         known = np.sort(column[~np.isnan(column)])
-        if len(known) >= _STREAMS:
+        if len(known) >= STREAMS:
             out[j] = known[int(np.ceil(_MOST * (len(known) - 2)))]
     return out
 

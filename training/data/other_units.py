@@ -7,7 +7,7 @@ if it reports mbar for a part of the time only, as after a change of its control
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,16 +15,14 @@ import numpy as np
 
 from models.arrays import Floats
 from models.detectors.covariance import median_deviation
-from models.fitting.counter_rates import counts_up
-from models.scoring.garbage import FAR, learn_garbage
+from models.scoring.garbage import FAR
 from training.cli.common import listed
 from training.data.checks import far_from
-from training.data.groups import Grouping, pick
-from training.data.own_groups import MAX_NAMED, OwnGroups, assets_of
+from training.data.comparable_features import comparable_features
+from training.data.groups import Grouping
+from training.data.own_groups import MAX_NAMED, alike, assets_of, split_off
 from training.data.sources import TrainingData
 
-#: Streams of a feature that show in which unit most of them are, at least.
-_STREAMS: Final = 3
 #: Stretches of a stream that are looked at, and the fewest values in each: a shorter change of unit
 #: is left out of training as other faults are.
 _PARTS: Final = 10
@@ -66,14 +64,8 @@ def other_units(data: TrainingData) -> list[OtherUnit]:
 
     Error codes have no unit, and counters differ by the age of the machines: neither counts.
     """
-    if len(data.streams) < _STREAMS:
-        return []
-    codes = learn_garbage(np.concatenate([stream.values for stream in data.streams])).codes
     out = []
-    for j, own in enumerate(codes):
-        known = _measured(data, j, own)
-        if len(known) < _STREAMS or 2 * sum(map(counts_up, known.values())) > len(known):
-            continue
+    for j, known in comparable_features(data):
         levels = np.array([np.median(x) for x in known.values()])
         spreads = np.array([median_deviation(x) for x in known.values()])
         usual, spread = float(np.median(levels)), float(np.median(spreads))
@@ -104,34 +96,13 @@ def split_by_units(grouping: Grouping, *, fixed: bool = False, named: bool = Fal
     named : bool
         Somebody named the groups: such streams stay, and a note warns of them.
     """
-    made = OwnGroups(grouping)
-    for name, data in grouping.groups.items():
-        lots = _lots(data)
-        if named:
-            made.groups[name] = data
-            made.notes += [
-                f"{_problem(data, lot)}: in one group they hide smaller faults of each other"
-                for lot in lots
-            ]
-            continue
-        moved = {one.stream for lot in lots for one in lot}
-        left = [i for i in range(len(data.streams)) if i not in moved]
-        made.groups[name] = pick(data, left) if moved else data
-        for lot in lots:
-            part = pick(data, sorted({one.stream for one in lot}))
-            made.move_or_leave_out(name, part, _problem(data, lot), fixed=fixed)
-    return made.done()
+    harm = "in one group they hide smaller faults of each other"
+    return split_off(grouping, _apart, harm, fixed=fixed, named=named)
 
 
-def _measured(data: TrainingData, j: int, codes: Sequence[float]) -> Mapping[int, Floats]:
-    """Return the values of a feature, without error codes, by the index of their stream."""
-    out = {}
-    for i, stream in enumerate(data.streams):
-        x = stream.values[:, j]
-        x = x[~np.isnan(x) & ~np.isin(x, codes)]
-        if len(x) and data.feature_of(i) in (None, data.feature_names[j]):
-            out[i] = x
-    return out
+def _apart(data: TrainingData) -> list[tuple[list[int], str]]:
+    """Return lots of streams in another unit, each with what is told of it."""
+    return [(sorted({one.stream for one in lot}), _problem(data, lot)) for lot in _lots(data)]
 
 
 def _lots(data: TrainingData) -> list[Lot]:
@@ -140,14 +111,7 @@ def _lots(data: TrainingData) -> list[Lot]:
     for one in other_units(data):
         if one.scatters:
             by_stream.setdefault(one.stream, []).append(one)
-    lots: list[list[Lot]] = []
-    for mine in by_stream.values():
-        for lot in lots:
-            if _same(mine, lot[0]):
-                lot.append(mine)
-                break
-        else:
-            lots.append([mine])
+    lots = alike(list(by_stream.values()), _same)
     return [[one for mine in lot for one in mine] for lot in lots]
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from glob import escape
-from typing import Final
+from typing import Final, TypeVar
 
 from datasets import Stream
 from models.bundles.bundle import DEFAULT
 from models.bundles.rules import Rule
 from training.cli.common import listed
-from training.data.groups import Grouping
+from training.data.groups import Grouping, pick
 from training.data.preparation import MIN_ROWS
 from training.data.sources import TrainingData
 
@@ -19,6 +19,8 @@ from training.data.sources import TrainingData
 _ONE_ID: Final = re.compile(r"(?:[^*?\[]|\[[*?\[]\])*")
 #: Names that a note lists, at most.
 MAX_NAMED: Final = 5
+
+Item = TypeVar("Item")
 
 
 class OwnGroups:
@@ -98,6 +100,56 @@ class OwnGroups:
         others = list(self._before.rules)
         rules = [*self._rules, *(others or [Rule(DEFAULT)])] if self._rules else others
         return Grouping(self.groups, rules, self.notes)
+
+
+def split_off(
+    grouping: Grouping,
+    apart: Callable[[TrainingData], Sequence[tuple[list[int], str]]],
+    harm: str,
+    *,
+    fixed: bool,
+    named: bool,
+) -> Grouping:
+    """Move streams that do not fit their group to groups of their own, if they are large enough.
+
+    Parameters
+    ----------
+    grouping : Grouping
+    apart : callable
+        Returns the lots of a group that belong together: indices of streams, and what is wrong.
+    harm : str
+        What the others suffer by them.
+    fixed : bool
+        The groups must not change (a retraining): such streams are left out instead.
+    named : bool
+        Somebody named the groups: such streams stay, and a note warns of them.
+    """
+    made = OwnGroups(grouping)
+    for name, data in grouping.groups.items():
+        lots = apart(data)
+        if named:
+            made.groups[name] = data
+            made.notes += [f"{problem}: {harm}" for _, problem in lots]
+            continue
+        moved = {i for members, _ in lots for i in members}
+        left = [i for i in range(len(data.streams)) if i not in moved]
+        made.groups[name] = pick(data, left) if moved else data
+        for members, problem in lots:
+            made.move_or_leave_out(name, pick(data, members), problem, fixed=fixed)
+    return made.done()
+
+
+def alike(items: Sequence[Item], same: Callable[[Item, Item], bool]) -> list[list[Item]]:
+    """Put each item to the first lot whose first one is the ``same``, else into one of its own."""
+    lots: list[list[Item]] = []
+    for item in items:
+        for lot in lots:
+            if same(item, lot[0]):
+                lot.append(item)
+                break
+        else:
+            lots.append([item])
+    return lots
 
 
 def named_by_somebody(rules: Sequence[Rule]) -> bool:
