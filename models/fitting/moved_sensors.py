@@ -1,4 +1,4 @@
-"""Move a sensor's earlier readings to its newest level where it was replaced or adjusted.
+"""Move a sensor's readings to one level where it was replaced, adjusted or began to fail.
 
 Such a sensor shifts once and for good, and nothing else moves with it. Left as it is, one shift in
 one stream makes levels seem to wander: everything then adapts widely, and faults of other sensors
@@ -18,6 +18,10 @@ largest: the other features explain what a changed load moves. It is a sensor's 
 
 A sensor that was scaled anew looks like this, too: its earlier readings are multiplied instead of
 moved if that leaves less (:mod:`models.fitting.changed_gain`).
+
+A fault that still lasts when training ends looks like this as well. Where the other streams of a
+group read as this one did before (:mod:`models.fitting.other_streams`), its later readings are moved
+back instead: else the fault would be normal, and the sensor watched in no stream.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ import numpy as np
 
 from models.arrays import Floats
 from models.fitting.changed_gain import gain_between
+from models.fitting.other_streams import read_as_before
 from models.fitting.places import Places
 
 #: Averages of a stream that are compared, and fewest of them before and after a shift.
@@ -66,7 +71,7 @@ class Shift:
 def realigned(
     streams: Sequence[Floats], names: Sequence[str], places: Places | None = None
 ) -> tuple[list[Floats], list[str]]:
-    """Return streams (n_i, d) with the readings before a shift moved by it, and notes.
+    """Return streams (n_i, d) with the readings before, or after, a shift moved by it, and notes.
 
     Parameters
     ----------
@@ -81,25 +86,32 @@ def realigned(
     places, lengths = places or Places(), [len(stream) for stream in streams]
     for number, values in enumerate(streams):
         moved = values
+        others = [other for k, other in enumerate(streams) if k != number]
         for shift in shifts_of(values):
-            moved = _moved(moved, shift)
+            back = read_as_before(others, values, shift.feature, shift.at)
+            moved = _moved_back(moved, shift) if back else _moved(moved, shift)
             at = places.of_one(number, shift.at, lengths)
-            notes.append(_note(names[shift.feature], shift, at))
+            notes.append(_note(names[shift.feature], shift, at, back))
         out.append(moved)
     return out, notes
 
 
-def _note(name: str, shift: Shift, at: str) -> str:
-    """Return what is told of a shift at a place."""
-    if shift.factor is None:
-        what = f"shifts by {shift.size:+.4g}"
-        done = "moved to its new level"
-    else:
-        what = f"reads {shift.factor:.4g} times as much"
-        done = f"multiplied by {shift.factor:.4g}"
+def _note(name: str, shift: Shift, at: str, back: bool) -> str:
+    """Return what is told of a shift at a place, and of what was moved."""
+    factor = shift.factor
+    what = f"shifts by {shift.size:+.4g}" if factor is None else f"reads {factor:.4g} times as much"
+    begin = f"{name}: {what} for good at {at}, and no other feature with it"
+    if back:
+        done = "moved back" if factor is None else f"divided by {factor:.4g}"
+        return (
+            f"{begin}, while the other streams read as it did before: a fault that lasts, or"
+            f" a sensor that reads otherwise now. The readings since were {done}, so live they are"
+            " judged by the level before (--trim 0 leaves them)"
+        )
+    done = "moved to its new level" if factor is None else f"multiplied by {factor:.4g}"
     return (
-        f"{name}: {what} for good at {at}, and no other feature with it: a sensor that was replaced"
-        f" or adjusted. The readings before were {done} (--trim 0 leaves them)"
+        f"{begin}: a sensor that was replaced or adjusted. The readings before were {done}"
+        " (--trim 0 leaves them)"
     )
 
 
@@ -123,6 +135,16 @@ def _moved(values: Floats, shift: Shift) -> Floats:
         out[: shift.at, shift.feature] += shift.size
     else:
         out[: shift.at, shift.feature] *= shift.factor
+    return out
+
+
+def _moved_back(values: Floats, shift: Shift) -> Floats:
+    """Return readings of a stream (n, d), those after the shift at the level before it."""
+    out = values.copy()
+    if shift.factor is None:
+        out[shift.at :, shift.feature] -= shift.size
+    else:
+        out[shift.at :, shift.feature] /= shift.factor
     return out
 
 

@@ -58,6 +58,38 @@ def test_sensors_that_move_at_different_times_are_each_moved():
     )  # fmt: skip
 
 
+def test_a_sensor_is_moved_back_where_two_other_streams_read_as_it_did_before():
+    values, others = plant(), [plant(seed=1), plant(seed=2)]
+    values[2400:, 1] += 6.0
+    (*same, moved), (note,) = realigned([*others, values], NAMES)
+    assert all(one is other for one, other in zip(same, others, strict=True))
+    changed = np.flatnonzero((moved != values).any(axis=1))
+    assert abs(len(changed) - 600) < 15
+    assert changed[-1] == N - 1
+    assert moved[-1, 1] - values[-1, 1] == pytest.approx(-6.0, rel=0.1)
+    assert "while the other streams read as it did before" in note
+    assert "moved back" in note
+
+
+def test_a_sensor_that_reads_as_the_others_in_the_end_is_moved_to_this_level():
+    values, others = plant(), [plant(seed=1), plant(seed=2)]
+    values[:1500, 1] += 6.0
+    (*_, moved), (note,) = realigned([*others, values], NAMES)
+    np.testing.assert_array_equal(moved[1600:], values[1600:])
+    assert "moved to its new level" in note
+
+
+@pytest.mark.parametrize("levels", [(40.0, -40.0), (0.0, 6.0)])
+def test_streams_that_differ_as_much_do_not_tell_which_level_is_usual(levels):
+    values, others = plant(), [plant(seed=1), plant(seed=2)]
+    for other, level in zip(others, levels, strict=True):
+        other[:, 1] += level
+    values[2400:, 1] += 6.0
+    (*_, moved), (note,) = realigned([*others, values], NAMES)
+    np.testing.assert_array_equal(moved[2500:], values[2500:])
+    assert "moved to its new level" in note
+
+
 def more_load(x: np.ndarray) -> None:
     x[LATE] += 10.0 * np.array([1.0, 2.0, 5.0])
 
