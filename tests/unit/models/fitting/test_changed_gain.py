@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from models.fitting.model_set_fit import fit_model_set
-from models.fitting.moved_sensors import realigned, shifts_of
+from models.fitting.moved_sensors import realigned
 from models.fitting.options import FitOptions
+from models.fitting.sensor_shifts import shifts_of
 from tests.unit.models.fitting.test_moved_sensors import seen
 from tests.unit.models.fitting.test_zero_row_fit import NAMES as MACHINE
 from tests.unit.models.fitting.test_zero_row_fit import TIMES, results
@@ -68,7 +69,7 @@ def test_a_gain_that_changes_while_the_feature_is_low_is_found():
     (found,) = shifts_of(values)
     assert found.feature == 0
     assert found.factor == pytest.approx(1.1, rel=0.01)
-    assert abs(found.at - AT) < 30
+    assert abs(found.begin - AT) < 30
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -10,8 +10,9 @@ import pytest
 from scipy.signal import lfilter
 
 from models.fitting.model_set_fit import fit_model_set
-from models.fitting.moved_sensors import realigned, shifts_of
+from models.fitting.moved_sensors import realigned
 from models.fitting.options import FitOptions
+from models.fitting.sensor_shifts import shifts_of
 from models.scoring.model_set import ModelSet
 from tests.unit.models.fitting.test_zero_row_fit import NAMES, TIMES, results
 from tests.unit.models.fitting.test_zero_row_fit import plant as machine
@@ -90,6 +91,38 @@ def test_streams_that_differ_as_much_do_not_tell_which_level_is_usual(levels):
     assert "moved to its new level" in note
 
 
+@pytest.mark.parametrize(("begin", "end"), [(1000, 1200), (300, 1500), (2600, 2900)])
+def test_a_sensor_that_moves_alone_and_comes_back_is_moved_back(begin, end):
+    values = plant()
+    values[begin:end, 0] += 2.5
+    (moved,), (note,) = realigned([values], NAMES)
+    changed = np.flatnonzero((moved != values).any(axis=1))
+    assert abs(changed[0] - begin) < 15
+    assert abs(changed[-1] - end) < 15
+    assert (moved - values)[changed[0], 0] == pytest.approx(-2.5, rel=0.1)
+    assert f"row {changed[0] + 1} of" in note
+    assert f"back at row {changed[-1] + 2} of" in note
+
+
+def test_a_short_fault_that_lasts_counts_only_if_other_streams_confirm_it():
+    values = plant()
+    values[2800:, 0] += 2.5
+    (alone,), notes = realigned([values], NAMES)
+    assert alone is values
+    assert notes == []
+    (*_, moved), (note,) = realigned([plant(seed=1), plant(seed=2), values], NAMES)
+    assert abs(np.flatnonzero((moved != values).any(axis=1))[0] - 2800) < 15
+    assert "moved back" in note
+
+
+def test_a_sensor_that_is_off_at_first_is_moved_to_its_level_since():
+    values = plant()
+    values[:200, 0] += 2.5
+    (moved,), (note,) = realigned([values], NAMES)
+    assert abs(np.flatnonzero((moved != values).any(axis=1))[-1] - 200) < 15
+    assert "moved to its new level" in note
+
+
 def more_load(x: np.ndarray) -> None:
     x[LATE] += 10.0 * np.array([1.0, 2.0, 5.0])
 
@@ -98,8 +131,17 @@ def two_at_once(x: np.ndarray) -> None:
     x[LATE, :2] += 2.0 * np.array([1.0, 2.0])
 
 
-def there_and_back(x: np.ndarray) -> None:
-    x[1000:2000, 0] += 2.0
+def back_slowly(x: np.ndarray) -> None:
+    x[1000:2000, 0] += np.linspace(2.0, 0.0, 1000)
+
+
+def twice(x: np.ndarray) -> None:
+    x[500:800, 0] += 2.0
+    x[2000:2300, 0] += 2.0
+
+
+def more_load_for_a_while(x: np.ndarray) -> None:
+    x[1000:1500] += 10.0 * np.array([1.0, 2.0, 5.0])
 
 
 def slowly(x: np.ndarray) -> None:
@@ -114,17 +156,23 @@ def setpoint(x: np.ndarray) -> None:
     x[:, 0], x[LATE, 0] = 60.0, 65.0
 
 
-def too_late(x: np.ndarray) -> None:
-    x[2700:, 0] += 2.0
-
-
 def once(x: np.ndarray) -> None:
     x[AT : AT + 60, 0] += 5.0
 
 
 @pytest.mark.parametrize(
     "change",
-    [more_load, two_at_once, there_and_back, slowly, within_days, setpoint, too_late, once],
+    [
+        more_load,
+        more_load_for_a_while,
+        two_at_once,
+        back_slowly,
+        twice,
+        slowly,
+        within_days,
+        setpoint,
+        once,
+    ],
 )
 def test_what_is_no_replaced_sensor_is_left(change: Callable[[np.ndarray], None]):
     values = plant()
