@@ -2,8 +2,9 @@
 
 A feature is a candidate indicator if its values lie in a few ranges with hardly any values between.
 The ranges are conditions only if streams enter each of them repeatedly: a range visited once is a
-fault or a permanent change. Candidates are added greedily while each explains enough variance of
-the other features.
+fault or a permanent change. Nor may they be values of a coarsely rounded measurement
+(:mod:`models.fitting.rounded_ranges`). Candidates are added greedily while each explains enough
+variance of the other features.
 
 Conditions found in the data are used only if held-out stretches confirm them. For at least a
 quarter of the other features, four fifths of the variance must lie between conditions (two
@@ -23,6 +24,7 @@ import numpy as np
 from models.arrays import Floats, Indices
 from models.detectors.covariance import winsorised_std
 from models.fitting.distance import Scoring, fit_tight_distance
+from models.fitting.rounded_ranges import without_rounding
 from models.fitting.tolerance import OF_ALL_SIZES, seen_by
 from models.fitting.trials import Fold
 from models.scoring.conditions import Conditions
@@ -159,7 +161,7 @@ def _search(
 ) -> Conditions | None:
     """Return the conditions given by as few indicators as possible; None if there are none."""
     pooled = np.concatenate(streams)
-    each = [ranges(column) for column in pooled.T]
+    each = without_rounding([ranges(column) for column in pooled.T], pooled)
     can = {
         j: found for j, found in enumerate(each)
         if 2 <= len(found) <= MAX_RANGES and names[j] not in rates
