@@ -13,6 +13,7 @@ from models.fitting.cleaning import Cleaned
 from models.fitting.fault_search import find_faults
 from models.fitting.recurrence import Event
 from models.fitting.scaling import drift_is_fault, fit_scales
+from models.fitting.start_up import starts_of
 
 _NAMED: Final = 5  # maximum number of features of a mode in a note
 
@@ -37,9 +38,11 @@ def without_faulty(
         return data
     clock = None if data.timestamps is None else [t.astype(np.float64) for t in data.timestamps]
     as_received = [s[:, kept] for s in data.streams]
-    found = find_faults([s[:, kept] for s in seen], max_share, clock, as_received)
+    judged = [s[:, kept] for s in seen]
+    found = find_faults(judged, max_share, clock, as_received)
     notes = [_described(mode, data, kept) for mode in found.modes]
-    masks = found.faults
+    starts = starts_of(judged, found.faults, max_share)
+    masks = [fault | start for fault, start in zip(found.faults, starts, strict=True)]
     gone = sum(int(mask.sum()) for mask in masks)
     if not gone:
         return replace(data, notes=[*data.notes, *notes])
@@ -48,6 +51,11 @@ def without_faulty(
         f"{gone:,} of {total:,} readings lie in events far beyond all others and were left out as"
         f" faults that nobody labelled ({data.places.of(masks)}; --trim 0 keeps them)"
     )
+    if begun := sum(int(start.sum()) for start in starts):
+        notes.append(
+            f"{begun:,} of these begin their streams, which come to rest only afterwards: a"
+            f" start-up ({data.places.of(starts)})"
+        )
     left = [i for i, mask in enumerate(masks) if not mask.all()]
     times, holes = data.timestamps, data.holes
     return replace(
