@@ -275,7 +275,8 @@ def _why_no_time(text: str | None, error: InputError, some_follow: bool) -> str:
 def _formatted(column: Any, form: str, first: int, some_follow: bool) -> tuple[Times, Flags]:
     import pandas as pd
 
-    text = pd.Series(pc.utf8_trim_whitespace(column).to_numpy(zero_copy_only=False))
+    known = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    text = pd.Series(known.to_numpy(zero_copy_only=False))
     found = pd.Series(np.full(len(text), "NaT", "datetime64[us]"))
     local = np.zeros(len(text), bool)
     if compact := _COMPACT_END.search(form):  # 930 is 0930, not 93:0
@@ -283,21 +284,21 @@ def _formatted(column: Any, form: str, first: int, some_follow: bool) -> tuple[T
         short = rf"(?<=[ T,_])\d{{1,{width - 1}}}$"
         text = text.str.replace(short, lambda digits: digits[0].zfill(width), regex=True)
     for each in (form, *lesser(form)):
-        left = found.isna() & text.notna()
+        left = found.isna() & (text != "")
         if not left.any():
             break
         digits = fixed_digits(each)
         if digits is not None:
-            left &= text.str.fullmatch(digits).fillna(False).astype(bool)
+            left &= text.str.fullmatch(digits)
         more = pd.to_datetime(text[left], format=each, errors="coerce", utc=True)
         found[left] = more.dt.tz_localize(None).astype("datetime64[us]")
         local[left] = not ZONE.search(each.replace("%z", "Z"))
     if found.isna().any():
         row = int(np.flatnonzero(found.isna())[0])
-        other = _other_way(text[row], form) if some_follow else ""
-        problem = f"{text[row]!r:.60} does not follow {form} (--time-format){other}"
-        if not text[row]:
-            problem = "is empty"
+        problem = "is empty"
+        if text[row]:
+            other = _other_way(text[row], form) if some_follow else ""
+            problem = f"{text[row]!r:.60} does not follow {form} (--time-format){other}"
         raise DatasetError(f"row {first + row}: timestamp {problem}", field="timestamp")
     return found.to_numpy(), local
 

@@ -373,3 +373,11 @@ def test_times_in_two_ways_are_refused_with_the_cause(
     text = "".join([*lines[: half + 1], *others[half + 1 :]])
     with pytest.raises(DatasetError, match=r"row \d+: .*write all times in one way"):
         load(text, time_format=first if time_format else None)
+
+
+def test_a_line_of_totals_without_a_time_of_day_is_left_out(load: Load) -> None:
+    times = [START + timedelta(hours=i) for i in range(400)]
+    text = "Datum;Uhrzeit;Temp\n" + "".join(f"{t:%d.%m.%Y;%H:%M};{t.hour},5\n" for t in times)
+    data = load(text + "Summe;;4800,00\n", asset_id="A")
+    assert data.streams[0].timestamps.tolist() == times
+    assert any("row 401: timestamp is empty" in note for note in data.notes)
