@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from datasets.coded_texts import Texts, as_codes, id_text, text_of
 from datasets.decimals import Decimals
 from datasets.findings import Findings
-from datasets.numbers import EXACT, Nulls, is_number, to_floats
+from datasets.numbers import EXACT, Nulls, to_floats
 from datasets.quality_columns import bad_rows
+from datasets.repeated_names import RepeatedNames
 from datasets.sampled_columns import Roles
 from datasets.time_of_day import joined
 from datasets.times import MADE_UP_START, Clock
@@ -75,6 +76,11 @@ class ChunkReader:
     trim: bool = False
     found: Findings = field(default_factory=Findings)
     units: SensorUnits = field(default_factory=SensorUnits)
+    names: RepeatedNames = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look for repeated names in the columns of the roles."""
+        self.names = RepeatedNames(self.roles)
 
     def read(self, batch: Any, rows: Rows) -> Chunk:
         """Read a batch; ``rows`` (n,) are its row numbers in the file.
@@ -87,7 +93,7 @@ class ChunkReader:
             Names the row and the invalid value.
         """
         total = int(rows[-1]) if len(rows) else 0
-        names = self._names_again(batch, rows)
+        names = self.names.find(batch, rows)
         if names is not None:
             self.found.names += int(names.sum())
             batch, rows = batch.filter(pa.array(~names)), rows[~names]
@@ -138,43 +144,6 @@ class ChunkReader:
         whole = pa.Table.from_batches([part for part, _ in parts]).combine_chunks().to_batches()
         kept = whole[0] if whole else batch.slice(0, 0)
         return kept, np.concatenate([numbers for _, numbers in parts])
-
-    def _names_again(self, batch: Any, rows: Rows) -> Flags | None:
-        """Return which rows (n,) are the line of names again, as in exports put on end.
-
-        Raises
-        ------
-        DatasetError
-            Such a line names other columns, so the rows below it are another table's.
-        """
-        first = [*zip(self.roles.features[:1], self.roles.names[:1], strict=True)]
-        again = np.zeros(batch.num_rows, bool)
-        for index, name in [
-            *first, *zip(self.roles.times[:1], self.roles.time_names[:1], strict=False),
-        ]:  # fmt: skip
-            column = batch.column(f"c{index}")
-            # a file without names has the numbers of its columns, which are values too
-            if name and not is_number(name) and pa.types.is_string(column.type):
-                same = pc.equal(pc.utf8_trim_whitespace(column), name)
-                again |= pc.fill_null(same, False).to_numpy(zero_copy_only=False)
-        for row in np.flatnonzero(again):
-            self._check_names(batch.slice(int(row), 1), int(rows[row]))
-        return again if again.any() else None
-
-    def _check_names(self, line: Any, row: int) -> None:
-        """Refuse a line of names, one row, if it begins a table of other columns."""
-        cells = [line.column(f"c{index}")[0].as_py() for index in self.roles.features]
-        for cell, name in zip(cells, self.roles.names, strict=True):
-            # a name may consist of two lines, or lack the blanks and breaks of the cell
-            text = " ".join(cell.split()) if isinstance(cell, str) else ""
-            other = not set(text.casefold().split()) <= set(name.casefold().split())
-            if other and not is_number(text):
-                raise DatasetError(
-                    f"row {row} names other columns ({', '.join(map(str, cells))[:200]}), such as"
-                    f" {text!r:.80} where {name!r} was: a second table begins there: save it as a"
-                    " file of its own",
-                    field=name,
-                )
 
     def _blank(self, batch: Any) -> npt.NDArray[np.bool_] | None:
         """Return which rows (n,) are empty, as spreadsheets leave them at the end of a table."""

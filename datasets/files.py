@@ -216,6 +216,8 @@ def open_file(
         nulls = Nulls(form.null, decimals.usual)
         reader = ChunkReader(roles, clock, decimals, nulls, source.trim)
         reader.units.column = roles.unit_name
+        reader.names.lines = len(source.columns.below)
+        reader.names.below = {p: source.columns.below_name(p) for p in roles.features}
         reader.found.doubt = doubtful_zone(source.columns, roles, clock.zone)
         notes = [*source.notes, *roles.notes]
         labels = [] if roles.label is None else source.columns.seen.spread.get(roles.label, [])
