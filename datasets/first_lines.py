@@ -13,6 +13,8 @@ from errors import DatasetError
 
 #: Characters that never occur in text, but do in bytes decoded by mistake.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\ufeff\ufffe\uffff]")
+#: Byte order marks where a line begins: files with one were put on end.
+_MARKS: Final = re.compile(r"^\ufeff+", re.MULTILINE)
 #: A block of zeros within a file, left by a logger that lost power while it wrote.
 _LOST_BLOCK: Final = re.compile(r"\x00{4,}")
 #: How web pages begin, which some programs save under the name of a workbook, and XML.
@@ -29,7 +31,7 @@ def first_lines(path: Path | MemoryFile, form: FileFormat) -> tuple[list[str], s
         start = start.lstrip(b"\0")
     encoding = form.encoding or encoding_of(start)
     try:
-        text = start.decode(encoding, errors="strict" if whole else "ignore").lstrip("\ufeff")
+        text = start.decode(encoding, errors="strict" if whole else "ignore")
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{path.name}: is not {encoding} ({error.reason} at byte {error.start}): --encoding"
@@ -37,7 +39,7 @@ def first_lines(path: Path | MemoryFile, form: FileFormat) -> tuple[list[str], s
             field="encoding",
         ) from None
     text = text.rstrip("\0\x1a")  # left by a logger that lost power, or DOS's end of file
-    text = _LOST_BLOCK.sub("", text)
+    text = _LOST_BLOCK.sub("", _MARKS.sub("", text))
     if not text.strip():
         raise DatasetError(f"{path.name}: is empty")
     if (odd := _CONTROL.search(text)) is not None:

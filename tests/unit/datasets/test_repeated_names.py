@@ -34,3 +34,14 @@ def test_another_unit_below_repeated_names_is_refused(load: Load, rows: int) -> 
     with pytest.raises(DatasetError, match=message):
         load(text)
     assert load(text, exclude="flow").feature_names == ["vib", "temp"]
+
+
+def test_files_with_byte_order_marks_may_be_put_on_end(load: Load) -> None:
+    values = readings(400)
+    first, *rows = table(values).splitlines()
+    blocks = [[first, *rows[:200]], [first, *rows[200:]]]
+    for encoding in ("utf-8", "utf-16-le"):
+        text = "".join("\ufeff" + "\r\n".join(block) + "\r\n" for block in blocks)
+        data = load(text.encode(encoding))
+        same(data, values)
+        assert "1 lines repeat the names and are left out" in data.notes
