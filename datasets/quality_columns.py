@@ -20,7 +20,8 @@ from datasets.types import Flags
 
 _NAME: Final = re.compile(
     r"(?P<base>.*?)[\W_]*(?:(?P<sure>(?:opc)?(?:quality|qual|qc|q|validity|qualität|qualitaet|"
-    r"qualité|calidad|qualità|data[ _-]?integrity)(?:[ _-]?(?:code|detail|flag))?)|"
+    r"qualité|calidad|qualità|güte|guete|gültigkeit|validité|validez|data[ _-]?integrity)"
+    r"(?:[ _-]?(?:code|detail|flag))?)|"
     r"status(?:[ _-]?code)?|stat|state|flag|(?:is[ _-]?)?(?:valid|good)|statut|estado|stato)\W*",
     re.IGNORECASE,
 )
@@ -37,6 +38,8 @@ _DOUBTFUL: Final = re.compile(r"(uncertain|questionable|doubtful|suspect|unsiche
 _OPC_GOOD: Final = (192.0, 216.0)
 _OPC_DOUBTFUL: Final = 64  # from here on a quality is uncertain, below it is bad
 _OPC_MOST: Final = 255
+#: Names of columns in which 1 is good, as WinCC writes them; 0 is bad, 2 an event of the system.
+_ONE_IS_GOOD: Final = re.compile(r"valid|gültig", re.IGNORECASE)
 
 
 def find_qualities(columns: Columns, roles: Roles) -> None:
@@ -113,6 +116,8 @@ def _is_quality(columns: Columns, index: int) -> bool:
     words = {cell.casefold() for cell in cells}
     if match is None or not words:
         return False
+    if _ONE_IS_GOOD.search(match[0]) and words <= {"0", "1", "2"}:
+        return 2 * columns.cells[index].count("1") > len(columns.filled(index))
     if match["sure"] and all(cell.removesuffix(".0").isdigit() for cell in cells):
         usual = [float(cell) for cell in columns.filled(index)]
         most = 2 * sum(number in _OPC_GOOD for number in usual) > len(usual)
@@ -150,6 +155,6 @@ def _kind(word: str) -> str:
 def _is_bad(text: str) -> bool:
     word = text.strip().casefold()
     try:
-        return float(word) < _OPC_DOUBTFUL
+        return float(word) < _OPC_DOUBTFUL and float(word) != 1
     except ValueError:
         return _kind(word) == "bad"

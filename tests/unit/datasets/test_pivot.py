@@ -75,12 +75,12 @@ def test_labels_and_groups(load: Load, tmp_path: Path) -> None:
 
 
 def test_several_values_per_row(load: Load) -> None:
-    table = long(readings(300)).assign(validity=1, serial=lambda t: np.arange(len(t)) * 0.7)
+    table = long(readings(300)).assign(weight=1, serial=lambda t: np.arange(len(t)) * 0.7)
     data = load(table, pivot="tag")
     same(data, readings(300))
-    assert "validity, serial: left out beside 'value' (--features chooses)" in data.notes
-    data = load(table.rename(columns={"value": "low"}), pivot="tag", features="low,validity")
-    assert data.feature_names[:3] == ["vib low", "vib validity", "temp low"]
+    assert "weight, serial: left out beside 'value' (--features chooses)" in data.notes
+    data = load(table.rename(columns={"value": "low"}), pivot="tag", features="low,weight")
+    assert data.feature_names[:3] == ["vib low", "vib weight", "temp low"]
 
 
 def test_sensors_sampled_at_different_times_are_refused(load: Load) -> None:

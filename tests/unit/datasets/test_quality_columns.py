@@ -69,6 +69,7 @@ def test_qualities_of_opc_are_numbers(load: Load) -> None:
      ("Temp,Temp StatusCode", "Good", "BadSensorFailure"), ("Temp,Temp.Good", "true", "false"),
      ("Temp,Temp StatusCode", "0x00000000", "0x80890000"),
      ("Temp,Temp Quality", "OK (0x0)", "The device failed (0x808B0000)"),
+     ("Value,Validity", "1", "0"), ("Temp,Temp_Valid", "1", "0"), ("Temp,Güte", "gut", "schlecht"),
      ("Value,Good", "True", "False"), ("Value,dataintegrity", "192", "0")],
 )  # fmt: skip
 def test_other_words_of_named_pairs(load: Load, head: str, good: str, bad: str) -> None:
