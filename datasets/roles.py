@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from datasets.completed_times import complete_times
 from datasets.days_in_rows import days_in_rows
 from datasets.feature_columns import check_scales, find_features, label_name, note_signs
 from datasets.format import FileFormat, names_in, quoted
@@ -71,6 +72,7 @@ def find_roles(
     _asset(columns, form, asset, roles)
     roles.sensor = _named(columns, form, "sensor_id", _SENSOR, roles)
     find_times(columns, form, roles)
+    complete_times(columns, form, roles)
     if group is not None:
         roles.group = columns.index(group)
     columns.look_through(roles.keys(), roles.times, {*roles.excluded, *given(roles.group)})

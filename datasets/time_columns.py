@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,7 +30,7 @@ from datasets.time_formats import (
     is_time,
     lost_hours,
 )
-from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
+from datasets.time_of_day import WORDS, kinds_of, many_share, may_be_time, says_time, written
 from errors import DatasetError
 
 #: Names of columns of times, in lower case without punctuation.
@@ -125,7 +126,9 @@ def _take_named_times(columns: Columns, given: str, roles: Roles) -> None:
             "--columns timestamp: joins a date and a time of day, or Year+Month+Day+Hour+"
             "Minute+Second+Millisecond", field="columns",
         )  # fmt: skip
-    if len(roles.times) > 1 and is_day_of_year(columns, roles.times[1]):
+    if len(roles.times) > 1 and not re.search(r"\d", "".join(columns.cells[roles.times[-1]])):
+        roles.time_kinds = [WORDS]
+    elif len(roles.times) > 1 and is_day_of_year(columns, roles.times[1]):
         roles.time_kinds = [YEAR_AND_DAY]
     elif len(roles.times) > 2 and dates_only(columns.filled(roles.times[0])):
         roles.time_kinds = [DATE_AND_PARTS]

@@ -297,7 +297,7 @@ def test_an_offset_in_the_name_of_the_times(load: Load, name: str, hours: int) -
 
 @pytest.mark.parametrize(
     ("name", "cell", "said"),
-    [("TZ", "CET", True), ("UTC offset (min)", "60", True), ("time_zone", "+01:00", True),
+    [("TZ", "Europe/Berlin", True), ("UTC offset (min)", "60", True), ("time_zone", "+1", True),
      ("TZ", "UTC", False), ("utc_offset", "+00:00", False), ("Zone", "B", False)],
 )  # fmt: skip
 def test_a_zone_in_a_column_of_its_own_is_pointed_out(
@@ -309,6 +309,40 @@ def test_a_zone_in_a_column_of_its_own_is_pointed_out(
     assert any(found.startswith(note) for found in load(text).notes) == said
     assert not any(note in found for found in load(text, time_zone="Europe/Berlin").notes)
     assert not any(note in found for found in load(text.replace(":00,", ":00Z,")).notes)
+
+
+def test_a_zone_in_a_column_of_its_own_completes_the_times(load: Load) -> None:
+    utc = [datetime(2026, 10, 24, 22) + timedelta(minutes=10 * i) for i in range(60)]
+    zones = [("CEST", 2) if time < datetime(2026, 10, 25, 1) else ("CET", 1) for time in utc]
+    rows = [
+        (time + timedelta(hours=hours), zone, i)
+        for i, (time, (zone, hours)) in enumerate(zip(utc, zones, strict=True))
+    ]
+    for form in ("%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M:%S"):
+        text = "".join(f"A,{time:{form}},{zone},{i}\n" for time, zone, i in rows)
+        data = load(f"asset_id,Time,Zone,f\n{text}")
+        assert data.streams[0].timestamps.tolist() == utc
+        assert "columns 'Time' and 'Zone' are read as timestamp" in data.notes
+        data = load(f"asset_id,Time,Zone,f\n{text}", columns={"timestamp": "Time+Zone"})
+        assert data.streams[0].timestamps.tolist() == utc
+
+
+def test_am_and_pm_in_a_column_of_their_own_complete_the_times(load: Load) -> None:
+    times = [START + timedelta(hours=i) for i in range(400)]
+    for head, form in (
+        ("Date,Time,AM/PM", "%m/%d/%Y,%I:%M:%S,%p"),
+        ("Time,x", "%m/%d/%Y %I:%M,%p"),
+    ):
+        text = f"{head},f\n" + "".join(f"{time:{form}},{i}\n" for i, time in enumerate(times))
+        assert load(text, asset_id="A").streams[0].timestamps.tolist() == times
+    named = load(text, asset_id="A", columns={"timestamp": "Time+x"})
+    assert named.streams[0].timestamps.tolist() == times
+
+
+@pytest.mark.parametrize("word", ["OK", "EST.", "AUTO", "S", ""])
+def test_other_words_beside_the_times_do_not(load: Load, word: str) -> None:
+    text = "".join(f"A,2026-01-01 {i:02d}:00:00,{word},{i}\n" for i in range(24))
+    assert load(f"asset_id,Time,State,f\n{text}").streams[0].timestamps[1].item().hour == 1
 
 
 @pytest.mark.parametrize(
