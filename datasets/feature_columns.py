@@ -10,7 +10,7 @@ from typing import Final
 
 from datasets.format import quoted
 from datasets.labels import are_conditions, may_be_label
-from datasets.numbers import are_hexadecimal, is_number
+from datasets.numbers import are_hexadecimal, is_number, is_switch
 from datasets.sampled_columns import Columns, Roles, plain_name
 from datasets.units import mixed_scales, unit_of
 from datasets.unreadable import ONE_OF
@@ -135,8 +135,10 @@ def _no_number(columns: Columns, index: int, filled: Sequence[str]) -> bool:
     if unit_of(filled):
         return False
     sign = columns.decimals.sign(index)
-    if any(is_number(cell, sign) for cell in columns.filled(index)):
-        return False
+    first = columns.filled(index)
+    if found := [cell for cell in first if is_number(cell, sign)]:
+        # Off among Auto and Manual is a mode
+        return all(map(is_switch, found)) and 2 * len(found) < len(first)
     cells = Counter(columns.filled(index, everywhere=True))
     numbers = sum(count for cell, count in cells.items() if is_number(cell, sign))
     if not any(unit_of([cell]) for cell in set(filled)):

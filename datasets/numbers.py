@@ -111,6 +111,11 @@ def is_number(text: str, decimal: str = ".") -> bool:
     return _value(word, decimal) is not None or word.strip("+-").casefold() in _INFINITE
 
 
+def is_switch(text: str) -> bool:
+    """Return whether a text is a word for on or off."""
+    return text.strip().casefold() in _SWITCH
+
+
 def are_hexadecimal(cells: Collection[str]) -> bool:
     """Return whether cells look like hexadecimal numbers of one width: 04BB, 0x1F or 1Fh.
 
@@ -214,6 +219,8 @@ def to_floats(
             f" it as missing, --exclude {name!r} leaves the column out",
             field=name,
         )
+    if switched is not None:
+        found.switches[name] = None
     return nulls.blank(values)
 
 

@@ -275,3 +275,16 @@ def test_a_second_table_below_the_first_is_refused(tmp_path: Path, head: str) ->
     assert "a second table begins there" in error.value.message
     path.write_text("\n".join([top, *rows[:200], "", top, *rows[200:]]))
     assert "1 lines repeat the names and are left out" in datasets.load(path).notes
+
+
+def test_switches_are_said_and_a_word_for_off_among_modes_is_none(load: Load) -> None:
+    modes = ["Auto", "Auto", "Manual", "Off"]
+    rows = [(("On", "Off")[i % 2], modes[i % 4], i % 7) for i in range(60)]
+    text = "asset_id,timestamp,run,Mode,f\n" + "".join(
+        f"A,2026-01-01T00:{i:02d}:00Z,{run},{mode},{f}\n" for i, (run, mode, f) in enumerate(rows)
+    )
+    data = load(text)
+    assert data.feature_names == ["run", "f"]
+    assert data.streams[0].values[:2, 0].tolist() == [1, 0]
+    assert "run: read as 0 and 1" in data.notes
+    assert "column 'Mode' holds no number (Auto, Manual, Off): left out" in data.notes
