@@ -21,6 +21,7 @@ from datasets.long_tables import (
 )
 from datasets.quality_columns import find_qualities
 from datasets.sampled_columns import Columns, Roles, given, plain_name, rows_of
+from datasets.second_times import leave_out_epochs
 from datasets.time_columns import TIME_NAMES, check_dates, count_rows, find_times
 from datasets.time_of_day import may_be_time
 from datasets.unit_column import find_units
@@ -73,6 +74,7 @@ def find_roles(
     roles.sensor = _named(columns, form, "sensor_id", _SENSOR, roles)
     find_times(columns, form, roles)
     complete_times(columns, form, roles)
+    leave_out_epochs(columns, roles)
     if group is not None:
         roles.group = columns.index(group)
     columns.look_through(roles.keys(), roles.times, {*roles.excluded, *given(roles.group)})

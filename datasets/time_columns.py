@@ -74,7 +74,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         _join_time_of_day(columns, roles, free)
         return
     timed = [p for p in free if p in columns.timed or _holds_times(columns, p)]
-    timed = timed or [p for p in free if _counts_from_1970(columns, p)]
+    timed = timed or [p for p in free if counts_from_1970(columns, p)]
     named = [p for p in columns.like(TIME_NAMES) if p in free]
     dates = [p for p in free if p in {*timed, *named} and is_date(columns.filled(p))]
     hours = _written_hours(columns, [p for p in free if p not in dates])
@@ -174,7 +174,7 @@ def _holds_times(columns: Columns, index: int) -> bool:
     return is_time(cells) or (dated and is_compact(cells))
 
 
-def _counts_from_1970(columns: Columns, index: int) -> bool:
+def counts_from_1970(columns: Columns, index: int) -> bool:
     """Return whether a column counts from 1970, by its name and numbers."""
     name = plain_name(columns.names[index])
     named = name in TIME_NAMES or may_be_time(name) or name.startswith(("ts", "epoch", "unix"))

@@ -237,3 +237,15 @@ def test_options_without_meaning_for_a_kind_of_file_are_named(load: Load, tmp_pa
     assert parquet.notes == [
         "--delimiter, --no-header, --sheet mean nothing for a Parquet file: ignored"
     ]
+
+
+@pytest.mark.parametrize("name", ["epoch_ms", "Unix time", "ts"])
+def test_a_column_that_counts_from_1970_beside_the_times_is_no_feature(
+    load: Load, name: str
+) -> None:
+    rows = [(f"2026-01-01 {i:02d}:00:00", 1_767_225_600_000 + 3_600_000 * i, i) for i in range(24)]
+    text = f"asset_id,Time,{name},f\n" + "".join(f"A,{a},{b},{c}\n" for a, b, c in rows)
+    data = load(text)
+    assert data.feature_names == ["f"]
+    assert f"column {name!r} counts from 1970 beside the times: left out" in data.notes
+    assert load(text, features=[name, "f"]).feature_names == [name, "f"]

@@ -200,7 +200,9 @@ def test_a_column_that_counts_from_1970_is_found(load: Load, name: str) -> None:
     rows = "".join(f"A,{1767225600_000 + 60_000 * i},{i % 7}\n" for i in range(50))
     assert load(f"asset_id,{name},f\n{rows}").streams[0].timestamps[0] == np.datetime64(START)
     beside = "".join(f"A,2026-01-{i + 1:02d},{1767225600 + i},{i % 7}\n" for i in range(31))
-    assert load(f"asset_id,day,{name},f\n{beside}").feature_names == [name, "f"]
+    data = load(f"asset_id,day,{name},f\n{beside}")
+    assert data.feature_names == ["f"]
+    assert data.streams[0].timestamps[-1].item() == datetime(2026, 1, 31)
 
 
 @pytest.mark.parametrize("sign", [":", ",", " "])
