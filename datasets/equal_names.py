@@ -63,11 +63,11 @@ def _contradict(files: Sequence[Dataset]) -> bool:
     """Return whether files are neither pieces of one series nor copies of one another."""
     if len(files) < 2 or one_after_another([times_of(data) for data in files]):
         return False
-    return not all(_copies(one, other) for one, other in combinations(files, 2)
+    return not all(copies(one, other) for one, other in combinations(files, 2)
                    if not one_after_another([times_of(one), times_of(other)]))  # fmt: skip
 
 
-def _copies(one: Dataset, other: Dataset) -> bool:
+def copies(one: Dataset, other: Dataset) -> bool:
     """Return whether most readings of the shorter of two files are in the other too."""
     shorter, longer = sorted((one, other), key=lambda data: len(times_of(data)))
     names = [name for name in shorter.feature_names if name in longer.feature_names]

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
+from datasets.equal_names import copies
 from datasets.parts import Part, times_of, unnamed
+from datasets.types import Dataset, Times
 
 
 def pieces_hint(parts: Sequence[Part]) -> list[str]:
-    """Return a note if each file is an asset of its own by name, yet none overlaps another."""
+    """Return a note if each file is an asset of its own by name, yet all may be pieces of one.
+
+    They may if none overlaps another, or if they hold the same readings where they do.
+    """
     if len(parts) < 2 or not all(map(unnamed, parts)):
         return []
-    assets = {stream.asset_id for part in parts for stream in part.data.streams}
-    times = [times_of(part.data) for part in parts]
-    spans = sorted((each.min(), each.max()) for each in times)
-    if len(assets) == 1 or any(end > start for (_, end), (start, _) in pairwise(spans)):
+    if len({stream.asset_id for part in parts for stream in part.data.streams}) == 1:
         return []
+    spans = [(times.min(), times.max()) for times in (times_of(part.data) for part in parts)]
+    order = sorted(range(len(parts)), key=spans.__getitem__)
+    overlap = [(a, b) for a, b in pairwise(order) if spans[a][1] > spans[b][0]]
+    for a, b in overlap:
+        begin, end = spans[b][0], min(spans[a][1], spans[b][1])
+        if not copies(*(_between(parts[at].data, begin, end) for at in (a, b))):
+            return []
+    same = ", with the same readings where they overlap" if overlap else ""
     return [
-        "each file is read as an asset of its own, yet they follow one another in time: if they are"
-        " pieces of one machine's readings, --asset-id NAME joins them"
+        "each file is read as an asset of its own, yet they follow one another in time"
+        f"{same}: if they are pieces of one machine's readings, --asset-id NAME joins them"
     ]
+
+
+def _between(data: Dataset, begin: Times, end: Times) -> Dataset:
+    """Return the readings of a time from ``begin`` to ``end``."""
+    streams = [
+        stream.take((stream.timestamps >= begin) & (stream.timestamps <= end))
+        for stream in data.streams
+    ]
+    return replace(data, streams=streams)

@@ -31,3 +31,20 @@ def test_files_that_follow_one_another_are_told(
     data = datasets.load_files(found, form=FileFormat(asset_id=None if asset else "P1"))
     assert [stream.asset_id for stream in data.streams] == ["P1"]
     assert not any("joins them" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("shift", "told"), [(0, True), (1, False)], ids=["same readings", "other readings"]
+)
+def test_overlapping_exports_are_told_by_the_same_readings(
+    tmp_path: Path, shift: int, told: bool
+) -> None:
+    for number, start in enumerate((0, 20, 40)):
+        values = {i: i * 7 % 11 + shift * number for i in range(start, min(start + 25, 60))}
+        rows = "".join(f"2026-01-01 00:{i:02d}:00,{value}\n" for i, value in values.items())
+        (tmp_path / f"export_{number}.csv").write_text(f"timestamp,temp\n{rows}")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    note = "with the same readings where they overlap: if they are pieces"
+    assert any(note in each for each in data.notes) == told
+    data = datasets.load_files(datasets.files_of(str(tmp_path)), form=FileFormat(asset_id="P1"))
+    assert len(data.streams[0].timestamps) == (60 if told else 70)
