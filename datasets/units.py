@@ -21,7 +21,8 @@ from datasets.unreadable import ONE_OF
 
 #: A number, then a unit: it begins with a letter or sign and has no blank.
 _WITH_UNIT: Final = re.compile(
-    r"(?P<number>(?:\+|[-\u2212\u2013]\s?)?[\d.,'\u2019]+(?:[eE][+-]?\d+)?)\s*"
+    r"(?P<number>(?:\+|[-\u2212\u2013]\s?)?"
+    r"[\d.,'\u2019]+(?:\s\d{3}(?!\d))*(?:[.,]\d+)?(?:[eE][+-]?\d+)?)\s*"
     r"(?P<unit>(?:[%‰°Ω]|[^\W\d_])\S{0,11})"
 )
 #: Suffixes that scale a number: alone, or before a unit of measurement.

@@ -288,3 +288,12 @@ def test_switches_are_said_and_a_word_for_off_among_modes_is_none(load: Load) ->
     assert data.streams[0].values[:2, 0].tolist() == [1, 0]
     assert "run: read as 0 and 1" in data.notes
     assert "column 'Mode' holds no number (Auto, Manual, Off): left out" in data.notes
+
+
+@pytest.mark.parametrize("blank", [" ", "\xa0", "\u202f"])
+def test_thousands_set_apart_by_blanks_may_have_a_unit(load: Load, blank: str) -> None:
+    cells = [f"1{blank}0{i},5{blank}mbar" if i % 2 else f"{i},5{blank}mbar" for i in range(10, 60)]
+    rows = [f"A;2026-01-01T00:{i:02d}:00Z;{cell}" for i, cell in enumerate(cells)]
+    data = load("asset_id;timestamp;p\n" + "\n".join(rows) + "\n")
+    assert data.streams[0].values[:3, 0].tolist() == [10.5, 1011.5, 12.5]
+    assert "column 'p' holds 'mbar' after each number: read without it" in data.notes
