@@ -27,7 +27,7 @@ _PARTS: Final = (
     ),
     (re.compile("minutes?|mins?|mn|minuten?|minuto|minuut"), 0, 59),
     (re.compile("seconds?|secs?|sekunden?|secondes?|segundo|secondo"), 0, 60),
-    (re.compile("milli(s|secs?|seconds?)|ms|msecs?"), 0, 999),
+    (re.compile("milli(s|secs?|seconds?|tm)|millisekunden?|ms|msecs?"), 0, 999),
 )
 _DAY_OF_YEAR: Final = re.compile(
     "doy|(j|julian|y|year)day|dayof(the)?year|jourdel?année|jourannée|tagdesjahres|jahrestag|diadelaño"
@@ -83,6 +83,11 @@ def is_day_of_year(columns: Columns, index: int) -> bool:
     """Return whether a column holds days of the year, by its name and numbers."""
     named = _DAY_OF_YEAR.fullmatch(plain_name(columns.names[index])) is not None
     return named and _within(columns.filled(index), 1, 366, whole=True)
+
+
+def are_milliseconds(columns: Columns, index: int) -> bool:
+    """Return whether a column holds the milliseconds of a second, by its name and numbers."""
+    return bool(_columns_of(columns, [index], MOST - 1))
 
 
 def clock_columns(columns: Columns, free: Sequence[int]) -> tuple[int, ...]:

@@ -34,7 +34,7 @@ from datasets.source import Source, opened_source
 from datasets.survey import survey
 from datasets.text import DAMAGED, undone
 from datasets.time_columns import dates_shared
-from datasets.time_of_day import WORDS, chosen_kind, joined, many_share
+from datasets.time_of_day import MILLISECONDS, WORDS, chosen_kind, joined, many_share
 from datasets.times import clock_of
 from datasets.types import Flags, StreamKey, named
 from datasets.unreadable import ONE_OF, Unreadable
@@ -244,7 +244,7 @@ def _streams_of(chunks: Sequence[Chunk]) -> tuple[Any, list[StreamKey]]:
 
 def _settle_times(source: Source, roles: Roles) -> None:
     """Decide by all rows what the first do not show: what numbers mean, and who shares a date."""
-    if roles.time_kind in (*DATE_PARTS, WORDS) and not roles.dates_only:
+    if roles.time_kind in (*DATE_PARTS, WORDS, MILLISECONDS) and not roles.dates_only:
         return
     batches = source.batches(roles.used())
     if roles.time_kinds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +15,7 @@ from datasets.calendar_columns import (
     is_day_of_year,
     year_and_day,
 )
+from datasets.completed_times import kind_behind
 from datasets.format import ROW, FileFormat, quoted
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, plain_name, rows_of
@@ -30,7 +30,7 @@ from datasets.time_formats import (
     is_time,
     lost_hours,
 )
-from datasets.time_of_day import WORDS, kinds_of, many_share, may_be_time, says_time, written
+from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
 from errors import DatasetError
 
 #: Names of columns of times, in lower case without punctuation.
@@ -126,8 +126,8 @@ def _take_named_times(columns: Columns, given: str, roles: Roles) -> None:
             "--columns timestamp: joins a date and a time of day, or Year+Month+Day+Hour+"
             "Minute+Second+Millisecond", field="columns",
         )  # fmt: skip
-    if len(roles.times) > 1 and not re.search(r"\d", "".join(columns.cells[roles.times[-1]])):
-        roles.time_kinds = [WORDS]
+    if len(roles.times) > 1 and (kind := kind_behind(columns, roles.times)):
+        roles.time_kinds = [kind]
     elif len(roles.times) > 1 and is_day_of_year(columns, roles.times[1]):
         roles.time_kinds = [YEAR_AND_DAY]
     elif len(roles.times) > 2 and dates_only(columns.filled(roles.times[0])):

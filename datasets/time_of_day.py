@@ -23,8 +23,9 @@ from datasets.time_formats import AT_MIDNIGHT, is_time_of_day
 from datasets.types import Floats
 from errors import DatasetError
 
-#: What several columns of times hold whose last has words that complete the others: PM, or CET.
+#: What the last of several columns of times holds: words such as PM or CET, or milliseconds.
 WORDS: Final = "words behind the time"
+MILLISECONDS: Final = "milliseconds behind the time"
 _DAY_S: Final = 86_400
 _ZONE: Final = "(local|utc|gmt)?"
 #: Names, in lower case without punctuation, of columns that hold the time of day.
@@ -228,14 +229,17 @@ def joined(parts: Sequence[Any], kind: str = "") -> Any:
     Parameters
     ----------
     parts : date and time of day, or year, month, day and so on, pyarrow arrays (n,)
-    kind : what the numbers of the time of day mean, a key of KINDS, or of DATE_PARTS; WORDS; empty
-        for texts.
+    kind : what the numbers of the time of day mean, a key of KINDS, or of DATE_PARTS; WORDS or
+        MILLISECONDS; empty for texts.
     """
-    if kind == WORDS:
-        *before, words = parts
+    if kind in (WORDS, MILLISECONDS):
+        *before, last = parts
         times = joined(before) if len(before) > 1 else _texts(before[0])
-        words = pc.if_else(pc.equal(times, ""), "", _texts(words))
-        return pc.utf8_trim_whitespace(pc.binary_join_element_wise(times, words, " "))
+        last = _texts(last)
+        if kind == MILLISECONDS:
+            last = pc.utf8_lpad(pc.replace_substring_regex(last, r"\.0+$", ""), 3, "0")
+        whole = pc.binary_join_element_wise(times, last, " " if kind == WORDS else ".")
+        return pc.if_else(pc.equal(times, ""), "", pc.utf8_trim_whitespace(whole))
     if len(parts) > 2 or kind in (YEAR_AND_DAY, DATE_AND_PARTS):
         return calendar_times(parts, kind)
     date, time = (_texts(part) for part in parts)

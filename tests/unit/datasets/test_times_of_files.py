@@ -341,6 +341,25 @@ def test_am_and_pm_in_a_column_of_their_own_complete_the_times(load: Load) -> No
     assert named.streams[0].timestamps.tolist() == times
 
 
+def test_milliseconds_in_a_column_of_their_own_complete_the_times(load: Load) -> None:
+    times = [START + timedelta(milliseconds=107 * i) for i in range(400)]
+    day, hour = "%Y-%m-%d", "%H:%M:%S"
+    for head, form in (("Date,Time,Millitm", f"{day},{hour}"), ("Time,ms", f"{day} {hour}")):
+        rows = (f"{time:{form}},{time.microsecond // 1000},{i}" for i, time in enumerate(times))
+        text = f"{head},f\n" + "\n".join(rows) + "\n"
+        columns = {"timestamp": head.replace(",", "+")}
+        for options in ({}, {"columns": columns}, {"time_format": form.replace(",", " ")}):
+            data = load(text, asset_id="A", **options)
+            assert data.streams[0].timestamps.tolist() == times
+            assert data.feature_names == ["f"]
+
+
+def test_milliseconds_that_a_request_took_are_a_feature(load: Load) -> None:
+    rows = (f"A,2026-01-01 00:00:{i // 4:02d},{i * 37 % 100},{i}" for i in range(200))
+    data = load("asset_id,Time,ms,f\n" + "\n".join(rows) + "\n", exclude="f")
+    assert data.feature_names == ["ms"]
+
+
 @pytest.mark.parametrize("word", ["OK", "EST.", "AUTO", "S", ""])
 def test_other_words_beside_the_times_do_not(load: Load, word: str) -> None:
     text = "".join(f"A,2026-01-01 {i:02d}:00:00,{word},{i}\n" for i in range(24))
