@@ -86,7 +86,8 @@ def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], l
     Graded labels (0, 1, 2, ...) are faulty above 0; beside 0, negative numbers are codes for
     "unknown", and so are those below -1 beside 1 alone. Of -1 and 1, the rarer is faulty. A word is
     normal if it is in a known list, or is on or off beside a further state, and faulty otherwise;
-    if no label means normal, and not all words are known to mean faulty, all are unknown.
+    if no label means normal, not all words are known to mean faulty, and most readings have a
+    label, all are unknown.
     """
     meaning: dict[str, int] = {}
     numbers: dict[str, float] = {}
@@ -103,7 +104,8 @@ def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], l
     notes: list[str] = []
     meaning |= _numbers(numbers, counts, name, notes)
     if words:
-        meaning |= _words(words, meaning, name, notes)
+        blank = 2 * sum(counts[text] for text in meaning if not text.strip()) > sum(counts.values())
+        meaning |= _words(words, meaning, name, notes, blank)
     unknown = sum(counts[text] for text, value in meaning.items() if value == UNKNOWN)
     if 0 < unknown < sum(counts.values()):
         notes.append(f"{name}: {unknown:,} readings have no label: unknown, not normal")
@@ -141,9 +143,9 @@ def _numbers(
 
 
 def _words(
-    words: list[str], numbers: Mapping[str, int], name: str, notes: list[str]
+    words: list[str], numbers: Mapping[str, int], name: str, notes: list[str], blank: bool
 ) -> dict[str, int]:
-    """Return what words mean beside numbers, whose meaning is known."""
+    """Return what words mean beside numbers, whose meaning is known, or most of them ``blank``."""
     known = {text: value for text, value in numbers.items() if value != UNKNOWN}
     normal = [text for text in words if text.strip().casefold() in _NORMAL]
     switch = [text for text in words if text.strip().casefold() in _SWITCH]
@@ -151,7 +153,7 @@ def _words(
         normal += switch
     faulty = [text for text in words if text not in normal]
     sure = all(text.strip().casefold() in _FAULTY for text in faulty)
-    if not (normal or known or (faulty and sure)):
+    if not (normal or known or blank or (faulty and sure)):
         shown = ", ".join(sorted(words)[:5])
         notes.append(f"{name}: not used, since none of its texts ({shown}) means normal")
         return dict.fromkeys(words, UNKNOWN)

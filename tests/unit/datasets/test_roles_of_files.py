@@ -100,6 +100,7 @@ def test_numbers_of_rows_are_no_feature(load: Load, name: str) -> None:
         (["normal", "bearing", "Normal"], [0, 1, 0], "'bearing' taken as faults"),
         (["NORMAL", "?", "Attack"], [0, -1, 1], "have no label"),
         (["0", "-1", "1"], [0, -1, 1], "-1 unknown"),
+        (["", "bearing", ""], [-1, 1, -1], "'bearing' taken as faults, nothing as normal"),
         (["a", "b", "c"], None, "not used, since none of its texts"),
         (["", "", ""], None, None),
     ],
