@@ -54,10 +54,20 @@ class TextSource:
     def _odd(self, row: pa.csv.InvalidRow) -> str:
         """Record a line whose number of fields differs from that of the names."""
         number = row.number - self._layout.skip
-        error = DatasetError(
-            f"row {number} has {row.actual_columns} fields, not {row.expected_columns} (a separator"
-            " within a text or a number, a quote that does not close, or a line cut short)"
-        )
+        names = self._layout.names
+        cells = [cell.strip(' "') for cell in row.text.split(self._layout.delimiter)]
+        repeated = {*cells} & {name for name in names if not is_number(name)}
+        if cells[0] in repeated and cells[0] == names[0] and len(repeated) > 1:
+            problem = (
+                f"names other columns ({', '.join(cells)[:200]}): a second table begins there:"
+                " save it as a file of its own"
+            )
+        else:
+            problem = (
+                f"has {row.actual_columns} fields, not {row.expected_columns} (a separator within"
+                " a text or a number, a quote that does not close, or a line cut short)"
+            )
+        error = DatasetError(f"row {number} {problem}")
         for line in range(row.text.count("\n") + 1):  # an open quote swallows the next lines
             self.lines.add(number + line, error)
         return "skip"

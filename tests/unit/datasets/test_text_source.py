@@ -12,7 +12,7 @@ import pytest
 import datasets
 from datasets import FileFormat
 from errors import DatasetError
-from tests.unit.datasets.plant_files import Load, readings, same, table
+from tests.unit.datasets.plant_files import HEAD, Load, readings, same, table
 
 
 @pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
@@ -245,3 +245,12 @@ def test_a_block_of_zeros_within_a_file_costs_one_line(tmp_path: Path, zeros: in
 def test_a_wrong_option_is_named(wrong: dict[str, Any], option: str) -> None:
     with pytest.raises(DatasetError, match=option):
         FileFormat(**wrong)
+
+
+@pytest.mark.parametrize("more", [f"{HEAD},load", "asset_id,timestamp,vib"])
+def test_a_second_table_of_other_columns_is_called_one(load: Load, more: str) -> None:
+    rows = table(readings(60)).splitlines()
+    below = [f"P1,2026-01-02T00:00:{i:02d}Z" + ",1" * (more.count(",") - 1) for i in range(60)]
+    message = rf"row 61 names other columns \({more.replace(',', ', ')}\): a second table begins"
+    with pytest.raises(DatasetError, match=message):
+        load("\n".join([*rows, more, *below]) + "\n")
