@@ -28,6 +28,7 @@ class Schedules:
     windows, off_conditions : in the form of ``/detect/streams``.
     false_alarms : number of recently reported ones, by asset.
     closed_events : persistent events whose incidents people closed, by stream.
+    newest_reset : the known reset with the highest id: its id, and when it was requested.
     refused : windows and conditions that the service rejects, as JSON. Somebody wrote such a row
         by plain SQL; left in, it would make the service reject every request.
     """
@@ -37,7 +38,7 @@ class Schedules:
     false_alarms: Mapping[str, int] = field(default_factory=dict)
     closed_events: Mapping[StreamKey, list[str]] = field(default_factory=dict)
     _resets: dict[tuple[str, str | None], int] = field(default_factory=dict)
-    newest_reset: datetime | None = None
+    newest_reset: tuple[int, datetime] | None = None
     refused: set[bytes] = field(default_factory=set)
 
     def renewed(
@@ -64,7 +65,8 @@ class Schedules:
         for row in resets:
             key = row["asset_id"], row["sensor_id"]
             known[key] = max(known.get(key, 0), row["id"])
-            newest = row["requested_at"] if newest is None else max(newest, row["requested_at"])
+            if newest is None or row["id"] > newest[0]:
+                newest = row["id"], row["requested_at"]
         if self.refused:
             self.refused.intersection_update(map(orjson.dumps, [*windows, *off_conditions]))
         return Schedules(

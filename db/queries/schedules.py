@@ -75,8 +75,8 @@ _ADD_CONDITION = text("""
 _CONDITION: Final = ("group", "feature", "operator", "value", "hold_s", "run_up_s")
 _RESETS = text("""
     SELECT id, asset_id, sensor_id, requested_at FROM stream_resets
-    WHERE CAST(:since AS timestamptz) IS NULL
-       OR requested_at > CAST(:since AS timestamptz) - interval '10 minutes'
+    WHERE CAST(:newest_id AS bigint) IS NULL OR id > :newest_id
+       OR requested_at > CAST(:newest_at AS timestamptz) - interval '10 minutes'
     ORDER BY id
 """)
 # a repeated request with the same token returns the existing row
@@ -245,13 +245,19 @@ def condition_wire(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _CONDITION}
 
 
-def resets(connection: Connection, since: datetime | None) -> list[dict[str, Any]]:
-    """Return resets that became visible after one of ``since`` was read; None: all.
+def resets(connection: Connection, newest: tuple[int, datetime] | None) -> list[dict[str, Any]]:
+    """Return resets that became visible after the ``newest`` was read; None: all.
 
-    Ten minutes before ``since`` are read again, because the later of two transactions may become
-    visible first.
+    Parameters
+    ----------
+    connection : Connection
+    newest : (int, datetime), optional
+        The known reset with the highest id: its id, and when it was requested. Higher ids are
+        new, whatever the server's clock said. Ten minutes before it are read again, because the
+        later of two transactions may become visible first.
     """
-    return read_rows(connection, _RESETS, {"since": since})
+    newest_id, newest_at = newest or (None, None)
+    return read_rows(connection, _RESETS, {"newest_id": newest_id, "newest_at": newest_at})
 
 
 def request_reset(

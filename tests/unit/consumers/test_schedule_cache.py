@@ -36,10 +36,10 @@ def test_the_newest_reset_of_a_sensor_or_of_its_whole_asset_counts():
     assert [first.reset(key) for key in (("A", "S1", ""), ("A", "S2", ""), ("B", "", ""))] == [
         2, 1, 0,
     ]  # fmt: skip
-    assert first.newest_reset == NOON + 2 * HOUR
+    assert first.newest_reset == (2, NOON + 2 * HOUR)
     later = first.renewed([], [], [reset(3, "A")], {}, {})
     assert later.reset(("A", "S1", "")) == 3
-    assert later.newest_reset == NOON + 3 * HOUR
+    assert later.newest_reset == (3, NOON + 3 * HOUR)
 
 
 def test_a_window_that_the_service_refuses_is_left_out_and_logged_once(

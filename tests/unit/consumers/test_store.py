@@ -205,6 +205,23 @@ def test_what_people_plan_is_read_again_after_a_while_and_resets_are_added_up(en
     assert schedules.reset(("A", "S", "")) == second["id"]
 
 
+def test_a_reset_after_the_clock_of_the_database_was_set_back_is_read(engine, monkeypatch):
+    store = BridgeStore(engine, "one", SETTINGS)
+    with transaction(engine) as connection:
+        request_reset(connection, "A", None, "ANNA")
+        ahead = "UPDATE stream_resets SET requested_at = now() + interval '1 hour'"
+        connection.exec_driver_sql(ahead)
+    assert store.schedules().reset(("A", "", "")) > 0
+    with transaction(engine) as connection:
+        second = request_reset(connection, "B", None, "ANNA")
+    monkeypatch.setattr(store, "_schedules_until", 0.0)
+    assert store.schedules().reset(("B", "", "")) == second["id"]
+    monkeypatch.setattr(store, "_schedules_until", 0.0)
+    with transaction(engine) as connection:
+        third = request_reset(connection, "C", None, "ANNA")
+    assert store.schedules().reset(("C", "", "")) == third["id"]
+
+
 def test_an_event_is_as_severe_as_its_worst_stored_anomaly(engine):
     store = BridgeStore(engine, "one", given(event_silence_s=3600))
     event = {"id": "e", "started_at": START.isoformat()}
