@@ -133,14 +133,12 @@ class TrainingQueue(PeriodicWork):
     async def _run(self, job: Job) -> None:
         """Start the process and watch it; it reports progress and result itself."""
         log.info("training job %s starts", job.id)
-        self._folder.mkdir(parents=True, exist_ok=True)
         output = self._folder / f"{job.id}.log"
-        with output.open("wb") as sink:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "training.fit", "--job", str(job.id),
-                stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink,
-                env=child_environment(),
-            )  # fmt: skip
+        try:
+            process = await self._start(job, output)
+        except OSError as error:  # such as a full or read-only disk
+            unstarted = f"the training could not be started: {error}"
+            return await retry_until_stored(lambda: self._close(job, unstarted))
         try:
             reason = await self._watch(job, process)
         except asyncio.CancelledError:
@@ -155,6 +153,15 @@ class TrainingQueue(PeriodicWork):
             tail = await asyncio.to_thread(_tail, output)
             reason = f"the process exited with code {process.returncode}: {tail}"
         await retry_until_stored(lambda: self._close(job, reason))
+
+    async def _start(self, job: Job, output: Path) -> asyncio.subprocess.Process:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with output.open("wb") as sink:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "training.fit", "--job", str(job.id),
+                stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink,
+                env=child_environment(),
+            )  # fmt: skip
 
     async def _watch(self, job: Job, process: asyncio.subprocess.Process) -> str | None:
         """Wait for the process; return why it was ended here, or None if it ended by itself."""

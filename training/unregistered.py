@@ -17,7 +17,7 @@ from errors import AnomalyError, TrainingError
 from models.bundles.atomic_files import commit_dir, draft_folder
 from models.bundles.bundle import Bundle
 from models.registry.base import CHALLENGER, CHAMPION, Registry
-from models.registry.mlflow_setup import without_login
+from models.registry.mlflow_setup import first_sentence
 from models.registry.promotion import challenge, promote
 from models.registry.pyfunc import BundleModel
 from models.scoring.policy import ScoringPolicy
@@ -43,11 +43,10 @@ def sentence_of(error: Exception) -> str:
     """Return what an error says, in one sentence."""
     if isinstance(error, AnomalyError):
         return error.message
-    text = str(error)
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        text = str(error.args[0][0][-1])  # a list of all files that were not copied, and why
-    lines = text.strip().splitlines() or [type(error).__name__]
-    return without_login(lines[0])[:300]
+        # a list of all files that were not copied, and why
+        error = OSError(str(error.args[0][0][-1]))
+    return first_sentence(error)
 
 
 def keep_somewhere(

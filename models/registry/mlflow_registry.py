@@ -20,7 +20,7 @@ from filelock import FileLock
 from errors import InputError, NotFound, Unavailable
 from models.bundles.atomic_files import fetched, folder_digest
 from models.registry.mlflow_model import log_model
-from models.registry.mlflow_setup import set_up_mlflow, silent_mlflow, without_login
+from models.registry.mlflow_setup import first_sentence, set_up_mlflow, silent_mlflow
 
 set_up_mlflow()
 
@@ -46,15 +46,16 @@ def translated(call: Callable[P, T]) -> Callable[P, T]:
         try:
             return call(*args, **kwargs)
         except MlflowException as error:
-            text = without_login(str(error).splitlines()[0])[:300]
+            text = first_sentence(error)
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 raise NotFound(f"MLflow: {text}") from error
             if error.error_code == "INVALID_PARAMETER_VALUE":
                 raise InputError(f"MLflow: {text}") from error
             raise Unavailable(f"MLflow: {text}", code="registry_unavailable") from error
         except (OSError, ImportError) as error:  # an artifact store, or the package it needs
-            text = without_login(str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise Unavailable(f"MLflow: {text}", code="registry_unavailable") from error
+            raise Unavailable(
+                f"MLflow: {first_sentence(error)}", code="registry_unavailable"
+            ) from error
 
     return guarded
 
@@ -154,7 +155,7 @@ class MlflowRegistry:
         try:
             self.client.set_terminated(run_id, "FAILED")
         except (MlflowException, OSError) as error:
-            log.warning("run %s: not marked as failed: %s", run_id, without_login(str(error))[:300])
+            log.warning("run %s: not marked as failed: %s", run_id, first_sentence(error))
 
     @translated
     def register(

@@ -22,6 +22,10 @@ _DEFAULTS = {
 }
 
 
+#: How SQLAlchemy's advice begins, which precedes what the database said.
+_ADVICE = "(raised as a result of"
+
+
 def set_up_mlflow() -> None:
     """Set environment variables before MLflow is imported; the user's values take precedence."""
     for name, value in _DEFAULTS.items():
@@ -35,6 +39,16 @@ def set_up_mlflow() -> None:
 def without_login(text: str) -> str:
     """Remove the user name and password from URLs, which MLflow's errors repeat."""
     return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
+def first_sentence(error: Exception) -> str:
+    """Return what an error of MLflow or its storage says, in one line without a password.
+
+    SQLAlchemy puts a line of advice for programmers before the database's own words.
+    """
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(_ADVICE)]
+    return without_login(next(iter(said), type(error).__name__))[:300]
 
 
 @contextmanager

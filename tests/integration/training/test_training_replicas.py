@@ -156,6 +156,20 @@ def test_a_training_that_takes_too_long_is_ended_and_says_so(
     assert not (tmp_path / "var1" / "registry" / "aliases" / "champion").exists()
 
 
+def test_a_job_whose_process_cannot_be_started_says_why_at_once(
+    engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "var1").mkdir()
+    (tmp_path / "var1" / "jobs").touch()  # like a full or read-only disk: no file can be made
+
+    async def use(front: TrainingQueue, leader: TrainingQueue) -> tuple[int, dict[str, Any]]:
+        return await front.train(parse_training(orjson.dumps(matrix(20))), wait=True)
+
+    status, answer = run_service(engine, tmp_path, use, train_wait_s=20)
+    assert status == 200
+    assert "could not be started: [Errno 17]" in answer["isolation_forest"]["message"]
+
+
 def test_a_full_queue_is_busy(engine: Engine, tmp_path: Path) -> None:
     async def use(front: TrainingQueue, leader: TrainingQueue) -> None:
         await leader.stop()

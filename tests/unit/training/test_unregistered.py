@@ -87,6 +87,9 @@ def test_a_temporary_folder_goes_with_the_last_bundle_in_it(
         (OSError(30, "Read-only file system", "x"), "[Errno 30] Read-only file system: 'x'"),
         (ValueError(), "ValueError"),
         (RuntimeError("first\nsecond"), "first"),
+        (RuntimeError("(raised as a result of Query-invoked autoflush; consider using a block)\n"
+                      "(sqlite3.OperationalError) database or disk is full\n[SQL: UPDATE runs]"),
+         "(sqlite3.OperationalError) database or disk is full"),
     ],
 )  # fmt: skip
 def test_an_error_is_told_in_one_sentence(error: Exception, said: str) -> None:
