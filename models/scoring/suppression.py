@@ -70,8 +70,10 @@ class OffCondition:
 
     @property
     def name(self) -> str:
-        """Return the condition in words."""
-        return f"{self.feature} {self.operator} {self.value:g}"
+        """Return the condition in words; other conditions have other names."""
+        value = f"{self.value:g}"
+        exact = value if float(value) == self.value else repr(self.value)
+        return f"{self.feature} {self.operator} {exact}"
 
     def holds(self, features: Mapping[str, float]) -> bool | None:
         """Return whether a reading meets the condition; None if it lacks the feature."""
@@ -178,7 +180,9 @@ class Suppressor:
         self, state: OffState, at: datetime, features: Mapping[str, float]
     ) -> dict[str, Any] | None:
         now = at.timestamp()
-        run_ups = {condition.name: condition.run_up_s for condition in self._conditions}
+        run_ups: dict[str, float] = {}
+        for condition in self._conditions:  # two groups' patterns may share a condition
+            run_ups[condition.name] = max(run_ups.get(condition.name, 0.0), condition.run_up_s)
         for gone in state.since.keys() - run_ups.keys():  # conditions that were deleted since
             del state.since[gone]
         # a late reading, or a clock set back: the run-up begins after this reading

@@ -52,6 +52,21 @@ def test_off_without_hold_is_off_at_once_and_a_reading_that_does_not_tell_change
     assert letters(two, [0, 5, 101, 5, 5]) == "O.O.."
 
 
+def test_the_longer_run_up_counts_whatever_the_order_of_two_groups_conditions():
+    """As those of the groups ``*`` and ``mot*``, which both fit a motor."""
+    two = [OffCondition("speed", "<", 10.0, run_up_s=180), OffCondition("speed", "<", 10.0)]
+    for conditions in (two, two[::-1]):
+        assert letters(conditions, [5, 50, 50, 50, 50]) == "Orr.."
+
+
+def test_conditions_that_differ_in_the_seventh_digit_are_two():
+    two = [
+        OffCondition("speed", ">", 1_000_000.0, hold_s=60),
+        OffCondition("speed", ">", 1_000_001.0),
+    ]
+    assert letters(two, [1_000_000.5] * 3) == ".OO"
+
+
 def test_a_run_up_does_not_reach_back_to_late_readings_nor_ahead_of_a_clock_set_back():
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     suppressor = Suppressor(
