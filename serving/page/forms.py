@@ -47,6 +47,10 @@ class Form:
         values = self.fields.get(name, [""])
         return values[-1].strip() or None
 
+    def exact(self, name: str) -> str | None:
+        """Return a value that the page itself offered, with blanks at its ends; None if empty."""
+        return self.fields.get(name, [""])[-1] or None
+
     def all(self, name: str) -> list[str]:
         """Return all values of a field."""
         return [value for value in self.fields.get(name, []) if value]

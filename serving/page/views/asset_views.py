@@ -136,7 +136,7 @@ def _behind(stream: dict[str, Any] | None) -> float | None:
 def _act(connection: Connection, asset: str, form: Form) -> str:
     why = form.text("why")
     if form.text("do") == "reset":
-        given = {"sensor_id": form.text("sensor_id"), "reason": why}
+        given = {"sensor_id": form.exact("sensor_id"), "reason": why}
         reset = convert(StreamReset, given)
         request_reset(connection, asset, reset.sensor_id, form.who, reset.reason, form.once)
         return "Its streams restart with their next reading"

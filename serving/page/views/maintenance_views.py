@@ -32,7 +32,8 @@ RULES: Final = {
     "": "never", "FREQ=DAILY": "every day", "FREQ=WEEKLY": "every week",
     "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR": "Monday to Friday", "FREQ=MONTHLY": "every month",
 }  # fmt: skip
-_FIELDS: Final = ("asset_id", "sensor_id", "group", "start", "end", "time_zone", "reason")
+_NAMES: Final = ("asset_id", "sensor_id", "group")
+_FIELDS: Final = (*_NAMES, "start", "end", "time_zone", "reason")
 #: Fields of the form; ``id`` and ``version`` belong to the window being changed.
 _TYPED: Final = (*_FIELDS, "repeat", "rrule", "alarms", "training", "id", "version")
 
@@ -110,7 +111,7 @@ def _act(connection: Connection, form: Form) -> _Done:
     row = locked_window(connection, *_named(form)) if form.text("id") else None
     if row is not None and do in ("edit", "end", "delete"):
         return _act_on_row(connection, form.who, row, do)
-    planned = window(_body(form))
+    planned = window(_body(form, row or {}))
     if do == "add":
         schedules.add_window(connection, asdict(planned), form.who, form.once)
         narrow = planned.asset_id or planned.sensor_id or planned.group
@@ -139,7 +140,7 @@ def _act_on_row(connection: Connection, who: str, row: dict[str, Any], do: str) 
 
 def _typed(form: Form) -> dict[str, Any]:
     """Return the form's values, so that they need not be typed again."""
-    return {name: form.text(name) for name in _TYPED} if form.text("filled") else {}
+    return {name: form.exact(name) for name in _TYPED} if form.text("filled") else {}
 
 
 def _named(form: Form) -> tuple[UUID, int | None]:
@@ -150,9 +151,13 @@ def _named(form: Form) -> tuple[UUID, int | None]:
         raise NotFound("no such maintenance window") from None
 
 
-def _body(form: Form) -> dict[str, Any]:
-    """Return the window's fields, validated as by the REST API."""
+def _body(form: Form, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the window's fields, validated as by the REST API.
+
+    Names keep blanks at their ends if the window has them already; typed ones are a slip.
+    """
     body: dict[str, Any] = {name: value for name in _FIELDS if (value := form.text(name))}
+    body |= {name: row[name] for name in _NAMES if row.get(name) and form.exact(name) == row[name]}
     body |= {name: form.text(name) is not None for name in ("alarms", "training")}
     rule = form.text("rrule") or form.text("repeat")
     found = present_fields(convert(NewWindow, body | ({"rrule": rule} if rule else {})), "who")

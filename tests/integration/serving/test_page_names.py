@@ -175,3 +175,37 @@ def test_more_open_incidents_than_are_counted_are_said_so(
         line = page.get("/working").text
         assert "1000 or more open and unacknowledged" in line
         assert ">0 acknowledged" in line
+
+
+def test_a_sensor_with_blanks_at_its_ends_is_the_one_that_is_reset(
+    page: httpx.Client, stored: Engine
+) -> None:
+    """Without its blanks the name is another sensor's; a blank alone would mean all of them."""
+    asset = f"BLANKS-{uuid4()}"
+    form = {"form_token": named(page), "do": "reset", "why": "new bearing"}
+    for sensor in ("S1 ", " "):
+        said = messages(page.post(f"/assets/{asset}", data={**form, "sensor_id": sensor}))
+        assert said.startswith("done")
+    with stored.connect() as connection:
+        query = text("SELECT sensor_id FROM stream_resets WHERE asset_id = :asset ORDER BY id")
+        assert connection.execute(query, {"asset": asset}).scalars().all() == ["S1 ", " "]
+
+
+def test_changing_a_window_keeps_the_blanks_of_its_names(
+    page: httpx.Client, stored: Engine
+) -> None:
+    asset = f"BLANKS-{uuid4()} "
+    plan = {"asset_id": asset, "start": "2131-01-01T10:00Z", "end": "2131-01-01T12:00Z"}
+    made = page.post("/api/v1/maintenance-windows", json=plan).json()
+    form = {
+        "form_token": named(page), "filled": "yes", "alarms": "yes", "id": made["id"],
+        "version": "1", "asset_id": asset, "start": "2131-01-01T10:00", "end": "2131-01-01T14:00",
+    }  # fmt: skip
+    shown = page.post("/maintenance", data={**form, "do": "preview"}).text
+    assert f'name="asset_id" value="{asset}"' in shown
+    assert "The window is changed" in messages(
+        page.post("/maintenance", data={**form, "do": "change"})
+    )
+    with stored.connect() as connection:
+        query = text("SELECT asset_pattern FROM maintenance_windows WHERE id = :id")
+        assert connection.execute(query, {"id": made["id"]}).scalar_one() == asset
