@@ -7,10 +7,26 @@ from typing import Any
 
 from starlette.requests import Request
 
+from db.incident_lifecycle import SYSTEM
 from errors import InputError, SettingsError
 from schemas import MAX_NAME, check_name
 
 ANONYMOUS = "anonymous"
+
+
+def check_person(name: str) -> str:
+    """Return the name that a person gives, without blanks at its ends.
+
+    Raises
+    ------
+    InputError
+        It is invalid, or the one under which the log has what no person did: an incident that the
+        system closed opens again by itself.
+    """
+    name = check_name(name.strip(), "who")
+    if name.casefold() == SYSTEM:
+        raise InputError(f"who: {name!r} is the name of the service itself", field="who")
+    return name
 
 
 class Callers:
@@ -66,12 +82,12 @@ class Callers:
         """
         known = self._named_by_proxy(request) or getattr(request.state, "key_name", None)
         if known is None:
-            return ANONYMOUS if given is None else check_name(given.strip(), "who")
+            return ANONYMOUS if given is None else check_person(given)
         if given is not None and given.strip() != known:
             raise InputError(
                 f"who: this call is logged as {known!r}; omit {given!r:.80}", field="who"
             )
-        return str(known)
+        return f"{known} (user)" if known.casefold() == SYSTEM else str(known)
 
     def is_secure(self, request: Request) -> bool:
         """Return whether a request came over TLS, to the service or to its trusted proxy.

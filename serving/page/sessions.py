@@ -19,10 +19,9 @@ from starlette.responses import Response
 
 from db.queries.overview import page_key
 from errors import AccessDenied, StorageUnavailable
-from schemas import check_name
 from serving.auth import ROLES, Keys, Role
 from serving.database import Database
-from serving.http.callers import ANONYMOUS, Callers
+from serving.http.callers import ANONYMOUS, Callers, check_person
 
 COOKIE = "page_session"
 #: 90 days, so that a shared screen in a control room need not log in every shift.
@@ -124,7 +123,7 @@ class Sessions:
             The name is invalid.
         StorageUnavailable
         """
-        content = {**self._fresh(), "name": check_name(name.strip(), "who")}
+        content = {**self._fresh(), "name": check_person(name)}
         return self._recognise(request, await self._signer(), content, "")
 
     def keep(self, response: Response, request: Request, cookie: str | None) -> None:

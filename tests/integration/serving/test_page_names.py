@@ -209,3 +209,13 @@ def test_changing_a_window_keeps_the_blanks_of_its_names(
     with stored.connect() as connection:
         query = text("SELECT asset_pattern FROM maintenance_windows WHERE id = :id")
         assert connection.execute(query, {"id": made["id"]}).scalar_one() == asset
+
+
+def test_nobody_passes_for_the_service_itself(page: httpx.Client, stored: Engine) -> None:
+    """The log tells people from the system, and what the system closed opens again by itself."""
+    refused = page.post("/login", data={"who": "System", "form_token": named(page)})
+    assert refused.status_code == 422
+    assert "the name of the service itself" in refused.text
+    [one] = make_incidents(stored, f"SELF-{uuid4()}")
+    closed = page.post(f"/api/v1/incidents/{one}/close", json={"who": "system"})
+    assert (closed.status_code, closed.json()["error"]["field"]) == (422, "who")

@@ -35,6 +35,8 @@ PLAIN = Callers.parse("", "")
         (PLAIN, request(x_remote_user="ANNA"), None, "anonymous"),
         (PLAIN, request(), " BEN ", "BEN"),
         (PLAIN, request(key="panel"), "panel", "panel"),
+        (PLAIN, request(key="system"), "system", "system (user)"),
+        (CALLERS, request(x_remote_user="System"), None, "System (user)"),
     ],
 )
 def test_who_is_known(callers: Callers, made: Request, given: str | None, name: str) -> None:
@@ -42,8 +44,10 @@ def test_who_is_known(callers: Callers, made: Request, given: str | None, name: 
 
 
 @pytest.mark.parametrize(
-    ("made", "given"), [(request(key="panel"), "ANNA"), (request(), " "), (request(), "a\x00")]
-)
+    ("made", "given"),
+    [(request(key="panel"), "ANNA"), (request(), " "), (request(), "a\x00"),
+     (request(), "system"), (request(), " System ")],
+)  # fmt: skip
 def test_a_name_that_cannot_be_is_refused(made: Request, given: str) -> None:
     with pytest.raises(InputError) as refused:
         PLAIN.name(made, given)
