@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -82,6 +83,19 @@ def parse_timestamp(value: object, field: str = "timestamp") -> datetime:
         code="bad_timestamp",
         field=field,
     )
+
+
+#: The wall clock when this process began, and the monotonic clock then.
+_BEGAN: Final = datetime.now(UTC), time.monotonic()
+
+
+def present() -> datetime:
+    """Return the present, which does not go back when the machine's clock is set back.
+
+    With a clock an hour behind, every reading of the plant would lie in the future.
+    """
+    wall, monotonic = _BEGAN
+    return max(datetime.now(UTC), wall + timedelta(seconds=time.monotonic() - monotonic))
 
 
 def moved(at: datetime, by: timedelta) -> datetime:

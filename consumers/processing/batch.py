@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -26,7 +26,7 @@ from consumers.stream_cache import CachedStream
 from consumers.window import Row, encode_row, pack_rows
 from db.queries.copy import detection_id
 from errors import Unavailable
-from schemas import StreamKey, merge_metadata
+from schemas import StreamKey, merge_metadata, present
 
 
 @dataclass(slots=True, eq=False)
@@ -213,7 +213,7 @@ def build_request(
     schedules
         Windows, conditions, resets and feedback; optional.
     """
-    now = datetime.now(UTC)
+    now = present()
     schedules = schedules or Schedules()
     bodies: list[dict[str, Any]] = []
     times: list[datetime] = []

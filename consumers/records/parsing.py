@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from consumers.records.decoding import decode
 from consumers.records.framing import ForeignFramingError, of_document
 from errors import InputError
-from schemas import StreamKey, check_features, check_name, parse_timestamp, stream_key
+from schemas import StreamKey, check_features, check_name, parse_timestamp, present, stream_key
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -106,7 +106,7 @@ def parse(record: Record, future_seconds: float, max_features: int = 1000) -> Re
     try:
         document = decode(record.value)
         reading = _reading(document, record, max_features)
-        known, now = kafka_time(record), datetime.now(UTC)
+        known, now = kafka_time(record), present()
         # the record's clock may be as wrong as the reading's, so now is a limit too
         limit, whose = (known, "the record's") if known and known < now else (now, "now,")
         if (reading.timestamp - limit).total_seconds() > future_seconds:

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from config import Settings
 from errors import InputError, TooLarge
-from schemas import Criticality, check_numbers
+from schemas import Criticality, check_numbers, present
 from serving.requests.wire import (
     AssetId,
     Features,
@@ -30,7 +30,7 @@ from serving.requests.wire import (
 def latest_time(settings: Settings) -> datetime:
     """Return the latest time that a reading may have now."""
     try:
-        return datetime.now(UTC) + timedelta(seconds=settings.bridge_future_s)
+        return present() + timedelta(seconds=settings.bridge_future_s)
     except OverflowError:  # the limit is beyond the calendar
         return datetime.max.replace(tzinfo=UTC)
 

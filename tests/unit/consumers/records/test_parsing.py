@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.records import parsing
 from consumers.records.parsing import REASONS, Reading, Rejection, dead_letter_headers, parse
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -130,6 +131,23 @@ def test_bad_record_is_refused_with_its_reason(body, reason):
     assert rejection.reason == reason
     assert reason in REASONS
     assert rejection.message
+
+
+def test_readings_of_now_pass_after_the_clock_was_set_back(monkeypatch):
+    now = datetime.now(UTC)
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(hours=3)
+
+    monkeypatch.setattr("schemas.datetime", Behind)
+    monkeypatch.setattr(parsing, "datetime", Behind)
+    reading = read(grouped(timestamp=now.isoformat()), timestamp=int(now.timestamp() * 1000))
+    assert isinstance(reading, Reading), reading
+    ahead = now + timedelta(hours=2)
+    refused = read(grouped(timestamp=ahead.isoformat()), timestamp=int(ahead.timestamp() * 1000))
+    assert isinstance(refused, Rejection)
 
 
 def test_refusal_names_the_asset_where_it_can_be_read():
