@@ -30,6 +30,8 @@ Step = Literal[CellState, "silent"]
 #: Maximum number of steps in one answer.
 MAX_STEPS: Final = 500
 MIN_STEP_S: Final = 60
+#: Maximum number of assets times steps in one answer: some 50 MB, for 50,000 assets over a day.
+MAX_CELLS: Final = 2_500_000
 #: Readings may arrive late: a step is read again until this long after its end.
 LATE_S: Final = 600.0
 #: Seconds until steps that may change are read again, and the others.
@@ -88,7 +90,7 @@ class SwimLanes:
         Raises
         ------
         InputError
-            ``step``: too many or too short steps.
+            ``step``: too many or too short steps, also for so many assets.
         StorageUnavailable
         """
         first, last = (int(at.timestamp()) // step_s for at in (start, end - timedelta.resolution))
@@ -154,20 +156,22 @@ class SwimLanes:
         self, step_s: int, first: int, last: int, assets: Iterable[dict[str, Any]]
     ) -> FleetLanes:
         steps = last - first + 1
-        lanes: dict[str, AssetLane] = {}
-
-        def lane(name: str, last_at: datetime | None = None) -> AssetLane:
-            if name not in lanes:
-                lanes[name] = AssetLane(
-                    name, last_at, [SILENT] * steps, [None] * steps, [None] * steps
-                )
-            return lanes[name]
-
-        for asset in assets:
-            lane(asset["asset_id"], asset["last_at"])
-        for at in range(first, last + 1):
-            for name, cell in self._kept.get((step_s, at), (0.0, []))[1]:
-                here = lane(name)
+        read = [self._kept.get((step_s, at), (0.0, []))[1] for at in range(first, last + 1)]
+        last_at: dict[str, datetime | None] = {name: None for found in read for name, _ in found}
+        last_at |= {asset["asset_id"]: asset["last_at"] for asset in assets}
+        if len(last_at) * steps > MAX_CELLS:
+            raise InputError(
+                f"step: {steps} steps of {len(last_at)} assets are too many; at most"
+                f" {MAX_CELLS // len(last_at)} steps are allowed: make them longer",
+                field="step",
+            )
+        lanes = {
+            name: AssetLane(name, newest, [SILENT] * steps, [None] * steps, [None] * steps)
+            for name, newest in last_at.items()
+        }
+        for at, found in enumerate(read, start=first):
+            for name, cell in found:
+                here = lanes[name]
                 here.states[at - first] = cell.state
                 here.scores[at - first] = cell.score
                 if cell.alarming is not None:

@@ -138,3 +138,13 @@ def test_too_many_steps_and_those_beyond_the_calendar_are_refused(
     with pytest.raises(InputError) as caught:
         asyncio.run(lanes.fleet(start, end, step))
     assert caught.value.field == field
+
+
+def test_an_answer_for_many_assets_has_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(swim_lanes, "MAX_CELLS", 9)
+    lanes = SwimLanes(Stored(monkeypatch, {"B": {at(LONG_AGO): Cell(0, 0.2, "normal", None)}}))  # type: ignore[arg-type]
+    fleet = asyncio.run(lanes.fleet(LONG_AGO, LONG_AGO + timedelta(hours=3), STEP))
+    assert [one.asset_id for one in fleet.assets] == ["A", "B", "SILENT"]
+    with pytest.raises(InputError, match="4 steps of 3 assets are too many; at most 3") as error:
+        asyncio.run(lanes.fleet(LONG_AGO, LONG_AGO + timedelta(hours=4), STEP))
+    assert error.value.field == "step"
