@@ -20,7 +20,7 @@ from filelock import FileLock
 from errors import InputError, NotFound, Unavailable
 from models.bundles.atomic_files import fetched, folder_digest
 from models.registry.mlflow_model import log_model
-from models.registry.mlflow_setup import first_sentence, set_up_mlflow, silent_mlflow
+from models.registry.mlflow_setup import first_sentence, set_up_mlflow, silent_mlflow, sqlite_file
 
 set_up_mlflow()
 
@@ -75,7 +75,7 @@ class MlflowRegistry:
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri = uri
         self.name = experiment
-        self._file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+        self._file = sqlite_file(uri)
         self._client: mlflow.MlflowClient | None = None
 
     @property

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -39,6 +40,12 @@ def set_up_mlflow() -> None:
 def without_login(text: str) -> str:
     """Remove the user name and password from URLs, which MLflow's errors repeat."""
     return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
+def sqlite_file(uri: str | None) -> Path | None:
+    """Return the file of a tracking URI; None if it names a server."""
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix)) if uri is not None and uri.startswith(prefix) else None
 
 
 def first_sentence(error: Exception) -> str:

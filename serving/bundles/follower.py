@@ -26,7 +26,7 @@ from config import Settings, load_settings
 from errors import AnomalyError, BundleError, Unavailable
 from models.bundles.atomic_files import write_text_atomically
 from models.registry.base import CHAMPION, Registry, open_registry
-from models.registry.mlflow_setup import without_login
+from models.registry.mlflow_setup import sqlite_file, without_login
 from runtime import child_environment, configure_logging
 from serving.background import end_tasks
 from serving.bundles.champion import WATCH_S, ChampionFile
@@ -64,14 +64,22 @@ class Follower:
         Where the champion is written.
     poll_s : float
         Interval of reading the alias.
+    file : Path, optional
+        The registry's SQLite file.
     """
 
     def __init__(
-        self, connect: Callable[[], Registry], champion: ChampionFile, poll_s: float = 5.0
+        self,
+        connect: Callable[[], Registry],
+        champion: ChampionFile,
+        poll_s: float = 5.0,
+        file: Path | None = None,
     ) -> None:
         self._connect = connect
         self._champion = champion
         self._poll_s = poll_s
+        self._file = file
+        self._known_file: tuple[int, int] | None = None
         self._registry: Registry | None = None
         self._connecting = asyncio.Lock()
         self._changing = asyncio.Lock()
@@ -81,21 +89,37 @@ class Follower:
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> str:
-        """Follow until the registry hangs; return the reason."""
+        """Follow until the registry hangs or is replaced; return the reason."""
         self._champion.home.mkdir(parents=True, exist_ok=True)
         self._questions.mkdir(parents=True, exist_ok=True)
         listening = asyncio.create_task(self._listen(), name="answer questions")
         try:
-            while True:
+            while not self._replaced():
                 # removed before the poll: a request during the poll needs another poll
                 self._champion.recheck.unlink(missing_ok=True)
                 await self._poll()
                 await self._pause()
+            return f"{self._file} was replaced by another file"
         except TimeoutError:
             return f"the registry did not answer within {ANSWER_S:g} s"
         finally:
             fetching = self._fetching[1] if self._fetching is not None else None
             await end_tasks([listening, *self._answering, fetching])
+
+    def _replaced(self) -> bool:
+        """Return whether another file has the registry's name now, as after a restored backup.
+
+        This process would read the deleted file for ever. A file that is missing may come back.
+        """
+        try:
+            found = None if self._file is None else self._file.stat()
+        except OSError:
+            return False
+        if found is None:
+            return False
+        here = found.st_dev, found.st_ino
+        self._known_file = self._known_file or here
+        return here != self._known_file
 
     async def _pause(self) -> None:
         until = time.monotonic() + self._poll_s
@@ -238,7 +262,7 @@ def end_with_parent() -> None:
 
 
 def main(settings: Settings) -> None:
-    """Follow the registry until it hangs."""
+    """Follow the registry until it hangs or is replaced."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     configure_logging(settings.log_level, settings.log_json)
     uri = settings.mlflow_uri() if settings.mlflow_enabled else None
@@ -246,7 +270,8 @@ def main(settings: Settings) -> None:
         os.environ |= {"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
     connect = partial(open_registry, uri, settings.mlflow_experiment_name, settings.var_dir)
     champion = ChampionFile(settings.var_dir / "bundles")
-    log.error("%s", asyncio.run(Follower(connect, champion, settings.champion_poll_s).run()))
+    follower = Follower(connect, champion, settings.champion_poll_s, sqlite_file(uri))
+    log.error("%s", asyncio.run(follower.run()))
     logging.shutdown()
     os._exit(1)  # a hanging thread would keep the process alive
 

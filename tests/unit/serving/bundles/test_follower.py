@@ -62,6 +62,27 @@ def test_what_is_asked_is_answered_and_leaves_nothing_behind(
     run(scenario)
 
 
+def test_one_whose_file_was_replaced_ends_so_that_the_next_reads_the_new_file(
+    tmp_path: Path,
+) -> None:
+    registry, home = FileRegistry(tmp_path / "registry"), tmp_path / "bundles"
+    file = tmp_path / "mlflow.db"
+    file.touch()
+
+    async def scenario() -> None:
+        one = Follower(lambda: registry, ChampionFile(home), 0.05, file)
+        following = asyncio.create_task(one.run())
+        await until(lambda: ChampionFile(home).stamp() is not None)
+        file.rename(tmp_path / "old.db")
+        before = ChampionFile(home).stamp()
+        await until(lambda: ChampionFile(home).stamp() != before)  # it may come back
+        assert not following.done()
+        file.touch()
+        assert await following == f"{file} was replaced by another file"
+
+    run(scenario)
+
+
 def test_what_a_killed_service_asked_is_not_done_after_its_restart(
     tmp_path: Path, bundle_dir: Path
 ) -> None:
