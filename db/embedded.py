@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import subprocess
 import threading
 import time
 import warnings
@@ -118,6 +119,8 @@ def revive(folder: Path) -> bool:
                 if _runs(folder):
                     return False
                 server.ensure_postgres_running()
+        except subprocess.TimeoutExpired:
+            pass  # it has been started, and still recovers
         except Exception as error:  # as in _start
             log.warning("the embedded PostgreSQL died and does not start again: %s", error)
             _not_before[folder] = time.monotonic() + REVIVE_AGAIN_S
@@ -127,12 +130,12 @@ def revive(folder: Path) -> bool:
 
 
 def _runs(folder: Path) -> bool:
-    import psutil  # comes with the embedded server
+    """Return whether the server's process exists; one that its parent has not noticed dead does."""
+    import psutil  # type: ignore[import-untyped] # comes with the embedded server
 
     try:
-        noted = (folder / "postmaster.pid").read_text().split("\n")[0]
-        return psutil.Process(int(noted)).status() != psutil.STATUS_ZOMBIE
-    except (OSError, ValueError, psutil.NoSuchProcess):
+        return bool(psutil.pid_exists(int((folder / "postmaster.pid").read_text().split("\n")[0])))
+    except (OSError, ValueError):
         return False
 
 
@@ -143,7 +146,7 @@ def _leave(server: Any, folder: Path) -> None:
 
 def forget_dead_processes(folder: Path) -> None:
     """Remove the ids of dead processes from the server's list of users."""
-    import psutil  # type: ignore[import-untyped] # comes with the embedded server
+    import psutil
 
     noted = folder / ".handle_pids.json"
     if not noted.exists():
