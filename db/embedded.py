@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,9 @@ def _runs(folder: Path) -> bool:
 def _leave(server: Any, folder: Path) -> None:
     with server._lock:
         forget_dead_processes(folder)
+        if _runs(folder):
+            with suppress(Exception):  # as in _start; it only looks which process it is by now
+                server.ensure_postgres_running()
 
 
 def forget_dead_processes(folder: Path) -> None:

@@ -50,6 +50,7 @@ with transaction(engine) as connection:
     connection.exec_driver_sql("CREATE TABLE kept AS SELECT 1 AS one")
 noted = Path(sys.argv[1], "postgres", "postmaster.pid").read_text()
 os.kill(int(noted.splitlines()[0]), signal.SIGKILL)
+engine.dispose()  # a connection made before may be answered for a moment
 until = time.monotonic() + 45
 while time.monotonic() < until:
     try:
@@ -122,12 +123,16 @@ def test_without_a_database_setting_the_embedded_one_is_meant(embedded_folder: P
 def test_a_server_that_was_killed_is_started_again_by_who_needs_it(embedded_folder: Path) -> None:
     """It belongs to no supervisor, so service and bridge would wait for it for ever."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DATABASE_")}
+    other, url = start_user(embedded_folder / "postgres")
     done = subprocess.run(
         [sys.executable, "-c", SURVIVOR, str(embedded_folder)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90,
     )  # fmt: skip
     assert done.stdout == "found 1\n", done.stderr[-2000:]
     assert "died and was started again" in done.stderr
+    assert answers(url)
+    leave(other)
+    assert not answers(url)  # the last to leave stops it, though another one started it
 
 
 def test_a_start_that_takes_too_long_is_tried_again(embedded_folder: Path) -> None:
