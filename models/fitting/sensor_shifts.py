@@ -138,15 +138,15 @@ def _lasting(values: Floats) -> Shift | None:
     length = _length(values, BLOCKS)
     if not length:
         return None
-    blocks = np.arange(_EACH, BLOCKS - _EACH + 1)
-    feature, number, rest = _clearest(values, np.stack([0 * blocks, blocks], axis=1), length)
-    near = int(blocks[number]) * length
+    edges = _edges(n, BLOCKS)[_EACH:-_EACH]
+    feature, number, rest = _clearest(values, np.stack([0 * edges, edges], axis=1))
+    near = int(edges[number])
     at = _break(rest, np.ones(n), near, length)
     if min(at, n - at) < _EACH * length:
         return None
     stay = _Stay(at, n, n, length)
     size = _size(rest, stay)
-    if not _alone(values, feature, stay) or _stayed(values[:, feature], size, stay):
+    if _stayed(values[:, feature], size, stay) or not _alone(values, feature, stay):
         return None
     gain = gain_between(values, feature, at, length)
     if gain is None:
@@ -164,26 +164,24 @@ def _passing(values: Floats, blocks: int) -> Shift | None:
     length = _length(values, blocks)
     if not length:
         return None
-    spans = np.array([
+    spans = _edges(n, blocks)[[
         (begin, end)
         for begin in range(blocks)
         for end in range(begin + _EACH, min(begin + BLOCKS // 2, blocks) + 1)
-    ])  # fmt: skip
-    feature, number, rest = _clearest(values, spans, length)
+    ]]  # fmt: skip
+    feature, number, rest = _clearest(values, spans)
     even = np.ones(n)
-    ends = {0: 0, blocks: n}
     begin, end = (
-        ends[at] if at in ends else _break(rest, even, at * length, length)
-        for at in spans[number].tolist()
-    )  # fmt: skip
+        at if at in (0, n) else _break(rest, even, at, length) for at in spans[number].tolist()
+    )
     if end - begin < _EACH * length:
         return None
     stay = _Stay(begin, end, n, length)
     size = _size(rest, stay)
     if (
-        _alone(values, feature, stay)
+        _at_once(rest, even, stay, [length // 6])
         and not _stayed(values[:, feature], size, stay)
-        and _at_once(rest, even, stay, [length // 6])
+        and _alone(values, feature, stay)
     ):
         return Shift(feature, begin, end, size) if begin else Shift(feature, end, n, -size)
     return None
@@ -196,13 +194,18 @@ def _length(values: Floats, blocks: int) -> int:
     return length if d >= 2 and length >= _LEAST and n >= _PER_FEATURE * d else 0
 
 
-def _clearest(values: Floats, spans: Indices, length: int) -> tuple[int, int, Floats]:
+def _edges(n: int, blocks: int) -> Indices:
+    """Return where so many blocks of about the same length begin and end, (blocks + 1,)."""
+    return np.arange(blocks + 1) * n // blocks
+
+
+def _clearest(values: Floats, spans: Indices) -> tuple[int, int, Floats]:
     """Return the feature that a level within a span explains best, which span, and the rest.
 
     Parameters
     ----------
     values : (n, d)
-    spans : (k, 2), in blocks of ``length``.
+    spans : (k, 2), the readings at which each begins and before which it ends.
 
     Returns
     -------
@@ -212,11 +215,14 @@ def _clearest(values: Floats, spans: Indices, length: int) -> tuple[int, int, Fl
     spread = values.std(axis=0)
     still = spread == 0
     z = (values - values.mean(axis=0)) / np.where(still, 1.0, spread)
+    z -= z.mean(axis=0)  # what rounding leaves of a mean of 1e15
     precision = np.linalg.inv(z.T @ z / n + np.diag(_RIDGE + still))
-    blocks = np.add.reduceat(z, np.arange(0, n, length)).cumsum(axis=0)
+    edges, numbers = np.unique(spans, return_inverse=True)
+    blocks = np.add.reduceat(z, edges[edges < n]).cumsum(axis=0)
     sums = np.concatenate([np.zeros((1, z.shape[1])), blocks])
-    share = (spans[:, 1] - spans[:, 0]) * length / n
-    with_level = (sums[spans[:, 1]] - sums[spans[:, 0]]) / n / np.sqrt(share * (1 - share))[:, None]
+    begun, ended = sums[numbers.reshape(spans.shape)].swapaxes(0, 1)
+    share = (spans[:, 1] - spans[:, 0]) / n
+    with_level = (ended - begun) / n / np.sqrt(share * (1 - share))[:, None]
     # the level is one more column of the matrix, whose inverse follows from the others' inverse
     told = with_level @ precision
     left = 1.0 + _RIDGE - (told * with_level).sum(axis=1)

@@ -115,6 +115,23 @@ def test_a_short_fault_that_lasts_counts_only_if_other_streams_confirm_it():
     assert "moved back" in note
 
 
+def test_a_short_fault_in_the_last_readings_is_found_whatever_their_number():
+    """4,031 readings are 192 blocks of 20 and 191 readings more, which belonged to none."""
+    values, begin = plant(n=4031), 4031 - 75
+    values[begin:, 0] += 2.5
+    (*_, moved), (note,) = realigned([plant(seed=1), plant(seed=2), values], NAMES)
+    assert abs(np.flatnonzero((moved != values).any(axis=1))[0] - begin) < 15
+    assert "moved back" in note
+
+
+def test_a_shift_of_a_huge_value_is_found():
+    """The rounded mean of such a feature passed for a level of its own."""
+    values = np.random.default_rng(0).normal(size=(N, 4)) + 1e15
+    values[1000:2000, 1] += 5.0
+    (found,) = shifts_of(values)
+    assert (found.feature, round(found.size)) == (1, 5)
+
+
 def test_a_sensor_that_is_off_at_first_is_moved_to_its_level_since():
     values = plant()
     values[:200, 0] += 2.5
