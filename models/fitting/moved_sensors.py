@@ -12,20 +12,26 @@ faults of other sensors are missed, too.
   read as this one did before (:mod:`models.fitting.other_streams`), the later readings are moved
   back: else the fault would be normal, and the sensor watched in no stream. A late shift that they
   do not confirm is left.
+
+A heater that was on for some days, alone, looks like a fault, too. A feature that is named as an
+indicator of operating conditions has levels of its own, and is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from models.arrays import Floats
-from models.fitting.other_streams import read_as_before
+from models.fitting.other_streams import OtherStreams
 from models.fitting.places import Places
 from models.fitting.sensor_shifts import Shift, shifts_of
 
 
 def realigned(
-    streams: Sequence[Floats], names: Sequence[str], places: Places | None = None
+    streams: Sequence[Floats],
+    names: Sequence[str],
+    places: Places | None = None,
+    conditions: Collection[str] = (),
 ) -> tuple[list[Floats], list[str]]:
     """Return streams (n_i, d) with all readings of a sensor that shifts at one level, and notes.
 
@@ -37,18 +43,22 @@ def realigned(
         Feature names.
     places
         Says where readings are, for the notes.
+    conditions
+        Features that are named as indicators of operating conditions: these are left.
     """
     out, notes = [], []
     places, lengths = places or Places(), [len(stream) for stream in streams]
+    others = OtherStreams(streams)
     for number, values in enumerate(streams):
         moved = values
-        others = [other for k, other in enumerate(streams) if k != number]
         for shift in shifts_of(values):
+            if names[shift.feature] in conditions:
+                continue
             begin = places.of_one(number, shift.begin, lengths)
             if shift.end < len(values):
                 end = places.of_one(number, shift.end, lengths)
                 note, back = _came_back(names[shift.feature], shift, begin, end), True
-            elif read_as_before(others, values, shift.feature, shift.begin):
+            elif others.read_as_before(number, shift.feature, shift.begin):
                 note, back = _lasts(names[shift.feature], shift, begin), True
             elif shift.is_late(len(values)):
                 continue
@@ -82,7 +92,8 @@ def _lasts(name: str, shift: Shift, begin: str) -> str:
 def _came_back(name: str, shift: Shift, begin: str, end: str) -> str:
     return (
         f"{name}: {_what(shift)} at {begin} and back at {end}, and no other feature with it: a"
-        " fault that nobody labelled. These readings were moved back (--trim 0 leaves them)"
+        " fault that nobody labelled. These readings were moved back (--trim 0 leaves them); if"
+        " both levels are normal, a feature named by --condition keeps normal values at each"
     )
 
 

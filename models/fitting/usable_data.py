@@ -50,7 +50,8 @@ def usable_data(
     check_training(cleaned.streams, cleaned.names, LEAST_ROWS)
     wears = drift_is_fault(cleaned.streams)
     if options.trim and options.drift != "fault" and not wears:
-        streams, notes = realigned(cleaned.streams, cleaned.names, cleaned.places)
+        named = () if isinstance(options.condition, str) else options.condition
+        streams, notes = realigned(cleaned.streams, cleaned.names, cleaned.places, named)
         cleaned = replace(cleaned, streams=streams, notes=[*cleaned.notes, *notes])
     search = partial(
         find_conditions, asked=options.condition, seed=options.seed,

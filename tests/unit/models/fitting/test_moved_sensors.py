@@ -72,6 +72,35 @@ def test_a_sensor_is_moved_back_where_two_other_streams_read_as_it_did_before():
     assert "moved back" in note
 
 
+def test_a_stream_of_a_few_readings_does_not_tell_which_level_is_usual():
+    values, others = plant(), [plant(seed=1), plant(seed=2), plant(seed=3, n=20) + 50.0]
+    values[2400:, 1] += 6.0
+    (*_, moved), (note,) = realigned([*others, values], NAMES)
+    assert moved[-1, 1] - values[-1, 1] == pytest.approx(-6.0, rel=0.1)
+    assert "moved back" in note
+    _, (note,) = realigned([others[0], others[2], values], NAMES)
+    assert "moved to its new level" in note
+
+
+def test_a_feature_that_others_never_move_tells_their_level():
+    values, others = plant(), [plant(seed=1), plant(seed=2)]
+    for other in others:
+        other[:, 0] = 0.0
+    values[2400:, 1] += 6.0
+    _, (note,) = realigned([*others, values], NAMES)
+    assert "moved back" in note
+
+
+def test_a_feature_named_as_a_condition_keeps_its_levels():
+    """A heater that was on for some days, alone, is no fault if the caller says so."""
+    values = plant()
+    values[1000:1500, 0] += 2.5
+    values[2000:, 2] += 10.0
+    (moved,), (note,) = realigned([values], NAMES, conditions=[NAMES[0]])
+    np.testing.assert_array_equal(moved[:, :2], values[:, :2])
+    assert note.startswith(NAMES[2])
+
+
 def test_a_sensor_that_reads_as_the_others_in_the_end_is_moved_to_this_level():
     values, others = plant(), [plant(seed=1), plant(seed=2)]
     values[:1500, 1] += 6.0
