@@ -232,7 +232,7 @@ class ChunkReader:
     def _leave_out_bad(self, batch: Any, values: Floats) -> None:
         """Replace values (n, d) by NaN where a column says that their quality is bad."""
         for index, judged in self.roles.qualities.items():
-            rows = bad_rows(batch.column(f"c{index}"))
+            rows = bad_rows(batch.column(f"c{index}"), index in self.roles.one_is_good)
             for feature in judged if rows.any() else ():
                 number = self.roles.features.index(feature)
                 bad = int((rows & ~np.isnan(values[:, number])).sum())

@@ -39,7 +39,9 @@ _OPC_GOOD: Final = (192.0, 216.0)
 _OPC_DOUBTFUL: Final = 64  # from here on a quality is uncertain, below it is bad
 _OPC_MOST: Final = 255
 #: Names of columns in which 1 is good, as WinCC writes them; 0 is bad, 2 an event of the system.
-_ONE_IS_GOOD: Final = re.compile(r"valid|gültig", re.IGNORECASE)
+_ONE_IS_GOOD: Final = re.compile(r"(?<!in)valid|(?<!un)gültig", re.IGNORECASE)
+_ONE: Final = ("1", "1.0")
+_OTHERS: Final = ("0", "0.0", "2", "2.0")
 
 
 def find_qualities(columns: Columns, roles: Roles) -> None:
@@ -74,6 +76,8 @@ def find_qualities(columns: Columns, roles: Roles) -> None:
             del roles.names[roles.features.index(index)]
             roles.features.remove(index)
         roles.qualities[index] = judged
+        if _one_is_good(columns, index):
+            roles.one_is_good.add(index)
         name = columns.names[index]
         roles.notes = [n for n in roles.notes if not n.startswith(f"column {name!r} holds no num")]
         whose = ", ".join(columns.names[p] for p in judged)[:80]
@@ -95,10 +99,12 @@ def _say_features(columns: Columns, roles: Roles, found: Sequence[int]) -> None:
             )
 
 
-def bad_rows(column: Any) -> Flags:
+def bad_rows(column: Any, one_is_good: bool = False) -> Flags:
     """Return which rows (n,) of a column of qualities say that a value is bad."""
     encoded = column.cast(pa.string()).dictionary_encode()
-    bad = np.array([*(_is_bad(text or "") for text in encoded.dictionary.to_pylist()), False])
+    words = [(text or "").strip().casefold() for text in encoded.dictionary.to_pylist()]
+    good = _ONE if one_is_good else ()
+    bad = np.array([*(word not in good and _is_bad(word) for word in words), False])
     codes = encoded.indices.fill_null(len(bad) - 1).to_numpy(zero_copy_only=False)
     rows: Flags = bad[codes]
     return rows
@@ -116,8 +122,8 @@ def _is_quality(columns: Columns, index: int) -> bool:
     words = {cell.casefold() for cell in cells}
     if match is None or not words:
         return False
-    if _ONE_IS_GOOD.search(match[0]) and words <= {"0", "1", "2"}:
-        return 2 * columns.cells[index].count("1") > len(columns.filled(index))
+    if _one_is_good(columns, index):
+        return True
     if match["sure"] and all(cell.removesuffix(".0").isdigit() for cell in cells):
         usual = [float(cell) for cell in columns.filled(index)]
         most = 2 * sum(number in _OPC_GOOD for number in usual) > len(usual)
@@ -130,6 +136,15 @@ def _is_quality(columns: Columns, index: int) -> bool:
         return False  # OK and NOK of the machine, or of what it made
     kinds = {_kind(word) for word in words}
     return "good" in kinds and "" not in kinds
+
+
+def _one_is_good(columns: Columns, index: int) -> bool:
+    """Return whether a column holds 1 for good values, and 0 or 2 for a few others."""
+    cells = {*columns.cells[index], *columns.seen.spread.get(index, ())} - {""}
+    if not _ONE_IS_GOOD.search(columns.names[index]) or not cells <= {*_ONE, *_OTHERS}:
+        return False
+    usual = columns.filled(index)
+    return 2 * sum(cell in _ONE for cell in usual) > len(usual)
 
 
 def _judged(columns: Columns, index: int, features: Sequence[int]) -> list[int]:
@@ -152,9 +167,8 @@ def _kind(word: str) -> str:
 
 
 @cache
-def _is_bad(text: str) -> bool:
-    word = text.strip().casefold()
+def _is_bad(word: str) -> bool:
     try:
-        return float(word) < _OPC_DOUBTFUL and float(word) != 1
+        return float(word) < _OPC_DOUBTFUL
     except ValueError:
         return _kind(word) == "bad"

@@ -28,8 +28,9 @@ class Roles:
     assets. ``units`` holds the units of features whose cells include them. ``time_kinds`` is what
     numbers in the second of two ``times`` may mean, the most likely first; empty for texts.
     ``dates_only`` is set if the times are dates that the caller did not name. ``qualities`` has the
-    features that a column of qualities judges. ``time_names`` are the names of ``times``. ``unit``
-    is the column of the units of a long table's values, ``unit_name`` its name.
+    features that a column of qualities judges; in those of ``one_is_good``, 1 is good.
+    ``time_names`` are the names of ``times``. ``unit`` is the column of the units of a long table's
+    values, ``unit_name`` its name.
     """
 
     asset: int | None = None
@@ -46,6 +47,7 @@ class Roles:
     time_kinds: list[str] = field(default_factory=list)
     dates_only: bool = False
     qualities: dict[int, list[int]] = field(default_factory=dict)
+    one_is_good: set[int] = field(default_factory=set)
     time_names: list[str] = field(default_factory=list)
     unit: int | None = None
     unit_name: str = ""

@@ -48,7 +48,7 @@ def doubtful_zone(columns: Columns, roles: Roles, zone: str | None) -> str | Non
         IANA zone in which times without an offset are read; None: UTC.
     """
     for index, name in enumerate(columns.names if zone is None else ()):
-        if not _ZONE_COLUMN.fullmatch(plain_name(name)):
+        if index in roles.times or not _ZONE_COLUMN.fullmatch(plain_name(name)):
             continue
         zones = (cell for cell in columns.filled(index) if not _NO_OFFSET.fullmatch(cell))
         if (other := next(zones, None)) is not None:

@@ -54,6 +54,26 @@ def test_one_quality_judges_the_whole_reading(load: Load, head: str) -> None:
     assert np.argwhere(np.isnan(data.streams[0].values)).tolist() == [[9, 0], [9, 1]]
 
 
+@pytest.mark.parametrize("good", ["1", "1.0"])
+@pytest.mark.parametrize("name", ["Validity", "Temp_valid"])
+def test_one_is_good_in_a_column_of_validity(load: Load, name: str, good: str) -> None:
+    codes = [good if i % 50 else ("0", "2")[i // 50 % 2] for i in range(400)]
+    data = load(plant(f"Temp,{name}", codes, GOOD, "{t},{qt}"))
+    assert data.feature_names == ["Temp"]
+    assert np.flatnonzero(np.isnan(data.streams[0].values[:, 0])).tolist() == [*range(0, 400, 50)]
+
+
+def test_one_is_bad_among_opcs_qualities_and_what_is_called_invalid_is_a_feature(
+    load: Load,
+) -> None:
+    codes = ["1" if i == 9 else "192" for i in range(400)]
+    data = load(plant("Temp,Validity", codes, GOOD, "{t},{qt}"))
+    assert np.flatnonzero(np.isnan(data.streams[0].values[:, 0])).tolist() == [9]
+    codes = ["0" if i == 9 else "1" for i in range(400)]
+    data = load(plant("Temp,invalid,Vib", codes, GOOD, "{t},{qt},{v}"))
+    assert data.feature_names == ["Temp", "invalid", "Vib"]
+
+
 def test_qualities_of_opc_are_numbers(load: Load) -> None:
     codes = [str(216 if i % 50 else (0, 24, 64)[i // 50 % 3]) for i in range(400)]
     data = load(plant("Temp,Temp_Q,Vib", codes, GOOD, "{t},{qt},{v}"))

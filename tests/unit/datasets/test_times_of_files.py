@@ -329,6 +329,17 @@ def test_a_zone_in_a_column_of_its_own_completes_the_times(load: Load) -> None:
         assert data.streams[0].timestamps.tolist() == utc
 
 
+def test_a_time_without_a_zone_beside_others_is_told_as_such(load: Load) -> None:
+    """The column of zones was said not to be read."""
+    times = [START + timedelta(minutes=i) for i in range(6000)]
+    rows = [
+        f"A,{time:%Y-%m-%d %H:%M},{'CET' if i != 5000 else ''},{i}" for i, time in enumerate(times)
+    ]
+    data = load("asset_id,Time,tz,f\n" + "\n".join(rows) + "\n")
+    assert any("1 times have no offset, others have one" in note for note in data.notes)
+    assert not any("which is not read" in note for note in data.notes)
+
+
 def test_am_and_pm_in_a_column_of_their_own_complete_the_times(load: Load) -> None:
     times = [START + timedelta(hours=i) for i in range(400)]
     for head, form in (
