@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from datasets.equal_names import copies
 from datasets.parts import Part, times_of, unnamed
@@ -21,12 +20,16 @@ def pieces_hint(parts: Sequence[Part]) -> list[str]:
     if len({stream.asset_id for part in parts for stream in part.data.streams}) == 1:
         return []
     spans = [(times.min(), times.max()) for times in (times_of(part.data) for part in parts)]
-    order = sorted(range(len(parts)), key=spans.__getitem__)
-    overlap = [(a, b) for a, b in pairwise(order) if spans[a][1] > spans[b][0]]
-    for a, b in overlap:
-        begin, end = spans[b][0], min(spans[a][1], spans[b][1])
-        if not copies(*(_between(parts[at].data, begin, end) for at in (a, b))):
-            return []
+    latest, *later = sorted(range(len(parts)), key=spans.__getitem__)
+    overlap = False
+    for at in later:
+        begin, end = spans[at][0], min(spans[at][1], spans[latest][1])
+        if begin < spans[latest][1]:
+            overlap = True
+            both = [_between(parts[each].data, begin, end) for each in (latest, at)]
+            if not all(len(times_of(each)) for each in both) or not copies(*both):
+                return []
+        latest = max(latest, at, key=lambda each: spans[each][1])
     same = ", with the same readings where they overlap" if overlap else ""
     return [
         "each file is read as an asset of its own, yet they follow one another in time"

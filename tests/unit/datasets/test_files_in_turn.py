@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,18 @@ def test_overlapping_exports_are_told_by_the_same_readings(
     assert any(note in each for each in data.notes) == told
     data = datasets.load_files(datasets.files_of(str(tmp_path)), form=FileFormat(asset_id="P1"))
     assert len(data.streams[0].timestamps) == (60 if told else 70)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [[range(60), range(10, 20), range(30, 40)], [[*range(10), *range(50, 60)], range(20, 40)]],
+    ids=["only the second is a copy", "no time in common"],
+)
+def test_files_that_hold_other_readings_within_the_first_are_no_pieces(
+    tmp_path: Path, times: list[Iterable[int]]
+) -> None:
+    for number, minutes in enumerate(times):
+        rows = "".join(f"2026-01-01 00:{i:02d}:00,{i + number // 2}\n" for i in minutes)
+        (tmp_path / f"export_{number}.csv").write_text(f"timestamp,temp\n{rows}")
+    notes = datasets.load_files(datasets.files_of(str(tmp_path))).notes
+    assert not any("follow one another in time" in note for note in notes)
