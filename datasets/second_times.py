@@ -20,4 +20,6 @@ def leave_out_epochs(columns: Columns, roles: Roles) -> None:
     for index, name in enumerate(columns.names):
         if roles.times and index not in taken and counts_from_1970(columns, index):
             roles.excluded.add(index)
-            roles.notes.append(f"column {name!r} counts from 1970 beside the times: left out")
+            roles.notes.append(
+                f"column {name!r} counts from 1970 beside the times: left out (--features chooses)"
+            )

@@ -248,5 +248,8 @@ def test_a_column_that_counts_from_1970_beside_the_times_is_no_feature(
     text = f"asset_id,Time,{name},f\n" + "".join(f"A,{a},{b},{c}\n" for a, b, c in rows)
     data = load(text)
     assert data.feature_names == ["f"]
-    assert f"column {name!r} counts from 1970 beside the times: left out" in data.notes
+    assert (
+        f"column {name!r} counts from 1970 beside the times: left out (--features chooses)"
+        in data.notes
+    )
     assert load(text, features=[name, "f"]).feature_names == [name, "f"]
