@@ -30,6 +30,9 @@ _MAX_STEPS: Final = 10_000
 _UNITS: Final = {
     "HOURLY": timedelta(hours=1), "DAILY": timedelta(days=1), "WEEKLY": timedelta(weeks=1)
 }  # fmt: skip
+#: Days of a period among which BYSETPOS chooses; an hour has one time, as BYMINUTE has one number.
+_LONGEST_SETS: Final = {"HOURLY": 1, "DAILY": 1, "WEEKLY": 7, "MONTHLY": 31, "YEARLY": 366}
+_DAY_PARTS: Final = ("BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYDAY", "WKST")
 _UNTIL: Final = re.compile(r";?\bUNTIL=(\d{8}(?:T\d{6})?)(Z?)", re.IGNORECASE)
 
 
@@ -111,10 +114,8 @@ def parse_rule(text: str, time_zone: str, first: datetime) -> RecurrenceRule:
         if not isinstance(found, rrule):
             raise ValueError("a single rule")
         ends = None if until is None else _end(until, zone_of(time_zone))
-        # a rule without any match is searched up to the year 9999; starting late keeps that short,
-        # and days and weekdays repeat every 400 years
-        late = first.replace(year=first.year + (9999 - first.year) // 400 * 400)
-        fits = next(iter(found.replace(dtstart=late)), None) is not None
+        late = found.replace(dtstart=_late(first))
+        fits = _some_day_fits(frequency, parts, first) and next(iter(late), None) is not None
         step = _UNITS.get(frequency)
         return RecurrenceRule(
             found.replace(count=None) if fits else None, first,
@@ -172,6 +173,32 @@ def instant(local: datetime, zone: ZoneInfo, fold: int) -> datetime:
         else:
             late = middle
     return late.replace(microsecond=0)
+
+
+def _late(first: datetime) -> datetime:
+    """Return a time after which dateutil finds a rule without any match within its calendar's end.
+
+    Days and weekdays repeat every 400 years, so as many must be left.
+    """
+    return first.replace(year=first.year + (9999 - first.year) // 400 * 400 - 400)
+
+
+def _some_day_fits(frequency: str, parts: dict[str, str], first: datetime) -> bool:
+    """Return False if the rule's days or positions never come, which this finds out quickly.
+
+    dateutil would walk all hours of its calendar. Days that fit no year fit no hour either.
+    """
+    hours = 1 if frequency == "HOURLY" else len(parts.get("BYHOUR", "").split(","))
+    at_most = _LONGEST_SETS[frequency] * hours
+    if all(abs(int(n)) > at_most for n in parts.get("BYSETPOS", "1").split(",")):
+        return False
+    if frequency not in _UNITS:
+        return True
+    days = {name: parts[name] for name in _DAY_PARTS if name in parts}
+    # dateutil, too, ignores the number of a weekday in these frequencies
+    days["BYDAY"] = re.sub("[^A-Z,]", "", parts.get("BYDAY", "MO,TU,WE,TH,FR,SA,SU"))
+    text = ";".join(["FREQ=YEARLY", *(f"{name}={value}" for name, value in days.items())])
+    return next(iter(rrulestr(text, dtstart=_late(first))), None) is not None
 
 
 def _end(found: re.Match[str], zone: ZoneInfo) -> datetime:

@@ -145,6 +145,37 @@ def test_no_rule_is_followed_for_long_nor_out_of_the_calendar(rule, year):
     assert time.process_time() - began < 3  # hours before
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=HOURLY;BYSETPOS=5",
+        "FREQ=HOURLY;BYHOUR=1,2;BYSETPOS=2", "FREQ=HOURLY;BYWEEKNO=53;BYMONTH=6",
+        "FREQ=DAILY;BYSETPOS=-2", "FREQ=DAILY;BYMONTHDAY=31;BYMONTH=4;BYDAY=2MO",
+        "FREQ=WEEKLY;BYYEARDAY=366;BYMONTH=3",
+    ],
+)  # fmt: skip
+def test_a_rule_without_any_day_is_found_out_at_once(rule):
+    began = time.process_time()
+    one = window("2026-12-31T22:00:00Z", "2026-12-31T22:30:00Z", rule)
+    assert one.upcoming(one.start, 10) == []
+    assert time.process_time() - began < 0.25  # half a second to twelve, in which nobody was served
+
+
+@pytest.mark.parametrize(
+    ("rule", "day"),
+    [
+        ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU", "2032-02-29"),
+        ("FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=29;BYSETPOS=5,-1", "2028-02-29"),
+        ("FREQ=DAILY;BYHOUR=20,22;BYSETPOS=2;BYDAY=1MO", "2026-11-30"),
+        ("FREQ=WEEKLY;BYWEEKNO=53;BYMONTH=1", "2027-01-01"),
+    ],
+)
+def test_rare_days_of_a_rule_are_found_whatever_year_it_begins(rule, day):
+    for year in (1996, 1999, 2000, 2026):
+        one = window(f"{year}-01-01T22:00:00Z", f"{year}-01-01T22:30:00Z", rule)
+        assert one.covers(at(f"{day}T22:10:00Z")), year
+
+
 def test_the_next_spans_begin_with_what_is_in_force_and_keep_local_time():
     night = window("2026-03-27T21:00+00:00", "2026-03-28T05:00+00:00", "FREQ=DAILY",
                    time_zone="Europe/Berlin")  # fmt: skip
