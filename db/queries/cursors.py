@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -50,9 +50,10 @@ def decode_cursor(cursor: str, filters: DataclassInstance) -> tuple[datetime, st
         packed = cursor.encode("ascii")
         raw = base64.b64decode(packed + b"=" * (-len(packed) % 4), altchars=b"-_", validate=True)
         at, last, of = orjson.loads(raw)
-        position = datetime.fromisoformat(at), str(UUID(last))
-        if position[0].tzinfo is None:
-            raise ValueError("no offset")
+        time = datetime.fromisoformat(at)
+        if time.utcoffset() != timedelta():  # PostgreSQL does not know all offsets that Python does
+            raise ValueError("not in UTC")
+        position = time, str(UUID(last))
     except (ValueError, TypeError, AttributeError, binascii.Error):
         raise InputError(
             "cursor: is not a next_cursor of this service", code="bad_cursor", field="cursor"

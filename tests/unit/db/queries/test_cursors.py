@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
+import orjson
 import pytest
 
 from db.queries.cursors import decode_cursor, encode_cursor
@@ -28,7 +30,18 @@ def test_a_cursor_of_other_filters_is_refused() -> None:
     assert caught.value.code == "bad_cursor"
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "\u00e4", "=" * 9, "bnVsbA", "WzEsMl0"])
+def crafted(*parts: object) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "", "x", "\u00e4", "=" * 9, "bnVsbA", "WzEsMl0", crafted("2026-01-01", str(ID), ""),
+        crafted("2026-01-01T00:00:00", str(ID), ""), crafted("2026-01-01T00:00:00Z", "7", ""),
+        crafted("2026-01-01T00:00:00+23:59:59", str(ID), ""),
+    ],
+)  # fmt: skip
 def test_what_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(InputError, match="not a next_cursor") as caught:
         decode_cursor(cursor, HistoryFilter())
