@@ -201,12 +201,25 @@ def _action(request: Request, verb: str, who: str, body: VerbBody) -> Action:
     return Action(verb, who, present_fields(body, "who"), token)
 
 
-def csv_response(rows: list[dict[str, Any]], following: str | None) -> Response:
-    """Return CSV for a spreadsheet; if there are more rows, a header has the next cursor."""
+def csv_response(
+    rows: list[dict[str, Any]], following: str | None, unfinished: str | None = None
+) -> Response:
+    """Return CSV for a spreadsheet; if there are more rows, a header has the next cursor.
+
+    Parameters
+    ----------
+    rows : list of dict
+    following : str or None
+        The next cursor.
+    unfinished : str, optional
+        Last line if there are more rows, for people, who see no header.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
     writer.writerows([_cell(row[name]) for name in CSV_COLUMNS] for row in rows)
+    if following is not None and unfinished is not None:
+        writer.writerow([unfinished])
     response = Response(out.getvalue(), media_type="text/csv; charset=utf-8")
     response.headers["content-disposition"] = 'attachment; filename="incidents.csv"'
     if following is not None:

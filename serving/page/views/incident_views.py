@@ -91,7 +91,7 @@ class IncidentViews(Screen):
         )  # fmt: skip
 
     async def spreadsheet(self, request: Request) -> Response:
-        """Return the incidents of the list as CSV, as the REST API does."""
+        """Return the incidents of the list as CSV, as the REST API does; say if there are more."""
         query = {**given_query(request), "format": "csv"}
         if query.get("state") == EVERY:
             del query["state"]
@@ -99,7 +99,8 @@ class IncidentViews(Screen):
         rows, following = await self.database.run(
             incidents.incident_page, filters, limit=limit, cursor=cursor
         )
-        return csv_response(rows, following)
+        more = f"These are the {len(rows):,} with the newest activity: more fit the filters"
+        return csv_response(rows, following, f"{more}. Narrow them for the others.")
 
     async def act_on_many(self, request: Request) -> Response:
         """Apply an action to the selected incidents; report each failure."""

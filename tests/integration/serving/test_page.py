@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import re
 from urllib.parse import quote
@@ -298,6 +299,16 @@ def test_a_list_is_a_spreadsheet_too(page: httpx.Client, stored: Engine) -> None
     answer = page.get("/incidents.csv", params={"asset_id": asset, "state": "all"})
     assert answer.headers["content-type"].startswith("text/csv")
     assert answer.text.count(f"'{asset}") == 1
+    assert len(answer.text.splitlines()) == 2
+
+
+def test_a_spreadsheet_with_some_of_the_incidents_says_so(
+    page: httpx.Client, stored: Engine
+) -> None:
+    make_incidents(stored, None, 3)
+    answer = page.get("/incidents.csv", params={"state": "all", "limit": "2"})
+    *_, last = csv.reader(answer.text.splitlines())
+    assert last[0].startswith("These are the 2 with the newest activity: more fit the filters.")
 
 
 def test_an_incident_that_lasts_says_so(page: httpx.Client, stored: Engine) -> None:
