@@ -49,6 +49,23 @@ def rows(fleet: FleetLanes, *, wrong_only: bool) -> list[Row]:
     return [row for row in found if row.worst is not None or not wrong_only]
 
 
+def worst_first(found: list[Row], most: int) -> list[Row]:
+    """Return at most ``most`` rows, sorted by name: those worst now, then worst in the span."""
+    if len(found) <= most:
+        return found
+
+    def rank(row: Row) -> tuple[int, int, float]:
+        order: list[str | None] = [*CRITICALITIES, None]
+        return (
+            order.index(row.now),
+            order.index(row.worst),
+            1.0 if row.score is None else -row.score,
+        )
+
+    chosen = sorted(found, key=rank)[:most]
+    return sorted(chosen, key=lambda row: row.asset_id)
+
+
 def _row(lane: AssetLane, fleet: FleetLanes) -> Row:
     kinds = [
         severity or state for severity, state in zip(lane.severities, lane.states, strict=True)

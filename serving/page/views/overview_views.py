@@ -16,7 +16,7 @@ from db.alarm_kpis import alarm_kpis
 from db.queries.alarm_load import top
 from db.queries.fleet import MAX_ASSETS
 from errors import AnomalyError, InputError
-from serving.page.lanes import LANE_WORDS, marks, rows
+from serving.page.lanes import LANE_WORDS, marks, rows, worst_first
 from serving.page.pages import failed, given_query
 from serving.page.views.screen import Screen
 from serving.requests.feedback_bodies import PeriodQuery, read_period
@@ -26,6 +26,7 @@ from serving.swim_lanes import SwimLanes
 #: Span in hours -> seconds per step: about fifty steps, which fit a phone's screen.
 SPANS: Final = {"6": 600, "24": 1800, "72": 5400, "168": 14_400, "720": 57_600}
 FIRST: Final = "24"
+DRAWN: Final = 1000  # lanes; a browser is given all of them every minute
 MARKS: Final = 6  # times written below the lanes
 TOP: Final = 10  # causes of load listed
 
@@ -57,9 +58,10 @@ class OverviewViews(Screen):
         except AnomalyError as error:
             status, problem = error.status, failed(error)["text"]
         return await self.pages.show(
-            request, "fleet.html", status, fleet=fleet, most=MAX_ASSETS, rows=shown,
-            problem=problem, hours=hours if hours in SPANS else FIRST, spans=SPANS,
-            wrong_only=wrong_only, words=LANE_WORDS, marks=marks(fleet, MARKS) if fleet else [],
+            request, "fleet.html", status, fleet=fleet, most=MAX_ASSETS, fitting=len(shown),
+            rows=worst_first(shown, DRAWN), problem=problem, spans=SPANS, wrong_only=wrong_only,
+            hours=hours if hours in SPANS else FIRST, words=LANE_WORDS,
+            marks=marks(fleet, MARKS) if fleet else [],
         )  # fmt: skip
 
     async def kpis(self, request: Request) -> Response:

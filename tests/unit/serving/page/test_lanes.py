@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from schemas import Criticality
-from serving.page.lanes import marks, rows
+from serving.page.lanes import marks, rows, worst_first
 from serving.swim_lanes import AssetLane, FleetLanes, Step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,6 +44,16 @@ def test_only_what_was_wrong_leaves_out_what_is_silent_or_well() -> None:
     lanes = (lane("A", "nn"), lane("B", "na", {1: "low"}), lane("C", ".."))
     assert [row.asset_id for row in rows(fleet(*lanes), wrong_only=True)] == ["B"]
     assert len(rows(fleet(*lanes), wrong_only=False)) == 3
+
+
+def test_of_too_many_lanes_the_worst_are_drawn_by_name() -> None:
+    lanes = (
+        lane("A", "nn"), lane("B", "an", {0: "critical"}), lane("C", ".."),
+        lane("D", "na", {1: "low"}), lane("E", "nn"), lane("F", "na", {1: "critical"}),
+    )  # fmt: skip
+    found = rows(fleet(*lanes), wrong_only=False)
+    by_number = ["".join(row.asset_id for row in worst_first(found, most)) for most in range(1, 7)]
+    assert by_number == ["F", "DF", "BDF", "ABDF", "ABDEF", "ABCDEF"]
 
 
 def test_marks_divide_the_span() -> None:
