@@ -14,6 +14,7 @@ from kafka.admin import ConfigResource
 from config import Settings
 from consumers.broker import clients
 from consumers.scoring_client import HttpScorer
+from db.migrate import check_usable
 from db.session import opened, server_version
 from errors import AnomalyError, BrokerUnavailable, NoModel
 
@@ -70,8 +71,9 @@ def probe_service(settings: Settings, scorer: HttpScorer) -> str:
 
 
 def probe_database(settings: Settings) -> str:
-    """Query the database's version."""
+    """Query the database's version; its schema must not be too new, and it must take rows."""
     with opened(settings) as engine:
+        check_usable(engine)
         return f"PostgreSQL {server_version(engine)}"
 
 

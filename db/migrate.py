@@ -17,8 +17,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from config import Settings, load_settings
-from db.session import open_engine, transaction
-from errors import SettingsError
+from db.queries.overview import try_disk
+from db.session import describe, open_engine, transaction
+from errors import SettingsError, StorageUnavailable
 from runtime import command_parser, report_errors, run_command
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,24 @@ def migrate(engine: Engine, revision: str = "head") -> str:
     if after != before:
         log.info("database schema: %s -> %s", before or "empty", after)
     return str(after)
+
+
+def check_usable(engine: Engine) -> None:
+    """Raise if this program could not work with the database, without changing anything in it.
+
+    Raises
+    ------
+    SettingsError
+        Its schema is too new for this code.
+    StorageUnavailable
+        It cannot be reached, is read-only, or its disk is full.
+    """
+    with transaction(engine) as connection:
+        _checked(scripts(), connection)
+        if connection.execute(text("SHOW transaction_read_only")).scalar() == "on":
+            name = describe(engine.url)
+            raise StorageUnavailable(f"{name} is read-only", code="storage_read_only")
+        try_disk(connection)
 
 
 def open_migrated(settings: Settings) -> Engine:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine, text
 
 from config import Settings
 from consumers import preflight
@@ -31,6 +32,28 @@ def test_check_names_each_and_counts_failures(database_url):
     assert lines[0].startswith("database  ok      PostgreSQL")
     assert lines[1] == "broker    FAILED  Kafka at nowhere: refused"
     assert preflight.run(probes[:1], lines.append) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'",
+         "requires a program that knows revision 9999"),
+        ("ALTER DATABASE {name} SET default_transaction_read_only = on", "is read-only"),
+    ],
+)  # fmt: skip
+def test_a_database_that_the_bridge_could_not_work_with_is_no_success(
+    engine: Engine, database_url: str, change: str, line: str
+):
+    settings = Settings(_env_file=None, database_url=database_url)
+    assert preflight.probe_database(settings).startswith("PostgreSQL")
+    with engine.begin() as connection:
+        connection.execute(text(change.format(name=engine.url.database)))
+    lines: list[str] = []
+    probe = partial(preflight.probe_database, settings)
+    assert preflight.run([("database", probe)], lines.append) == 1
+    assert lines[0].startswith("database  FAILED")
+    assert line in lines[0]
 
 
 @pytest.mark.parametrize(
