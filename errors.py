@@ -74,6 +74,10 @@ class SettingsError(AnomalyError):
     code = "bad_setting"
 
 
+class SchemaTooNew(SettingsError):
+    """The database belongs to a newer program, until its operator restores an older one."""
+
+
 class InputError(AnomalyError):
     """The caller sent invalid data."""
 

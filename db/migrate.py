@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, text
 from config import Settings, load_settings
 from db.queries.overview import try_disk
 from db.session import describe, open_engine, transaction
-from errors import SettingsError, StorageUnavailable
+from errors import AnomalyError, SchemaTooNew, StorageUnavailable
 from runtime import command_parser, report_errors, run_command
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def migrate(engine: Engine, revision: str = "head") -> str:
 
     Raises
     ------
-    SettingsError
+    SchemaTooNew
         The database is too new for this code.
     StorageUnavailable
         It cannot be reached, or cannot be upgraded now.
@@ -104,8 +104,7 @@ def check_usable(engine: Engine) -> None:
 
     Raises
     ------
-    SettingsError
-        Its schema is too new for this code.
+    SchemaTooNew
     StorageUnavailable
         It cannot be reached, is read-only, or its disk is full.
     """
@@ -126,7 +125,11 @@ def open_migrated(settings: Settings) -> Engine:
         See :func:`db.session.open_engine` and :func:`migrate`.
     """
     engine = open_engine(settings)
-    migrate(engine)
+    try:
+        migrate(engine)
+    except AnomalyError:
+        engine.dispose()  # the caller may try again, with another one
+        raise
     return engine
 
 
@@ -162,7 +165,7 @@ def _checked(known: ScriptDirectory, connection: Connection) -> str | None:
     """Return the database's revision if this program can work with it."""
     required = required_revision(connection)
     if required is not None and not _knows(known, required):
-        raise SettingsError(
+        raise SchemaTooNew(
             f"the database's schema requires a program that knows revision {required}, which this "
             "version does not: upgrade this program, or use another database (DATABASE_URL)",
             field="DATABASE_URL",

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from config import Settings
 from db.session import configured_url, probe, transaction
-from errors import AnomalyError, SettingsError, StorageUnavailable
+from errors import AnomalyError, SchemaTooNew, SettingsError, StorageUnavailable
 from serving.background import end_tasks
 
 log = logging.getLogger("bentoml.serving.database")
@@ -190,12 +190,12 @@ class Database:
                         log.info("the database is back")
                 self._wake.clear()
                 await self._wake.wait()
-            except SettingsError as error:
-                self._problem = error.message
-                log.error("%s", error.message)
-                return  # a retry cannot help
             except Exception as error:
                 known = isinstance(error, AnomalyError)
+                if isinstance(error, SettingsError) and not isinstance(error, SchemaTooNew):
+                    self._problem = error.message
+                    log.error("%s", error.message)
+                    return  # a retry cannot help
                 problem = str(error)[:300]
                 if problem != self._problem:
                     log.warning("database: %s", problem, exc_info=not known)

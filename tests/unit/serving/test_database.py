@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from db.session import make_engine
-from errors import SettingsError, StorageUnavailable
+from errors import SchemaTooNew, SettingsError, StorageUnavailable
 from serving import database as module
 from serving.database import Database
 
@@ -77,3 +77,25 @@ def test_a_wrong_setting_ends_the_tries() -> None:
 
     run(scenario)
     assert (len(tried), database.status()["problem"]) == (1, "DATABASE_URL: cannot be parsed")
+
+
+def test_a_schema_that_is_too_new_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an upgrade was undone by restoring the database, the service had to be restarted."""
+    monkeypatch.setattr(module, "PROBE_S", 0.0)
+    monkeypatch.setattr(module, "probe", lambda _: None)
+    refused = [SchemaTooNew("requires a program that knows revision 9999")] * 3
+
+    def opener() -> Engine:
+        if refused:
+            raise refused.pop()
+        return make_engine("postgresql+psycopg2://nobody@127.0.0.1:1/none")
+
+    database = Database(opener)
+
+    async def scenario() -> None:
+        await database.start()
+        await asyncio.wait_for(database.opened.wait(), 10)
+        await database.stop()
+
+    run(scenario)
+    assert database.available
