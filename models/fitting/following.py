@@ -57,11 +57,17 @@ class Following:
     narrow_enough : whether narrow limits are enough.
     power : detected share of the injected faults' readings, with wide and with narrow limits.
     surplus : alarm rate on fault-free readings in budgets, with wide and with narrow limits.
+    shares : (faults,) detected share of each fault's readings, with the limits that are enough.
+    alarms : (trials,) alarms on fault-free readings with these limits; forwards, backwards, ...
+    readings : (trials,) fault-free readings.
     """
 
     narrow_enough: bool
     power: tuple[float, float]
     surplus: tuple[float, float]
+    shares: Floats
+    alarms: Floats
+    readings: Floats
 
 
 def narrow_limits(rate: float) -> AdaptationParams:
@@ -101,9 +107,10 @@ def judge_following(
     surplus = np.sort(alarms / readings / BUDGET, axis=0)[(len(folds) - 1) // 2]
     # the forward trials, which resemble service, are pooled
     goes_on = _more(alarms[::2].sum(axis=0)) or all(map(_more, alarms[1::2]))
+    enough = bool(surplus[1] <= HOLDS and not blind and not goes_on)
     return Following(
-        bool(surplus[1] <= HOLDS and not blind and not goes_on),
-        (float(power[0]), float(power[1])), (float(surplus[0]), float(surplus[1])),
+        enough, (float(power[0]), float(power[1])), (float(surplus[0]), float(surplus[1])),
+        shares[int(enough)], alarms[:, int(enough)], readings[:, 0].astype(np.float64),
     )  # fmt: skip
 
 

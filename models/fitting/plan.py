@@ -12,9 +12,10 @@ from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
 from models.detectors.covariance import scarce, winsorised_std
+from models.fitting.allowance import Judged, does_without
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
-from models.fitting.following import Following, judge_following, narrow_limits
+from models.fitting.following import judge_following, narrow_limits
 from models.fitting.forecasting import Forecast, choose_forecast
 from models.fitting.options import FitOptions
 from models.fitting.quickness import Basis, Way, choose_pace
@@ -33,6 +34,7 @@ from models.fitting.scaling import (
 from models.fitting.steadiness import judge_steadiness
 from models.fitting.swiftness import choose_swiftness
 from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
+from models.fitting.trials import HOLDS
 from models.scoring.adaptation import AdaptationParams
 from models.scoring.baseline import skipped_mean
 from models.scoring.conditions import Conditions
@@ -94,24 +96,23 @@ class FitPlan:
             self.drift_mode = "fault" if fault else "normal"
         self.short_runs = fault
         self.horizon, self.trials = self._horizon(varied)
-        self.shrinkage = self._shrinkage(self.horizon)
+        judged = self._judged(self.horizon)
+        if self.horizon and self.trials and min(one.surplus for one in self.trials) > HOLDS:
+            bare = self._judged(0)
+            if does_without(judged.following, bare.following):
+                self.horizon, judged = 0, bare
+        self.shrinkage = judged.shrinkage
+        self.steadiness, self.following = judged.steadiness, judged.following
+        self.slow = judged.slow
         self.baseline = self._baseline(varied)
-        self.steadiness = None
         self.forecast: Forecast | None = None
         swiftness = 1.0
         self.swift_power: tuple[float, ...] = ()
         if self.drift_mode == "normal" and self.scales.kept:
-            decided = (varied, self.horizon, self.shrinkage)
-            swiftness, self.swift_power = choose_swiftness(*decided, options.seed)
-            self.steadiness = judge_steadiness(*decided, options.seed)
-        steady = self.steadiness is not None and self.steadiness.steady
-        self.slow = self.steadiness is None or self.steadiness.slow
-        self.following: Following | None = None
-        asked = options.adaptation
-        if self.drift_mode == "normal" and self.scales.kept and isinstance(asked, str):
-            self.following = judge_following(
-                varied, self.horizon, self.shrinkage, self.slow, options.seed
+            swiftness, self.swift_power = choose_swiftness(
+                varied, self.horizon, self.shrinkage, options.seed
             )
+        steady = self.steadiness is not None and self.steadiness.steady
         self.paces = self._paces()
         self.lags = self._lags(varied)
         # where levels wander and the slow magnitude is used, swift smoothing would prolong false
@@ -121,6 +122,18 @@ class FitPlan:
         self.adaptation = self._adaptation()
         # of each stream, also for folds that hold out its first readings
         self.initial_levels = [self._initial_level(s) for s in streams] if self.baseline else []
+
+    def _judged(self, horizon: int) -> Judged:
+        """Return what is decided on readings whose drift over ``horizon`` is tolerated."""
+        shrinkage = self._shrinkage(horizon)
+        if self.drift_mode != "normal" or not self.scales.kept:
+            return Judged(shrinkage)
+        steadiness = judge_steadiness(self.varied, horizon, shrinkage, self.options.seed)
+        judged = Judged(shrinkage, steadiness)
+        if not isinstance(self.options.adaptation, str):
+            return judged
+        following = judge_following(self.varied, horizon, shrinkage, judged.slow, self.options.seed)
+        return replace(judged, following=following)
 
     def _shrinkage(self, horizon: int) -> float:
         if self.drift_mode == "normal" and self.scales.kept:
@@ -143,7 +156,7 @@ class FitPlan:
     def _without_allowance(self) -> Basis:
         shrinkage = self._shrinkage(0)
         steadiness = judge_steadiness(self.varied, 0, shrinkage, self.options.seed)
-        return Basis(0, shrinkage, steadiness is None or steadiness.slow)
+        return Basis(0, shrinkage, Judged(shrinkage, steadiness).slow)
 
     def _lags(self, varied: list[Floats]) -> int:
         """Return the forecast's number of past readings; 0 if no forecast is used."""

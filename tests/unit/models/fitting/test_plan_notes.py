@@ -84,6 +84,6 @@ def test_how_far_a_stream_is_followed(
     pair = (0.5, 0.5)
     plan.steadiness, plan.following = (
         Steadiness(True, steady, pair, pair),
-        Following(narrow_enough, pair, pair),
+        Following(narrow_enough, pair, pair, *[np.zeros(4)] * 3),
     )
     assert describe_adaptation(plan)[0] == f"normal levels {words}"

@@ -1,0 +1,75 @@
+"""Drop an allowance for drift that limits which follow each stream do without.
+
+The allowance is chosen with fixed limits (:mod:`models.fitting.tolerance`). Where none on the
+ladder keeps later alarms within the budget, the largest may cost most of what is seen and spare
+hardly an alarm, while the tail follows the levels in service anyway. So both are tried as in
+service, far from the readings fitted on (:mod:`models.fitting.following`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.arrays import Floats
+from models.fitting.following import SURE, Following
+from models.fitting.steadiness import Steadiness
+from models.fitting.trials import BUDGET, HOLDS
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is decided for one allowance.
+
+    Parameters
+    ----------
+    shrinkage : of the correlation, chosen by :mod:`models.fitting.tolerance`.
+    steadiness : by :mod:`models.fitting.steadiness`; None: not judged.
+    following : by :mod:`models.fitting.following`; None: not judged.
+    """
+
+    shrinkage: float
+    steadiness: Steadiness | None = None
+    following: Following | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Return whether the slow magnitude is used."""
+        return self.steadiness is None or self.steadiness.slow
+
+
+def does_without(allowed: Following | None, bare: Following | None) -> bool:
+    """Return whether an allowance for drift is needless.
+
+    It is if without it the budget holds in half of the trials, significantly more of the injected
+    faults is detected, and no more alarms come that exceed the budget: significantly more in the
+    trials forwards in time, which resemble service, or in both of those backwards.
+
+    Parameters
+    ----------
+    allowed, bare
+        Results with the allowance and without it, on the same faults; None if there is too little
+        data to judge.
+    """
+    if allowed is None or bare is None:
+        return False
+    more = bare.shares - allowed.shares
+    sees_more = more.mean() > SURE * more.std() / math.sqrt(len(more))
+    holds = bare.surplus[int(bare.narrow_enough)] <= HOLDS
+    return bool(sees_more and holds and not _alarms_more(allowed, bare))
+
+
+def _alarms_more(allowed: Following, bare: Following) -> bool:
+    forwards, backwards = slice(0, None, 2), slice(1, None, 2)
+    counts = np.stack([allowed.alarms, bare.alarms, bare.readings])
+    ahead: Floats = counts[:, forwards].sum(axis=1)
+    return _exceeds(ahead) or all(map(_exceeds, counts[:, backwards].T))
+
+
+def _exceeds(counts: Floats) -> bool:
+    """Return whether the second number of alarms is beyond the budget and the first."""
+    before, after, readings = counts
+    more = after - before > SURE * math.sqrt(after + before)
+    return bool(more and after > BUDGET * readings)
