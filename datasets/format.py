@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from datasets.epochs import EPOCHS
 from errors import DatasetError
 
 #: Roles of columns besides features.
@@ -55,7 +56,8 @@ class FileFormat:
     exclude : columns to leave out, as typed (``a,b``) or as a list.
     time_format : strptime format of the times.
     time_zone : IANA zone of times without an offset; None: UTC.
-    time_unit : s, ms, us, ns: times count from 1970; row: they count readings.
+    time_unit : s, ms, us, ns: times count from 1970; one of EPOCHS: from another beginning; row:
+        they count readings.
     decimal, delimiter, encoding : of text files.
     sheet : the sheet of a workbook, several as typed (``Jan,Feb``), or ``all``; None: the first
         that has a table, and those with the same columns.
@@ -100,8 +102,9 @@ class FileFormat:
             raise _wrong("delimiter", f"{self.delimiter!r} is also the decimal sign")
         if self.one_file_per not in (ASSET, FEATURE):
             raise _wrong("one-file-per", f"{self.one_file_per!r} is neither asset nor feature")
-        if self.time_unit not in (None, ROW, *TIME_UNITS):
-            raise _wrong("time-unit", f"{self.time_unit!r} is not one of s, ms, us, ns, row")
+        units = (*TIME_UNITS, ROW, *EPOCHS)
+        if self.time_unit not in (None, *units):
+            raise _wrong("time-unit", f"{self.time_unit!r} is not one of {', '.join(units)}")
         if self.time_format is not None and self.time_unit is not None:
             raise _wrong("time-format", "cannot be combined with --time-unit")
         if self.label is not None and self.columns.get("label", self.label) != self.label:
@@ -215,8 +218,9 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
         help="zone of times without an offset, such as Europe/Berlin (UTC)",
     )  # fmt: skip
     group.add_argument(
-        "--time-unit", choices=(*TIME_UNITS, ROW),
-        help="times are numbers: since 1970 in this unit, or a count of readings (row)",
+        "--time-unit", choices=(*TIME_UNITS, ROW, *EPOCHS),
+        help="times are numbers: since 1970 in this unit, a count of readings (row), or what"
+        " another program counts (matlab, excel, ...)",
     )  # fmt: skip
     group.add_argument(
         "--drop-far-times", action="store_true",

@@ -15,7 +15,9 @@ from datasets.calendar_columns import (
     is_day_of_year,
     year_and_day,
 )
+from datasets.chosen_unit import check_gps
 from datasets.completed_times import kind_behind
+from datasets.epochs import EPOCHS, likely_epoch
 from datasets.format import ROW, FileFormat, quoted
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, plain_name, rows_of
@@ -40,8 +42,6 @@ TIME_NAMES: Final = frozenset(
      "fechahora", "epoch", "unixtime")
 )  # fmt: skip
 
-#: The days of 1954 to 2119 since 1900.
-_SPREADSHEET_DAYS: Final = (20_000, 80_000)
 #: Names of columns of months.
 _MONTH_NAMES: Final = frozenset(
     ("month", "yearmonth", "monat", "jahrmonat", "mois", "mes", "mese", "period", "periode")
@@ -82,7 +82,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     if len(dates) == 1 and len(hours) == 1 and set(timed) <= {*dates, *hours}:
         chosen = [dates[0], hours[0]]
     elif not chosen and form.time_unit is not None and form.time_unit != ROW:
-        chosen = named
+        chosen = named or [p for p in free if counts_from_1970(columns, p)]
     elif not chosen:
         chosen = timed
     if len(timed) > 1 and form.time_unit is None:
@@ -252,6 +252,7 @@ def check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
     if len(roles.times) != 1 or form.time_unit is not None:
         return
     day = roles.times[0]
+    check_gps(columns.names[day], columns.filled(day))
     if not dates_only(columns.filled(day)):
         return
     roles.dates_only = form.role("timestamp") is None
@@ -355,11 +356,11 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
     has = ", ".join(filter(None, columns.names))[:300]
     if counts := _counts(columns):
         name, cell = columns.names[counts[0]], columns.filled(counts[0])[-1]
-        if all(_SPREADSHEET_DAYS[0] < _number(c) < _SPREADSHEET_DAYS[1] for c in
-               columns.filled(counts[0])):  # fmt: skip
+        if unit := likely_epoch(columns.filled(counts[0])):
             raise DatasetError(
-                f"column 'timestamp' is missing; {name!r} holds numbers such as {cell}, a"
-                " spreadsheet's days since 1900? Save that column as date and time",
+                f"column 'timestamp' is missing; {name!r} holds numbers such as {cell},"
+                f" {EPOCHS[unit].what}? --columns timestamp={quoted(name)} --time-unit {unit}"
+                " reads them",
                 field="timestamp",
             )
         raise DatasetError(

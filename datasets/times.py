@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.chosen_unit import check_unit
 from datasets.day_or_month import settled_formats
+from datasets.epochs import EPOCHS, how_to_read
 from datasets.format import ROW, TIME_UNITS, FileFormat
 from datasets.rounded_times import refuse_rounded
 from datasets.time_formats import (
@@ -67,7 +69,7 @@ class Clock:
 
     Parameters
     ----------
-    kind : "iso", "format", a unit of TIME_UNITS, or "row".
+    kind : "iso", "format", a unit of TIME_UNITS or EPOCHS, or "row".
     formats : strptime formats; the first is used.
     zone : IANA zone of times without an offset; None: UTC.
     commas : whether counted times have decimal commas.
@@ -95,12 +97,12 @@ class Clock:
             # a column with a zone is stored in UTC, so both kinds can be cast
             found = _in_micros(column, first)
             return _whole(found, first), np.full(len(column), column.type.tz is None)
-        if self.kind in (ROW, *TIME_UNITS):
-            return self._counted(column, first), np.zeros(len(column), bool)
+        if self.kind in (ROW, *TIME_UNITS, *EPOCHS):
+            in_zone = self.kind in EPOCHS and EPOCHS[self.kind].local
+            return self._counted(column, first), np.full(len(column), in_zone)
         if not _is_text(column):
             raise DatasetError(
-                f"column 'timestamp' holds {_plain(column)}: --time-unit s, ms, us or ns reads"
-                " numbers since 1970, --time-unit row a count of readings",
+                f"column 'timestamp' holds {_plain(column)}: {how_to_read([_shown(column)])}",
                 field="timestamp",
             )
         column = tidied(column)
@@ -129,27 +131,39 @@ class Clock:
             ) from None
         whole = None
         try:
-            if self.kind in ("ns", "us"):  # a float is not exact for present-day ns
+            if self.kind in (
+                "ns",
+                "us",
+                "filetime",
+                "ticks",
+            ):  # a float is not exact for present-day ns
                 whole = numbers.cast(pa.int64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
             pass  # written as a float, such as 1.7e18, so no more exact than a float
         _refuse_empty(np.isnan(ticks), first)
         row_us = float(MADE_UP_STEP.astype("timedelta64[us]").astype(int))
-        per_tick = row_us if self.kind == ROW else 10**6 / TIME_UNITS[self.kind]
-        late = ~(np.abs(ticks * per_tick) <= _MAX_COUNTED_US)
+        epoch = EPOCHS.get(self.kind)
+        per_tick = epoch.tick_us if epoch else row_us
+        if self.kind in TIME_UNITS:
+            per_tick = 10**6 / TIME_UNITS[self.kind]
+        begin = epoch.begin_us if epoch else 0
+        late = ~(np.abs(ticks * per_tick + begin) <= _MAX_COUNTED_US)
         if late.any():
             row = int(np.flatnonzero(late)[0])
             what = "count of readings" if self.kind == ROW else f"time in {self.kind}"
+            shown = f"{column[row].as_py()!s:.40}"
             raise DatasetError(
-                f"row {first + row}: timestamp {column[row].as_py()!s:.40} is no plausible {what}:"
-                " try another --time-unit",
+                f"row {first + row}: timestamp {shown} is no plausible {what}: try another"
+                f" --time-unit ({how_to_read([shown])})",
                 field="timestamp",
             )
         if self.kind == ROW:
             steps = np.round(ticks * row_us)
             made_up: Times = MADE_UP_START + steps.astype("timedelta64[us]")
             return made_up
-        if whole is not None:
+        if epoch:
+            micros = epoch.micros(ticks if whole is None else whole)
+        elif whole is not None:
             micros = whole // (TIME_UNITS[self.kind] // 10**6)
         else:
             micros = np.round(ticks * per_tick).astype(np.int64)
@@ -178,8 +192,11 @@ def clock_of(
         notes = []
         if form.time_unit == ROW:
             notes.append("times count readings: they are taken as a minute apart")
+        else:
+            notes += check_unit(form.time_unit, [c for c in chain(*parts) if c][:SAMPLE])
         commas = form.decimal == "," or any(_SURELY_DECIMAL.fullmatch(c) for c in chain(*parts))
-        return Clock(form.time_unit, (), None, commas, notes=notes)
+        zone = form.time_zone if form.time_unit in EPOCHS else None
+        return Clock(form.time_unit, (), zone, commas, notes=notes)
     if form.time_format is not None:
         follow = any(
             reads_somehow(form.time_format, tidy(cell)) for cell in _joined(parts)[:SAMPLE]
@@ -255,9 +272,7 @@ def _why_no_time(text: str | None, error: InputError, some_follow: bool) -> str:
         return "timestamp is empty"
     figure = text.strip().replace(",", ".")
     if _NUMBER.fullmatch(figure):
-        hint = ": --time-unit s, ms, us or ns reads numbers since 1970, row a count"
-        if 20_000 < float(figure) < 80_000:  # the days of 1954 to 2119, counted from 1900
-            hint = ": a spreadsheet's day number? save that column as date and time"
+        hint = f": {how_to_read([figure])}"
     elif lost_hours([text]):
         return f"timestamp {text.strip()!r} is {HOURS_LOST}"
     elif is_time_of_day([text]):
