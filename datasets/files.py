@@ -193,6 +193,8 @@ def open_file(
     form = form or FileFormat()
     with _named(path):
         source = opened_source(path, form)
+        if not any(source.columns.cells):
+            raise DatasetError("holds no rows")
         source.columns.nulls = frozenset(text.casefold() for text in form.null)
         source.columns.look = lambda streams, times, others: survey(
             source.batches(sorted({*streams, *times, *others})), streams, times, others

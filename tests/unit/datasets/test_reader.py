@@ -172,3 +172,13 @@ def test_a_long_tail_of_empty_rows_is_left_out(tmp_path):
     path = tmp_path / "tail.csv"
     path.write_text("asset_id,timestamp,a\n" + rows + ",,\n" * 45_000)
     assert [len(stream.timestamps) for stream in load(path).streams] == [30, 30]
+
+
+@pytest.mark.parametrize("head", ["timestamp,f", "Date/Time,f", "f"])
+def test_a_file_of_names_alone_is_said_to_hold_no_rows(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{head}\n")
+    with pytest.raises(DatasetError, match=r"a\.csv: holds no rows"):
+        load(path, asset="A")
+    with pytest.raises(DatasetError, match=r"a\.csv: holds no rows"):
+        next(readings(path, form=FileFormat(asset_id="A")))
