@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -11,11 +12,17 @@ from datasets.numbers import missing
 
 #: Lines of units, types and roles that programs write between the names and the readings.
 _MOST_BELOW_NAMES: Final = 3
+#: How times are written, such as dd/mm/yyyy hh:mm or TT.MM.JJJJ, in a line without other cells.
+_TIME_FORM: Final = re.compile(
+    r"(?i)(?:y{2,4}|j{2,4}|a{2,4}|m{2,3}|d{2}|t{2}|h{2}|s{2,3})"
+    r"(?:[-./: ,T]+(?:y{2,4}|j{2,4}|a{2,4}|m{2,3}|d{2}|t{2}|h{2}|s{2,3}|f{3,6}|tt|am/pm))+"
+)
 
 
 def lines_below_names(rows: Sequence[Sequence[str]]) -> int:
     """Return the number of lines of units, types or roles above the first reading."""
-    if not rows or len([cell for cell in rows[0] if cell.strip()]) < 2:
+    filled = [cell for cell in rows[0] if cell.strip()] if rows else []
+    if not filled or (len(filled) == 1 and not _TIME_FORM.fullmatch(filled[0].strip())):
         return 0
     count = next(
         (n for n, row in enumerate(rows) if not (no_reading(row) or describes(rows[n:]))),

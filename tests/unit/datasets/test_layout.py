@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -351,3 +352,21 @@ def test_a_named_encoding_that_does_not_read_the_bytes_is_refused(read: Read) ->
     with pytest.raises(DatasetError, match=r"is not utf-8 .* at byte 9"):
         read("a;b\n1;2\n5\xb0C;3\n".encode("latin-1"), encoding="utf-8")
     assert any("read as cp1252" in note for note in read(b"a;b\nK\xfchler;2\n").notes)
+
+
+@pytest.mark.parametrize(
+    ("line", "form"),
+    [
+        ("dd/mm/yyyy hh:mm", "%d/%m/%Y %H:%M"),
+        ("TT.MM.JJJJ hh:mm", "%d.%m.%Y %H:%M"),
+        ("YYYY-MM-DD hh:mm:ss", "%Y-%m-%d %H:%M:%S"),
+    ],
+)
+def test_a_line_below_the_names_may_say_how_times_are_written(
+    load: Load, line: str, form: str
+) -> None:
+    when = [datetime(2026, 3, day, 8) for day in range(1, 29)]
+    rows = "".join(f"{t:{form}},{t.day}.5\n" for t in when)
+    data = load(f"timestamp,f\n{line},\n{rows}", asset_id="A")
+    assert data.streams[0].timestamps.tolist() == when
+    assert any(line in note for note in data.notes)
