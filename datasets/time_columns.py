@@ -30,6 +30,7 @@ from datasets.time_formats import (
     is_midnight,
     is_month,
     is_time,
+    is_time_of_day,
     lost_hours,
 )
 from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
@@ -370,7 +371,15 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
             field="timestamp",
         )
     for p in columns.like(TIME_NAMES):
-        if (cells := columns.filled(p)) and not any(map(is_number, cells)):
+        cells = columns.filled(p)
+        if is_time_of_day(cells):
+            raise DatasetError(
+                f"column {columns.names[p]!r} holds times of day such as {cells[0]!r}, and no"
+                f" column holds their date: --columns timestamp=Date+{columns.names[p]} joins it"
+                " from another column, --time-unit row counts the readings instead",
+                field="timestamp",
+            )
+        if cells and not any(map(is_number, cells)):
             raise DatasetError(
                 f"column {columns.names[p]!r} holds {cells[0]!r:.60}, which is not read as a time:"
                 f" --columns timestamp={quoted(columns.names[p])} --time-format FORMAT, such as"

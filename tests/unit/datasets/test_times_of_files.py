@@ -447,3 +447,11 @@ def test_a_line_of_totals_without_a_time_of_day_is_left_out(load: Load) -> None:
     data = load(text + "Summe;;4800,00\n", asset_id="A")
     assert data.streams[0].timestamps.tolist() == times
     assert any("row 401: timestamp is empty" in note for note in data.notes)
+
+
+def test_times_of_day_without_a_date_are_refused_with_advice_that_helps(load: Load) -> None:
+    text = "Time,f\n" + "".join(f"08:{i:02d}:00,{i}\n" for i in range(20))
+    with pytest.raises(DatasetError, match="times of day such as '08:00:00'") as raised:
+        load(text, asset_id="A")
+    assert "--time-format" not in raised.value.message
+    assert len(load(text, asset_id="A", time_unit="row").streams[0].timestamps) == 20
