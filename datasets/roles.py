@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from datasets.completed_times import complete_times
+from datasets.daylight_marks import leave_out_marks
 from datasets.days_in_rows import days_in_rows
 from datasets.feature_columns import check_scales, find_features, label_name, note_signs
 from datasets.format import FileFormat, names_in, quoted
@@ -79,6 +80,7 @@ def find_roles(
         roles.group = columns.index(group)
     columns.look_through(roles.keys(), roles.times, {*roles.excluded, *given(roles.group)})
     wished = [] if wanted is None else _wished(columns, wanted, excluded)
+    leave_out_marks(columns, roles, wished)
     _label(columns, form, roles, wished)
     if wanted is None:
         taken = {*roles.used(), *roles.excluded}
