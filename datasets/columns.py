@@ -15,6 +15,7 @@ from datasets.coded_texts import Texts, as_codes, id_text, text_of
 from datasets.decimals import Decimals
 from datasets.findings import Findings
 from datasets.numbers import EXACT, Nulls, to_floats
+from datasets.odd_rows import Titles, bare_dates, subtotals, title_of
 from datasets.quality_columns import bad_rows
 from datasets.repeated_names import RepeatedNames
 from datasets.sampled_columns import Roles
@@ -76,6 +77,7 @@ class ChunkReader:
     trim: bool = False
     found: Findings = field(default_factory=Findings)
     units: SensorUnits = field(default_factory=SensorUnits)
+    titles: Titles = field(default_factory=Titles)
     names: RepeatedNames = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +108,13 @@ class ChunkReader:
         except DatasetError:
             batch, rows = self._without_unreadable(batch, rows, total)
             keys, key, times, local = self._whose_and_when(batch, rows)
+        if self.titles.texts:
+            self.titles.check(rows, times)
+        odd = self._subtotals(batch, rows, times, key)
+        if odd.any():
+            self.found.rows.check(total)
+            batch, rows = batch.filter(pa.array(~odd)), rows[~odd]
+            key, times, local = key[~odd], times[~odd], local[~odd]
         self.found.local += int(local.sum())
         self.found.universal += int(np.sum(~local))
         if self.roles.unit is not None:
@@ -133,6 +142,8 @@ class ChunkReader:
             return batch, rows
         except DatasetError as error:
             if len(rows) == 1:
+                if title := title_of(batch, self.roles):
+                    self.titles.texts[int(rows[0])] = title
                 self.found.rows.add(int(rows[0]), error)
                 self.found.rows.check(total)
                 return batch.slice(0, 0), rows[:0]
@@ -144,6 +155,24 @@ class ChunkReader:
         whole = pa.Table.from_batches([part for part, _ in parts]).combine_chunks().to_batches()
         kept = whole[0] if whole else batch.slice(0, 0)
         return kept, np.concatenate([numbers for _, numbers in parts])
+
+    def _subtotals(self, batch: Any, rows: Rows, times: Times, key: npt.NDArray[np.intp]) -> Flags:
+        """Return which rows (n,) are subtotals of a day, and count the dates that are read."""
+        if len(self.roles.times) != 1 or self.clock.kind not in ("iso", "format"):
+            return np.zeros(len(rows), bool)
+        column = times_of(batch, self.roles)
+        bare = bare_dates(column, times)
+        odd = subtotals(bare, times, key)
+        for at in np.flatnonzero(odd):
+            error = DatasetError(
+                f"row {rows[at]}: timestamp {column[int(at)].as_py()!r:.40} has no time of day, as"
+                " others have, and steps back: a subtotal?",
+                field="timestamp",
+            )
+            self.found.rows.add(int(rows[at]), error)
+        for at in np.flatnonzero(bare & ~odd):
+            self.found.midnights.append(int(rows[at]))
+        return odd
 
     def _blank(self, batch: Any) -> npt.NDArray[np.bool_] | None:
         """Return which rows (n,) are empty, as spreadsheets leave them at the end of a table."""

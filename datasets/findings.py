@@ -16,7 +16,8 @@ States = dict[tuple[str, str], list[int]]
 class Findings:
     """Observations made while reading a file, for notes at its end.
 
-    ``doubt`` is a note on times without an offset, ``on_off`` has the text columns of switches.
+    ``doubt`` is a note on times without an offset, ``midnights`` are the rows of dates among times,
+    ``on_off`` has the text columns of switches.
     """
 
     states: States = field(default_factory=dict)
@@ -25,6 +26,7 @@ class Findings:
     local: int = 0
     universal: int = 0
     doubt: str | None = None
+    midnights: list[int] = field(default_factory=list)
     bad: dict[str, int] = field(default_factory=dict)
     rounded: dict[str, None] = field(default_factory=dict)
     switches: dict[str, None] = field(default_factory=dict)
@@ -48,6 +50,11 @@ class Findings:
             out.append(f"{self.local:,} times have no offset, others have one: read in {where}")
         if self.local and self.doubt is not None:
             out.append(self.doubt)
+        if self.midnights:
+            out.append(
+                "times without a time of day, as others have, are read as midnight"
+                f" ({_where(self.midnights)})"
+            )
         if self.names:
             out.append(f"{self.names:,} lines repeat the names and are left out")
         if self.blank:
