@@ -39,6 +39,14 @@ def implausible(times: Times) -> Flags:
     return (times < _EARLIEST) | (times > _latest())
 
 
+def implausible_note(count: int, first: np.datetime64, last: np.datetime64) -> str:
+    """Return a note on times that are read though they are implausible, given their range."""
+    return (
+        f"{count:,} times are before 1971 or more than a year ahead ({first} to {last}): a clock"
+        " that was not set, another calendar or --time-unit?"
+    )
+
+
 def main_range(times: Times) -> Range:
     """Return first and last of the largest cluster of times (n,); a plausible one wins a tie."""
     if times.max() - times.min() <= _GAP:

@@ -21,6 +21,7 @@ from datasets.far_times import (
     dropped,
     far_times,
     implausible,
+    implausible_note,
     main_range,
     never_set,
     problem,
@@ -69,6 +70,8 @@ class OpenFile:
     def without_far(self) -> Iterator[Chunk]:
         """Yield the chunks without implausible times that are years from the rows before."""
         inside: Range | None = None
+        odd: list[np.datetime64] = []
+        count = 0
         for chunk in self.chunks:
             if not len(chunk.rows) or self._made_up:
                 yield chunk
@@ -76,9 +79,16 @@ class OpenFile:
             inside = inside or main_range(chunk.times)
             far = far_times(chunk.times, inside) & implausible(chunk.times)
             chunk = self._leave_out(chunk, far, inside, int(chunk.rows[-1]))
+            strange = chunk.times[implausible(chunk.times)]
+            if len(strange):
+                count += len(strange)
+                odd = [min([*odd, strange.min()]), max([*odd, strange.max()])]
             yield chunk
             if len(chunk.times):
                 inside = min(inside[0], chunk.times.min()), max(inside[1], chunk.times.max())
+
+        if odd:
+            self._notes.append(implausible_note(count, *odd))
 
     def without_far_of(self, chunks: Sequence[Chunk], drop: bool = False) -> list[Chunk]:
         """Return all of the file's chunks without times that are years from all others.
@@ -116,10 +126,7 @@ class OpenFile:
         ]
         odd = times[~far & ~unset & implausible(times)]
         if len(odd):
-            self._notes.append(
-                f"{len(odd):,} times are before 1971 or more than a year ahead ({odd.min()} to"
-                f" {odd.max()}): a clock that was not set, another calendar or --time-unit?"
-            )
+            self._notes.append(implausible_note(len(odd), odd.min(), odd.max()))
         return kept
 
     @property
@@ -194,7 +201,7 @@ def open_file(
     with _named(path):
         source = opened_source(path, form)
         if not any(source.columns.cells):
-            raise DatasetError("holds no rows")
+            raise DatasetError("holds no rows below its names, or a quote does not close")
         source.columns.nulls = frozenset(text.casefold() for text in form.null)
         source.columns.look = lambda streams, times, others: survey(
             source.batches(sorted({*streams, *times, *others})), streams, times, others

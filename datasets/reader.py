@@ -129,8 +129,9 @@ def readings(
     expected = Counter(file.labels)
     counted: Counter[str] = Counter()
     notes: list[str] = []
+    back: dict[str, int] = {}
     for chunk in file.without_far():
-        times = datetimes(_whole_times(chunk, file, zone, counts))
+        times = datetimes(_whole_times(chunk, file, zone, counts, back))
         labels: list[int | None] = [None] * len(times)
         if chunk.labels is not None:
             counted += _counts(chunk.labels)
@@ -149,7 +150,12 @@ def readings(
             asset, sensor = chunk.keys[chunk.key[row]]
             yield Reading(asset, sensor, times[row], features, labels[row])
     if report is not None:
-        for note in [*file.notes, *notes, *(zone.notes() if zone is not None else [])]:
+        changes = [
+            f"{asset}: the clock goes back by an hour at row {row}: --time-zone NAME resolves the"
+            " hour that occurs twice, and tells summer from winter time"
+            for asset, row in back.items()
+        ]
+        for note in [*file.notes, *notes, *(zone.notes() if zone is not None else changes)]:
             report(note)
 
 
@@ -250,9 +256,16 @@ def _join(
 
 
 def _whole_times(
-    chunk: Chunk, file: OpenFile, zone: LocalTime | None, counts: dict[StreamKey, int]
+    chunk: Chunk,
+    file: OpenFile,
+    zone: LocalTime | None,
+    counts: dict[StreamKey, int],
+    back: dict[str, int],
 ) -> Times:
-    """Return a chunk's times (n,) in UTC, converted from counts or local times by stream."""
+    """Return a chunk's times (n,) in UTC, converted from counts or local times by stream.
+
+    ``back`` receives the assets whose local clocks go back by an hour, and the row.
+    """
     times = chunk.times.copy()
     for key, rows in _by_stream(chunk):
         if file.counted:
@@ -262,10 +275,21 @@ def _whole_times(
             continue
         if chunk.local[rows].all():
             _check_clock(file, key, times[rows], chunk.rows[rows])
+            if zone is None and (row := _change(chunk, rows)) is not None:
+                back.setdefault(key[0], row)
         if zone is not None:
             rows = rows[chunk.local[rows]]
             times[rows] = zone.utc(key, times[rows])
     return times
+
+
+def _change(chunk: Chunk, rows: Rows) -> int | None:
+    """Return the number of a stream's first row after its local clock was set back, if it was."""
+    times = chunk.times[rows]
+    step = 1 if 2 * (np.diff(times) < np.timedelta64(0)).sum() <= len(times) else -1
+    rows = rows[::step]  # in order of time
+    back = clocks_went_back(chunk.times[rows], _repeated(chunk.values[rows]))
+    return int(chunk.rows[rows[back[0]]]) if back else None
 
 
 def _check_clock(file: OpenFile, key: StreamKey, times: Times, rows: npt.NDArray[np.int64]) -> None:

@@ -182,3 +182,24 @@ def test_a_file_of_names_alone_is_said_to_hold_no_rows(tmp_path: Path, head: str
         load(path, asset="A")
     with pytest.raises(DatasetError, match=r"a\.csv: holds no rows"):
         next(readings(path, form=FileFormat(asset_id="A")))
+
+
+def test_streamed_readings_say_what_a_whole_file_says_of_its_times(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    form = FileFormat(asset_id="A", time_unit="s")
+    path.write_text("timestamp,f\n" + "".join(f"{i},{i % 7}\n" for i in range(200)))
+    notes: list[str] = []
+    list(readings(path, form=form, report=notes.append))
+    assert any("200 times are before 1971" in note for note in notes)
+    assert any("200 times are before 1971" in note for note in load(path, form=form).notes)
+    minutes = [*range(0, 180, 5), *range(120, 300, 5)]  # three o'clock is two o'clock again
+    rows = [f"2024-10-27 {m // 60:02d}:{m % 60:02d},{i % 7}\n" for i, m in enumerate(minutes)]
+    for each in (rows, rows[::-1]):
+        path.write_text("timestamp,f\n" + "".join(each))
+        notes = []
+        list(readings(path, form=FileFormat(asset_id="A"), report=notes.append))
+        assert any("the clock goes back by an hour at row 3" in note for note in notes)
+    notes = []
+    form = FileFormat(asset_id="A", time_zone="Europe/Berlin")
+    list(readings(path, form=form, report=notes.append))
+    assert not any("goes back" in note for note in notes)

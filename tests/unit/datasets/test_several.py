@@ -55,8 +55,8 @@ BROKEN = {
     "mark.csv": (b"\xef\xbb\xbf", "is empty"),
     "mark16.csv": (b"\xff\xfe", "is empty"),
     "zeros.csv": (bytes(600), "is empty"),
-    "sep.csv": (b"sep=\n\n\n", "'asset_id' is missing"),
-    "quote.csv": (b'a,b,c\n"' + b"1,2,3\n" * 50_000, "'asset_id' is missing"),
+    "sep.csv": (b"sep=\n\n\n", "holds no rows"),
+    "quote.csv": (b'a,b,c\n"' + b"1,2,3\n" * 50_000, "a quote does not close"),
 }
 
 
