@@ -41,6 +41,5 @@ def leave_out_marks(columns: Columns, roles: Roles, wished: list[int]) -> None:
         if named or (kinds in _MARKS and not names_sensors(bare)):
             roles.excluded.add(index)
             roles.notes.append(
-                f"column {name!r} marks daylight saving: left out (--time-zone NAME resolves the"
-                " hour that occurs twice)"
+                f"column {name!r} marks daylight saving, which --time-zone NAME tells: left out"
             )
