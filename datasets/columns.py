@@ -15,7 +15,7 @@ from datasets.coded_texts import Texts, as_codes, id_text, text_of
 from datasets.decimals import Decimals
 from datasets.findings import Findings
 from datasets.numbers import EXACT, Nulls, to_floats
-from datasets.odd_rows import Titles, bare_dates, subtotals, title_of
+from datasets.odd_rows import Titles, a_title, bare_dates, subtotals, title_of
 from datasets.quality_columns import bad_rows
 from datasets.repeated_names import RepeatedNames
 from datasets.sampled_columns import Roles
@@ -142,9 +142,10 @@ class ChunkReader:
             return batch, rows
         except DatasetError as error:
             if len(rows) == 1:
-                if title := title_of(batch, self.roles):
-                    self.titles.texts[int(rows[0])] = title
-                self.found.rows.add(int(rows[0]), error)
+                row, title = int(rows[0]), title_of(batch, self.roles)
+                if title is not None:
+                    self.titles.texts[row] = title
+                self.found.rows.add(row, error if title is None else a_title(row, title))
                 self.found.rows.check(total)
                 return batch.slice(0, 0), rows[:0]
         half = len(rows) // 2

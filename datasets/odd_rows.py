@@ -68,6 +68,15 @@ def title_of(row: Any, roles: Roles) -> str | None:
     return filled[0] if alone and any(map(str.isalpha, filled[0])) else None
 
 
+def a_title(row: int, text: str) -> DatasetError:
+    """Return the error for a row of a single text."""
+    return DatasetError(
+        f"row {row} holds only {text!r:.80}, a title or a remark: delete the row, or write the"
+        " asset that it names into a column",
+        field="timestamp",
+    )
+
+
 @dataclass(slots=True)
 class Titles:
     """Rows of a single text among the readings of a file.

@@ -243,7 +243,8 @@ def check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
     roles
         The roles found; receives ``dates_only`` and notes.
     """
-    if len(roles.times) > 1 and _repeated(columns, roles, *roles.times):
+    whole = len(roles.times) > 1 or form.time_unit in EPOCHS
+    if whole and _repeated(columns, roles, *roles.times):
         days = DATE_PARTS.get(roles.time_kind)
         if len(roles.times) == days and form.role("timestamp") is None:
             raise _no_hours(columns, roles)

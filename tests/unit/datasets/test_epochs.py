@@ -74,3 +74,12 @@ def test_days_of_a_spreadsheet_are_local(load: Load) -> None:
     form = {"asset_id": "A", "time_unit": "excel", "time_zone": "Europe/Berlin"}
     data = load(_table("timestamp", "excel"), **form)
     assert data.streams[0].timestamps[0] == np.datetime64("2024-03-01 07:00")
+
+
+def test_days_without_the_time_of_day_are_said_not_to_tell_readings_apart(load: Load) -> None:
+    rows = "".join(f"{45352 + i // 24},{i % 24 / 24:.6f},{i % 7}\n" for i in range(96))
+    form = {"asset_id": "A", "columns": {"timestamp": "Date"}, "time_unit": "excel"}
+    data = load(f"Date,Part,f\n{rows}", **form)
+    assert any("'Date' do not tell all readings" in note for note in data.notes)
+    data = load(_table("Date", "excel"), **form)
+    assert not any("do not tell" in note for note in data.notes)

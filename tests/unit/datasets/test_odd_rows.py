@@ -52,3 +52,10 @@ def test_a_remark_among_the_readings_is_left_out(load: Load) -> None:
     data = load(text, asset_id="A")
     assert len(data.streams[0].timestamps) == len(_WHEN)
     assert any("row 701" in note and "Logger restarted" in note for note in data.notes)
+
+
+def test_titles_of_a_short_file_are_named(load: Load) -> None:
+    block = "".join(f"{time},{i % 7},{i % 5}\n" for i, time in enumerate(_WHEN[:40]))
+    text = f"timestamp,f,g\nAsset A,,\n{block}Asset B,,\n{block}"
+    with pytest.raises(DatasetError, match="row 1 holds only 'Asset A', a title or a remark"):
+        load(text, asset_id="A")
