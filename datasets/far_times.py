@@ -40,7 +40,13 @@ def implausible(times: Times) -> Flags:
 
 
 def implausible_note(count: int, first: np.datetime64, last: np.datetime64) -> str:
-    """Return a note on times that are read though they are implausible, given their range."""
+    """Return a note on times that are read though they are implausible.
+
+    Parameters
+    ----------
+    count : how many.
+    first, last : their range.
+    """
     return (
         f"{count:,} times are before 1971 or more than a year ahead ({first} to {last}): a clock"
         " that was not set, another calendar or --time-unit?"
