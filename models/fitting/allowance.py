@@ -9,35 +9,12 @@ service, far from the readings fitted on (:mod:`models.fitting.following`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from models.arrays import Floats
 from models.fitting.following import SURE, Following
-from models.fitting.steadiness import Steadiness
 from models.fitting.trials import BUDGET, HOLDS
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What is decided for one allowance.
-
-    Parameters
-    ----------
-    shrinkage : of the correlation, chosen by :mod:`models.fitting.tolerance`.
-    steadiness : by :mod:`models.fitting.steadiness`; None: not judged.
-    following : by :mod:`models.fitting.following`; None: not judged.
-    """
-
-    shrinkage: float
-    steadiness: Steadiness | None = None
-    following: Following | None = None
-
-    @property
-    def slow(self) -> bool:
-        """Return whether the slow magnitude is used."""
-        return self.steadiness is None or self.steadiness.slow
 
 
 def does_without(allowed: Following | None, bare: Following | None) -> bool:

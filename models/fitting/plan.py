@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -12,10 +13,10 @@ from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
 from models.detectors.covariance import scarce, winsorised_std
-from models.fitting.allowance import Judged, does_without
+from models.fitting.allowance import does_without
 from models.fitting.cleaning import Cleaned
 from models.fitting.cross_validation import Part, make_folds, training_parts
-from models.fitting.following import judge_following, narrow_limits
+from models.fitting.following import Following, judge_following, narrow_limits
 from models.fitting.forecasting import Forecast, choose_forecast
 from models.fitting.options import FitOptions
 from models.fitting.quickness import Basis, Way, choose_pace
@@ -31,7 +32,7 @@ from models.fitting.scaling import (
     fit_scales,
     step_correlation,
 )
-from models.fitting.steadiness import judge_steadiness
+from models.fitting.steadiness import Steadiness, judge_steadiness
 from models.fitting.swiftness import choose_swiftness
 from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
 from models.fitting.trials import HOLDS
@@ -96,14 +97,15 @@ class FitPlan:
             self.drift_mode = "fault" if fault else "normal"
         self.short_runs = fault
         self.horizon, self.trials = self._horizon(varied)
-        judged = self._judged(self.horizon)
+        basis, steadiness = self._judged(self.horizon)
+        following = self._following(basis)
         if self.horizon and self.trials and min(one.surplus for one in self.trials) > HOLDS:
-            bare = self._judged(0)
-            if does_without(judged.following, bare.following):
-                self.horizon, judged = 0, bare
-        self.shrinkage = judged.shrinkage
-        self.steadiness, self.following = judged.steadiness, judged.following
-        self.slow = judged.slow
+            bare, bare_steadiness = self._bare
+            bare_following = self._following(bare)
+            if does_without(following, bare_following):
+                basis, steadiness, following = bare, bare_steadiness, bare_following
+        self.horizon, self.shrinkage, self.slow = basis.horizon, basis.shrinkage, basis.slow
+        self.steadiness, self.following = steadiness, following
         self.baseline = self._baseline(varied)
         self.forecast: Forecast | None = None
         swiftness = 1.0
@@ -123,17 +125,26 @@ class FitPlan:
         # of each stream, also for folds that hold out its first readings
         self.initial_levels = [self._initial_level(s) for s in streams] if self.baseline else []
 
-    def _judged(self, horizon: int) -> Judged:
+    def _judged(self, horizon: int) -> tuple[Basis, Steadiness | None]:
         """Return what is decided on readings whose drift over ``horizon`` is tolerated."""
         shrinkage = self._shrinkage(horizon)
-        if self.drift_mode != "normal" or not self.scales.kept:
-            return Judged(shrinkage)
-        steadiness = judge_steadiness(self.varied, horizon, shrinkage, self.options.seed)
-        judged = Judged(shrinkage, steadiness)
-        if not isinstance(self.options.adaptation, str):
-            return judged
-        following = judge_following(self.varied, horizon, shrinkage, judged.slow, self.options.seed)
-        return replace(judged, following=following)
+        steadiness = None
+        if self.drift_mode == "normal" and self.scales.kept:
+            steadiness = judge_steadiness(self.varied, horizon, shrinkage, self.options.seed)
+        return Basis(horizon, shrinkage, steadiness is None or steadiness.slow), steadiness
+
+    @cached_property
+    def _bare(self) -> tuple[Basis, Steadiness | None]:
+        """What is decided without an allowance for drift."""
+        return self._judged(0)
+
+    def _following(self, basis: Basis) -> Following | None:
+        asked = self.options.adaptation
+        if self.drift_mode != "normal" or not self.scales.kept or not isinstance(asked, str):
+            return None
+        return judge_following(
+            self.varied, basis.horizon, basis.shrinkage, basis.slow, self.options.seed
+        )
 
     def _shrinkage(self, horizon: int) -> float:
         if self.drift_mode == "normal" and self.scales.kept:
@@ -146,17 +157,12 @@ class FitPlan:
             return None
         usual = Basis(self.horizon, self.shrinkage, self.slow)
         free = self.options.horizon == "auto" and self.horizon > 0
-        bare = self._without_allowance if free else None
+        bare = (lambda: self._bare[0]) if free else None
         found = choose_pace(self.varied, usual, bare, self.options.seed)
         if found is not None:
             basis = found[1].basis
             self.horizon, self.shrinkage, self.slow = basis.horizon, basis.shrinkage, basis.slow
         return found
-
-    def _without_allowance(self) -> Basis:
-        shrinkage = self._shrinkage(0)
-        steadiness = judge_steadiness(self.varied, 0, shrinkage, self.options.seed)
-        return Basis(0, shrinkage, Judged(shrinkage, steadiness).slow)
 
     def _lags(self, varied: list[Floats]) -> int:
         """Return the forecast's number of past readings; 0 if no forecast is used."""
