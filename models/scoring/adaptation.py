@@ -248,9 +248,11 @@ class AdaptiveTail:
     def to_list(self) -> list[float]:
         """Return the state ready for JSON, exactly, in the order of _RANGES."""
         s, e, q = self.smoother, self.excursion, self.quantiles
-        known = [s.slow, q.log_stretch, q.tokens, e.peak, e.level, q.offset, q.beyond, q.age,
-                 s.quick]  # fmt: skip
-        return known if s.swift < 0.0 else [*known, s.swift]
+        out = [s.slow, q.log_stretch, q.tokens, e.peak, e.level, q.offset, q.beyond, q.age,
+               s.quick, s.swift, s.lull, s.longest]  # fmt: skip
+        while out[-1] == _USUAL[len(out) - 1]:
+            out.pop()
+        return out
 
     @classmethod
     def from_list(cls, data: Any) -> AdaptiveTail:
@@ -268,9 +270,9 @@ class AdaptiveTail:
             if isinstance(value, bool) or not lowest <= value <= highest:
                 raise ValueError(f"tail: {name} {value!r:.40} lies outside {lowest:g}..{highest:g}")
         values += _USUAL[len(values) :]
-        slow, log_stretch, tokens, peak, level, offset, beyond, age, quick, swift = values
+        slow, log_stretch, tokens, peak, level, offset, beyond, age, quick, swift, *pauses = values
         tail = cls(slow)
-        tail.smoother = Smoother(slow, slow if quick is None else quick, swift)
+        tail.smoother = Smoother(slow, slow if quick is None else quick, swift, *pauses)
         tail.excursion = ExcursionTracker(level, peak)
         tail.quantiles = QuantileTracker(log_stretch, offset, tokens, beyond, age)
         return tail
@@ -278,7 +280,7 @@ class AdaptiveTail:
 
 #: Defaults and valid ranges of a stored tail's numbers, in order. The ranges only keep computed
 #: values finite; the limits of adaptation are in the model set.
-_USUAL: Final = (None, 0.0, _TOKENS, 0.0, 0.0, 0.0, 0, 0, None, UNSET)
+_USUAL: Final = (None, 0.0, _TOKENS, 0.0, 0.0, 0.0, 0, 0, None, UNSET, 0, 0)
 _RANGES: Final = {
     "slow": (-1e3, 1e3),
     "log_stretch": (-20.0, 20.0),
@@ -290,4 +292,6 @@ _RANGES: Final = {
     "age": (0, 2**53),
     "quick": (-1e3, 1e3),
     "swift": (-1.0, 1e300),
+    "lull": (0, 2**53),
+    "longest": (0, 2**53),
 }

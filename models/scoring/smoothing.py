@@ -31,6 +31,12 @@ SLOW_CLIP: Final = 3.0
 #: that average.
 RINGING: Final = 1.7
 QUICK_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 4.0)
+#: A magnitude of fewer decades (p > 0.1) is usual.
+USUAL: Final = 1.0
+#: The slow magnitude no longer alarms once readings have been usual for more than this many times
+#: as long as ever before since it rose: a fault that each reading shows is over with its last, one
+#: that comes and goes may pause.
+PATIENCE: Final = 2
 #: Magnitudes are clipped at this many decades for an excursion's level, so that a single absurd
 #: reading gives no lasting peak.
 LEVEL_CLIP: Final = 10.0
@@ -52,11 +58,15 @@ class Smoother:
     slow, quick : averages of half-life 20 and 4. ``slow`` counts up to RINGING times what
         ``quick`` lies above the median.
     swift : the swift average, over a reading or two; UNSET: none yet.
+    lull, longest : usual readings in a row, now and at most before, since the slow magnitude rose
+        above USUAL.
     """
 
     slow: float
     quick: float
     swift: float = UNSET
+    lull: int = 0
+    longest: int = 0
 
     def update(self, fast: float, cal: Calibration, held: bool) -> float:
         """Take in a reading's combined magnitude; return the larger of swift and slow.
@@ -84,6 +94,7 @@ class Smoother:
             self.slow = cal.median if held else slow if slow < ceiling else ceiling
             smooth = cal.shift + cal.gain * self.slow
         else:
+            pauses = self._pauses(fast, cal)
             self.slow = slow = cal.median if held else slow
             ceiling = cal.median
             if self.quick > cal.median:
@@ -91,9 +102,23 @@ class Smoother:
             if slow > ceiling:
                 slow = ceiling
             smooth = cal.shift + cal.gain * slow
-            if smooth > CLIP:
+            if pauses and smooth > cal.gate:
+                smooth = cal.high
+            elif smooth > CLIP:
                 smooth = CLIP + (smooth - CLIP) / cal.gain
         return swift if swift > smooth else smooth
+
+    def _pauses(self, fast: float, cal: Calibration) -> bool:
+        """Return whether readings are usual for longer than what was averaged has paused before."""
+        if cal.shift + cal.gain * self.slow <= USUAL:
+            self.lull = self.longest = 0
+        elif fast < USUAL:
+            self.lull += 1
+        else:
+            if self.lull > self.longest:
+                self.longest = self.lull
+            self.lull = 0
+        return self.lull > PATIENCE * self.longest
 
 
 def _average(before: float, fast: float, cal: Calibration) -> float:

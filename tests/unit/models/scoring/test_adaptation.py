@@ -212,6 +212,18 @@ def test_what_is_over_neither_rings_on_nor_ranks_above_what_goes_on(cal, size):
     assert np.mean(ranking) > 0.93  # .89 before for the smallest
 
 
+@pytest.mark.parametrize(("pause", "shows"), [(0, 0), (1, 2), (3, 6)])
+def test_slow_magnitude_alarms_up_to_twice_as_long_as_the_fault_paused_before(cal, pause, shows):
+    tail = AdaptiveTail(cal.median)
+    for fast in ([3.0] * 3 + [0.3] * pause) * 20 + [3.0]:
+        tail.step(fast, cal, HOW)
+    after = [tail.step(0.3, cal, HOW)[0] > cal.gate for _ in range(shows + 3)]
+    assert after == [True] * shows + [False] * 3
+    again = AdaptiveTail.from_list(json.loads(json.dumps(tail.to_list())))
+    assert again.to_list() == tail.to_list()
+    assert [again.step(f, cal, HOW)[0] > cal.gate for f in (1.5, 0.3)] == [True, True]
+
+
 def test_weak_shift_for_good_is_not_taken_for_normal_by_its_quieter_readings(cal):
     """Readings that do not bear the slow magnitude out teach nothing while it is beyond the gate.
 
