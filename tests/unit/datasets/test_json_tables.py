@@ -51,3 +51,32 @@ def test_the_hits_of_a_search_are_the_readings() -> None:
     assert found is not None
     assert list(found) == hits
     assert notes == ["the readings are taken from the list 'hits.hits'"]
+
+
+def test_a_list_of_points_per_sensor_is_joined_by_time() -> None:
+    notes: list[str] = []
+    points = {
+        "temp": [{"ts": 2, "value": "2.5"}, {"ts": 1, "value": "1.5"}],
+        "flow": [{"ts": 1, "value": "7"}, {"ts": 3, "value": "9"}],
+    }
+    assert list(unfold(points, notes) or ()) == [
+        {"ts": 2, "temp": "2.5"},
+        {"ts": 1, "temp": "1.5", "flow": "7"},
+        {"ts": 3, "flow": "9"},
+    ]
+    assert notes == ["each list is a feature: the values of temp, flow by their times"]
+
+
+def test_lists_side_by_side_are_columns() -> None:
+    table = {"asset": "P1", "timestamps": ["a", "b"], "temp": [1.5, None], "site": {"lat": 1}}
+    rows = [
+        {"asset": "P1", "timestamps": "a", "temp": 1.5},
+        {"asset": "P1", "timestamps": "b", "temp": None},
+    ]
+    for document, where in ((table, ""), ({"lat": 1, "hourly": table}, " of 'hourly'")):
+        notes: list[str] = []
+        assert list(unfold(document, notes) or ()) == rows
+        assert notes == [f"each list{where} is a column of readings"]
+    with pytest.raises(DatasetError, match=r"several tables \(hourly, daily\)"):
+        unfold({"hourly": table, "daily": table}, [])
+    assert unfold({"timestamp": "a", "temp": 1.5, "wave": [1, 2], "window": [1, 2]}, []) is None
