@@ -11,14 +11,26 @@ from datasets.types import Dataset, Times
 
 
 def pieces_hint(parts: Sequence[Part]) -> list[str]:
-    """Return a note if each file is an asset of its own by name, yet all may be pieces of one.
-
-    They may if none overlaps another, or if they hold the same readings where they do.
-    """
+    """Return a note if each file is an asset of its own by name, yet all may be pieces of one."""
     if len(parts) < 2 or not all(map(unnamed, parts)):
         return []
     if len({stream.asset_id for part in parts for stream in part.data.streams}) == 1:
         return []
+    overlap = follow_one_another(parts)
+    if overlap is None:
+        return []
+    same = ", with the same readings where they overlap" if overlap else ""
+    return [
+        "each file is read as an asset of its own, yet they follow one another in time"
+        f"{same}: if they are pieces of one machine's readings, --asset-id NAME joins them"
+    ]
+
+
+def follow_one_another(parts: Sequence[Part]) -> bool | None:
+    """Return whether pieces of one series overlap; None if they cannot be pieces of one.
+
+    They can if none overlaps another, or if they hold the same readings where they do.
+    """
     spans = [(times.min(), times.max()) for times in (times_of(part.data) for part in parts)]
     latest, *later = sorted(range(len(parts)), key=spans.__getitem__)
     overlap = False
@@ -28,13 +40,9 @@ def pieces_hint(parts: Sequence[Part]) -> list[str]:
             overlap = True
             both = [_between(parts[each].data, begin, end) for each in (latest, at)]
             if not all(len(times_of(each)) for each in both) or not copies(*both):
-                return []
+                return None
         latest = max(latest, at, key=lambda each: spans[each][1])
-    same = ", with the same readings where they overlap" if overlap else ""
-    return [
-        "each file is read as an asset of its own, yet they follow one another in time"
-        f"{same}: if they are pieces of one machine's readings, --asset-id NAME joins them"
-    ]
+    return overlap
 
 
 def _between(data: Dataset, begin: Times, end: Times) -> Dataset:

@@ -22,6 +22,7 @@ from datasets.label_files import without_label_files
 from datasets.labels_of_parts import with_common_labels
 from datasets.partition_folders import named_by_folders
 from datasets.parts import Part, Parts, parts_of, single
+from datasets.pieces_of_assets import joined_pieces
 from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
 from datasets.sampled_columns import plain_name
@@ -76,8 +77,11 @@ def load_files(
         assets = {path: bare_name(path) for path in paths}
         files, notes = _loaded(assets, feature_names, form, group)
         files, labels = without_label_files(files)
+        files, joined = joined_pieces(files)
+        if joined:
+            notes = [note for note in notes if not note.endswith(NAMED_BY_FILE)]
         found, apart = told_apart(files)
-        notes += [*labels, *apart, *pieces_hint(found)]
+        notes += [*labels, *joined, *apart, *pieces_hint(found)]
     parts = [part.data for part in found]
     what = "file" if len(paths) > 1 else "sheet"
     label = (form.role("label") if form is not None else None) or "label"
