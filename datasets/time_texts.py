@@ -20,7 +20,7 @@ _HALF: Final = (r" ?([aApP])\. ?[mM]\.?$", r" \1m")
 _TIME: Final = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}[ T]+\d{1,2}[:.]\d\d"
 #: Start and end of an interval: the start is taken.
 _INTERVALS: Final = (
-    (r"^(\d{4}-?\d\d-?\d\dT[^/]*)/\S+$", r"\1"),
+    (r"^(\d{4}-?\d\d-?\d\dT[^/\[]*)/\S+$", r"\1"),
     (rf"^({_TIME}\S*) +(?:-|–|—|to|until|bis|à|au) +\d.*$", r"\1"),
 )
 #: Zones with one meaning only: EST, CST or IST have several.
@@ -64,12 +64,36 @@ _MONTH_RULES: Final = (
     # April and others are the same in German, where the names of other months become short above
     (r"(\d)\. ([A-Z][a-z]{2})[a-z]+ (\d)", r"\1 \2 \3"),
 )  # fmt: skip
+#: Around a time: brackets, apostrophes, the prefix of a PLC (DT#), and the zone's name behind an
+#: offset (Java).
+_AROUND: Final = (
+    (r"^\[([^\[\]]*)\]$", r"\1"),
+    (r"^'([^']*)'$", r"\1"),
+    (r"^L?DTL?#", ""),
+    (r"(\d\dZ|[+-]\d\d:?\d\d)\[[A-Za-z_/+-]+\d*\]$", r"\1"),
+)
+#: Years, months, days and times of day in Chinese, Japanese and Korean.
+_EAST_ASIAN: Final = (
+    (r"^(\d{4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]", r"\1-\2-\3"),
+    (r"(\d{1,2})[时時시] ?(\d{1,2})[分분] ?(\d{1,2}(?:\.\d+)?)[秒초]$", r"\1:\2:\3"),
+    (r"(?:上午|午前|오전) ?(\d{1,2}:[\d:.]+)$", r"\1 AM"),
+    (r"(?:下午|午後|오후) ?(\d{1,2}:[\d:.]+)$", r"\1 PM"),
+    (r"^(\d{4}-\d{1,2}-\d{1,2})(\d{1,2}:\d\d)", r"\1 \2"),
+)
+#: Date and time with one sign throughout, as Db2 and names of files have them.
+_DASHED: Final = (
+    r"^(\d{4}-\d\d-\d\d)[-_](\d\d)[-.:](\d\d)[-.:](\d\d)(\.\d+)?$",
+    r"\1 \2:\3:\4\5",
+)
 #: Between date and time, as Kibana writes it.
 _AT: Final = (r"(\d{4}) @ (\d)", r"\1 \2")
-_RULES: Final = (_BLANKS, _HALF, _AT, *_INTERVALS, *_ZONES, *_MONTH_RULES)
+_RULES: Final = (
+    _BLANKS, *_AROUND, *_EAST_ASIAN, _DASHED, _HALF, _AT, *_INTERVALS, *_ZONES, *_MONTH_RULES,
+)  # fmt: skip
 #: What texts that some rule may change have, for a quick look.
 _ODD: Final = (
     "[\u00a0\u202f]|[A-Za-zÀ-ÿ]{3}|[mM]\\.?$|(?:UTC|GMT) ?[+-]|T[^/]*/| (?:-|–|—|to|à|au) |Z[+-]"
+    r"|[\['#年년前後]|[上下]午|오[전후]|\d\d[-_]\d\d[-.:]\d\d[-.:]\d\d"
 )
 
 
