@@ -77,10 +77,12 @@ class Unlabelled:
     faults : list of (n_i,)
         Which readings of each stream belong to unlabelled faults.
     modes : the events of each operating mode that recurs, which are no faults.
+    kept : number of readings in further events, which would exceed the allowed share.
     """
 
     faults: list[Bools]
     modes: list[list[Event]]
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,14 @@ class _Search:
     faults : list of (n_i,)
         Which readings lie in them, up to the allowed share.
     events : stream, first reading, end and highest reading of all, whatever they take up.
+    kept : number of readings in events that would exceed the allowed share.
     height : threshold of the events' height.
     rows : what decorrelates readings of the features ``use`` (d,).
     """
 
     faults: list[Bools]
     events: list[tuple[int, int, int, int]]
+    kept: int
     height: float
     use: Bools
     rows: Scoring | None
@@ -155,6 +159,7 @@ def find_faults(
     limit = max_share * sum(map(len, streams))  # readings that faults may take up
     modes: list[list[Event]] = []
     faults = [np.zeros(len(s), bool) for s in streams]
+    kept = 0
     for view in _views(streams):
         if view.cores and (modes or any(mask.any() for mask in faults)):
             continue  # what is too much for a search does not hide all of it
@@ -178,7 +183,8 @@ def find_faults(
             faults[i][left[i][mask]] = True
             limit -= int(mask.sum())
             left[i] = left[i][~mask]
-    return Unlabelled(faults, modes)
+        kept = max(kept, search.kept)
+    return Unlabelled(faults, modes, kept)
 
 
 def _views(streams: Sequence[Floats]) -> list[_View]:
@@ -249,7 +255,7 @@ def _search(streams: Sequence[Floats], max_share: float, view: _View) -> _Search
     # rare spikes are not how a feature varies
     whole = winsorised_std(np.concatenate(streams)) if view.width == 1 else _deviation(streams)
     use = np.ones(len(whole), bool)
-    nothing = _Search(found, [], np.inf, use, None)
+    nothing = _Search(found, [], 0, np.inf, use, None)
     search = nothing
     line: float | None = -np.inf  # at first, the highest events are left out, however low
     for _ in range(_ROUNDS if max_share > 0 else 0):
@@ -326,11 +332,12 @@ def _by_own_kind(
 
 def _beyond(
     heights: list[Floats], found: list[Bools], line: float | None, max_share: float, view: _View
-) -> tuple[list[Bools], list[tuple[int, int, int, int]], float]:
+) -> tuple[list[Bools], list[tuple[int, int, int, int]], int, float]:
     """Return the readings in events higher than the threshold ``line``, up to ``max_share``.
 
-    Also return all these events, and their threshold's height. If ``line`` is None, the threshold
-    is estimated from the events that are not in ``found``.
+    Also return all these events, the number of readings beyond that share, and the threshold's
+    height. If ``line`` is None, the threshold is estimated from the events that are not in
+    ``found``.
     """
     start = float(np.quantile(np.concatenate(heights), _ABOVE))
     events = [(i, a, b) for i, h in enumerate(heights) for a, b in stretches(h > start, view.width)]
@@ -341,7 +348,7 @@ def _beyond(
     else:
         usual = np.array([found[i][a:b].mean() < 0.5 for i, a, b in events], bool)
     if len(events) < _LEAST or usual.sum() < _LEAST // 2:
-        return out, [], np.inf
+        return out, [], 0, np.inf
     if line is None:
         if view.width > 1:
             line = min(furthest(peaks[usual], view.chance), apart(peaks, view.gone))
@@ -361,11 +368,14 @@ def _beyond(
     elif np.isfinite(line) and sum(b - a for _, a, b in chosen) > left:
         inner = [a + np.flatnonzero(heights[i][a:b] > start + _CORE * line) for i, a, b in chosen]
         chosen = [(e[0], w[0], w[-1] + 1) for e, w in zip(chosen, inner, strict=True)]
+    kept = 0
     for i, a, b in chosen:
         if b - a <= left:
             left -= b - a
             out[i][a:b] = True
-    return out, whole, start + line
+        else:
+            kept += b - a
+    return out, whole, kept, start + line
 
 
 def _core(event: tuple[int, int, int, int], heights: Floats, start: float) -> tuple[int, int, int]:

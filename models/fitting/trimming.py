@@ -51,6 +51,12 @@ def without_faulty(
         f"{gone:,} of {total:,} readings lie in events far beyond all others and were left out as"
         f" faults that nobody labelled ({data.places.of(masks)}; --trim 0 keeps them)"
     )
+    if found.kept:
+        notes.append(
+            f"{found.kept:,} more readings lie in such events, beyond the share of --trim"
+            f" {max_share:g}: they were kept, and may hide faults; label them, leave them out, or"
+            " give a larger --trim"
+        )
     if begun := sum(int(start.sum()) for start in starts):
         notes.append(
             f"{begun:,} of these begin their streams, which come to rest only afterwards: a"
