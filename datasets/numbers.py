@@ -55,7 +55,8 @@ _STATES: Final = frozenset(
      "invalid data", "uncertain", "questionable", "unknown", "ptcreated", "no sample",
      "no lab data", "no alarm", "access denied", "equip fail", "system error", "invalid float",
      "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "#####", "pending", "doubtful",
-     "ol", "+ol", "-ol", "overload", "o.l.", "no good", "no good data for calculation", "stale",
+     "ol", "+ol", "-ol", "overload", "o.l.", "+over", "-over", "over", "burnout", "burn out",
+     "no good", "no good data for calculation", "stale",
      "kein wert", "keine daten", "ungültig", "überlauf", "pas de données",
      "invalide", "hors service", "sin datos", "nessun dato", "n.v.", "k.a.", "n.d.",
      "deleted", "out of serv", "out of service", "not good", "substituted", "trace", "<bad>")
@@ -63,7 +64,7 @@ _STATES: Final = frozenset(
 #: A code before a state.
 _CODED: Final = re.compile(r"^(\[-?\d+\]|-\d{3,5}[:;]?)\s+")
 #: Signs that fill a cell.
-_FILLED: Final = re.compile(r"[-–—]+|[*.#_~]{2,}|\.|…")
+_FILLED: Final = re.compile(r"[-–—]+|[*.#_~+]{2,}|\.|…")
 _HEXADECIMAL: Final = re.compile(r"(?:0[xX]|\$)?[\dA-Fa-f]{2,}[hH]?")
 _ENDS_WITH_LETTER: Final = re.compile(r"\d+[A-Za-z]?")
 #: An error of a spreadsheet program, in the language of its user: #WERT!, #NV, #N/D, #¡VALOR!

@@ -34,6 +34,13 @@ _BAD: Final = re.compile(
     r"non ?valide|b"
 )
 _DOUBTFUL: Final = re.compile(r"(uncertain|questionable|doubtful|suspect|unsicher).*|u")
+#: States of Niagara in braces: {ok}, {alarm,overridden}, {fault,down}.
+_BRACES: Final = re.compile(r"\{(?P<states>[a-z]+(?:,[a-z]+)*)\}")
+_NIAGARA: Final = {
+    "good": {"ok"},
+    "bad": {"fault", "down", "stale", "null", "disabled"},
+    "doubtful": {"alarm", "unackedalarm", "overridden"},
+}
 #: Qualities of OPC: the upper two of eight bits. Good ones are mostly 192, or 216: by hand.
 _OPC_GOOD: Final = (192.0, 216.0)
 _OPC_DOUBTFUL: Final = 64  # from here on a quality is uncertain, below it is bad
@@ -132,7 +139,8 @@ def _is_quality(columns: Columns, index: int) -> bool:
     if flag and not re.search("valid|good", match[0].casefold()):
         return False
     beside = flag and any(names_values(plain_name(name)) for name in columns.names)
-    if not (match["base"] or match["sure"] or beside or any("good" in word for word in words)):
+    told = any("good" in word or _BRACES.fullmatch(word) for word in words)
+    if not (match["base"] or match["sure"] or beside or told):
         return False  # OK and NOK of the machine, or of what it made
     kinds = {_kind(word) for word in words}
     return "good" in kinds and "" not in kinds
@@ -162,6 +170,9 @@ def _kind(word: str) -> str:
     """Return what a word in lower case says: good, bad, doubtful, or nothing."""
     if (ua := _UA_CODE.fullmatch(word)) is not None:
         return ("good", "doubtful", "bad", "bad")[int(ua["code"], 16) >> 30]
+    if (braces := _BRACES.fullmatch(word)) is not None:
+        states = set(braces["states"].split(","))
+        return next((kind for kind in ("bad", "doubtful", "good") if states & _NIAGARA[kind]), "")
     known = (("good", _GOOD), ("bad", _BAD), ("doubtful", _DOUBTFUL))
     return next((kind for kind, words in known if words.fullmatch(word)), "")
 

@@ -54,6 +54,12 @@ def test_one_quality_judges_the_whole_reading(load: Load, head: str) -> None:
     assert np.argwhere(np.isnan(data.streams[0].values)).tolist() == [[9, 0], [9, 1]]
 
 
+def test_states_in_braces_are_qualities(load: Load) -> None:
+    states = [*["{ok}"] * 9, '"{fault,down}"', '"{alarm,overridden}"', *["{ok}"] * 389]
+    data = load(plant("Temp,Vib,Status", states, GOOD, "{t},{v},{qt}"))
+    assert np.argwhere(np.isnan(data.streams[0].values)).tolist() == [[9, 0], [9, 1]]
+
+
 @pytest.mark.parametrize("good", ["1", "1.0"])
 @pytest.mark.parametrize("name", ["Validity", "Temp_valid"])
 def test_one_is_good_in_a_column_of_validity(load: Load, name: str, good: str) -> None:
