@@ -27,7 +27,7 @@ def names_row(table: Sequence[Sequence[str]]) -> int:
     Spreadsheets save lines of titles with as many fields as the rows, most of them empty. Or names
     and values of the site, a small table, stand above the names of the sensors.
     """
-    top = first_row(table)
+    top = _below_channels(table, first_row(table))
     filled = [sum(bool(cell.strip()) for cell in row) for row in table]
     usual = sorted(filled[top:])[len(filled[top:]) // 2]
     near = range(top, min(len(table), MAX_PREAMBLE + 1))
@@ -77,6 +77,29 @@ def _below_titles(table: Sequence[Sequence[str]], first: int, usual: int) -> int
             return number if names else first
         if not any(kind_of(cell) == "text" for cell in row if not missing(cell)):
             return first
+    return first
+
+
+def _below_channels(table: Sequence[Sequence[str]], first: int) -> int:
+    """Return the index of the names of readings below a table of channels, which has no times.
+
+    Loggers (GRAPHTEC, Keysight, Yokogawa) describe their channels in a table that may be as wide as
+    the readings. Another line, blank or of another width, ends it.
+    """
+    wide = (len(table[first]), len(table[first]) + 1, len(table[first]) - 1)
+    for number in range(first + 2, min(len(table), MAX_PREAMBLE + 1)):
+        row, before = table[number], table[number - 1]
+        if any("time" in map(kind_of, one) for one in table[first:number]):
+            return first
+        cells = [cell for cell in row if cell.strip()]
+        if (
+            len(row) in wide
+            and 2 < len(cells) == len(set(cells))
+            and (len(before) not in wide or not any(before))
+            and names_columns(table[number:])
+            and any("time" in map(kind_of, one) for one in table[number + 1 : number + 5])
+        ):
+            return number
     return first
 
 

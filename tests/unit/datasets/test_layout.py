@@ -209,6 +209,24 @@ def test_names_and_values_of_the_site_stand_above_the_names(read: Read) -> None:
     assert states.skip == 1
 
 
+@pytest.mark.parametrize(
+    "channels",
+    [
+        "Vendor,X\nCH,Signal,Range,Filter\nCH1,temp,5V,Off\nCH2,flow,5V,Off\nData\n",
+        "Name:,X\nChannel,Name,Scale,Gain\n101,temp,False,1\n102,flow,False,1\n\n",
+        "Model,X\nTag,,temp,flow\nUnit,C,l/s\n\n",
+    ],
+    ids=["GRAPHTEC", "Keysight", "Yokogawa"],
+)
+def test_a_table_of_channels_stands_above_the_names(read: Read, channels: str) -> None:
+    rows = "".join(f"{m},2026-01-01 00:00:{m},{m}.5,2\n" for m in [*range(10, 60)] * 3)
+    found = read(f"{channels}Number,Time,temp,flow\n{rows}")
+    assert found.names == ["Number", "Time", "temp", "flow"]
+    first = rows.splitlines(keepends=True)[0]
+    second = read(f"Number,Time,temp,flow\n{first}\nNo,Time,rpm,load\n{rows}")
+    assert second.names == ["Number", "Time", "temp", "flow"]  # it has readings
+
+
 @pytest.mark.parametrize("delimiter", [";", ",", " "])
 def test_the_last_comment_may_be_the_line_of_names(read: Read, delimiter: str) -> None:
     rows = "".join(delimiter.join((f"{m}", "7.5", "8.25")) + "\n" for m in range(40))
