@@ -54,6 +54,25 @@ def test_one_quality_judges_the_whole_reading(load: Load, head: str) -> None:
     assert np.argwhere(np.isnan(data.streams[0].values)).tolist() == [[9, 0], [9, 1]]
 
 
+@pytest.mark.parametrize(
+    ("name", "good"), [("Quality", "128"), ("Quality", "100"), ("Confidence", "100")]
+)
+def test_numbers_of_historians_are_the_qualities_of_values(
+    load: Load, name: str, good: str
+) -> None:
+    codes = [good if i % 50 else "0" for i in range(400)]
+    data = load(plant(f"Value,{name}", codes, GOOD, "{t},{qt}"))
+    assert data.feature_names == ["Value"]
+    assert np.flatnonzero(np.isnan(data.streams[0].values)).tolist() == [*range(0, 400, 50)]
+
+
+def test_the_quality_of_a_product_in_percent_is_a_feature(load: Load) -> None:
+    codes = ["100" if i % 50 else "0" for i in range(400)]
+    assert load(plant("Temp,Vib,Quality", codes, GOOD, "{t},{v},{qt}")).feature_names == [
+        "Temp", "Vib", "Quality",
+    ]  # fmt: skip
+
+
 def test_states_in_braces_are_qualities(load: Load) -> None:
     states = [*["{ok}"] * 9, '"{fault,down}"', '"{alarm,overridden}"', *["{ok}"] * 389]
     data = load(plant("Temp,Vib,Status", states, GOOD, "{t},{v},{qt}"))
