@@ -16,6 +16,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: What the older form of a message, with one feature, says beside its name and value.
 _WHOSE: Final = ("asset_id", "sensor_id", "timestamp")
 
+#: Keys of a name and of its value, in a list of such objects (Sparkplug, SenML).
+_NAMES: Final = ("name", "n")
+_VALUES: Final = ("value", "v")
+
 #: Keys of a record of Kafka that is wrapped, which one of MQTT lacks.
 _OF_KAFKA: Final = frozenset(("partition", "offset", "schema"))
 
@@ -51,12 +55,14 @@ class Rows:
         if type(metadata) is dict and "name" in document and "value" in document:
             whose = {key: metadata[key] for key in _WHOSE if key in metadata}
             return {**whose, "name": document["name"], "value": document["value"]}
-        if dict not in set(map(type, document.values())):
+        if not {dict, list} & set(map(type, document.values())):
             return document
         out: Document = {}
         for name, value in document.items():
-            inner = type(value) is dict
-            more = {f"{name}.{key}": v for key, v in value.items()} if inner else {name: value}
+            if type(value) is dict:
+                more = {f"{name}.{key}": v for key, v in value.items()}
+            else:
+                more = _named_values(value) or {name: value}
             _merge(out, more)
         return out
 
@@ -106,6 +112,17 @@ class Rows:
             at = _EPOCH + timedelta(milliseconds=min(ts, 10**14))
             return {**document, "timestamp": at.isoformat()}
         return document
+
+
+def _named_values(value: Any) -> Document | None:
+    """Return a list of objects with a name and a value each, as Sparkplug's metrics, as columns."""
+    if type(value) is not list or not value or set(map(type, value)) != {dict}:
+        return None
+    names = [next((one[key] for key in _NAMES if type(one.get(key)) is str), None) for one in value]
+    keys = [next((key for key in _VALUES if key in one), None) for one in value]
+    if None in names or None in keys or len(set(names)) < len(names):
+        return None
+    return {str(name): one[str(key)] for name, key, one in zip(names, keys, value, strict=True)}
 
 
 def _decoded(payload: Any) -> Any:

@@ -35,6 +35,9 @@ def unfold(document: Document, notes: list[str]) -> Iterator[Document] | None:
     if isinstance(names, list) and isinstance(data, list):
         notes.append("read as pandas' table of columns, index and data")
         return _split(list(map(str, names)), data)
+    if named := _described(document):
+        notes.append(f"the readings are taken from the list {named[0]!r}")
+        return _split(named[1], document[named[0]])
     lists = _lists(document)
     if not lists:  # a search's answer has its hits deeper, under hits.hits
         inner = {key: value for key, value in document.items() if isinstance(value, dict)}
@@ -42,11 +45,11 @@ def unfold(document: Document, notes: list[str]) -> Iterator[Document] | None:
             f"{key}.{name}": rows for key in inner for name, rows in _lists(inner[key]).items()
         }
     keys_of = list(lists)
-    if len(lists) > 1 and (keys := _time_and_value(lists)):
+    if len(lists) > 1 and (point := _time_and_value(lists)):
         notes.append(
             f"each list is a feature: the values of {', '.join(lists)[:200]} by their times"
         )
-        return _by_time(lists, *keys)
+        return _by_time(lists, *point)
     if len(lists) > 1:
         raise DatasetError(
             f"holds several lists ({', '.join(keys_of[:5])}), not one object per reading: jq -c"
@@ -85,13 +88,27 @@ def _lists(document: Document) -> dict[str, list[Document]]:
     }
 
 
+def _described(document: Document) -> tuple[str, list[str]] | None:
+    """Return the list of rows, and the names of its columns from a list of objects with a name.
+
+    Databases answer so: ClickHouse (meta, data), QuestDB (columns, dataset).
+    """
+    for described in _lists(document).values():
+        names = [one.get("name") for one in described]
+        for key, rows in document.items():
+            lists = isinstance(rows, list) and rows and set(map(type, rows)) == {list}
+            if lists and all(isinstance(n, str) for n in names) and len(rows[0]) == len(names):
+                return key, list(map(str, names))
+    return None
+
+
 def _time_and_value(lists: dict[str, list[Document]]) -> tuple[str, str] | None:
     """Return the two keys of all objects in lists of points, one list per sensor (ThingsBoard)."""
     kinds = {frozenset(point) for points in lists.values() for point in points}
-    keys = sorted(next(iter(kinds)), key=lambda key: names_values(plain_name(key)))
-    if len(kinds) > 1 or len(keys) != 2:
+    both = sorted(next(iter(kinds)), key=lambda key: names_values(plain_name(key)))
+    if len(kinds) > 1 or len(both) != 2:
         return None
-    time, value = keys
+    time, value = both
     return (time, value) if _is_time(time) and names_values(plain_name(value)) else None
 
 

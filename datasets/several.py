@@ -77,10 +77,10 @@ def load_files(
         assets = {path: bare_name(path) for path in paths}
         files, notes = _loaded(assets, feature_names, form, group)
         files, labels = without_label_files(files)
-        files, joined = joined_pieces(files)
+        pieces, joined = joined_pieces(files)
         if joined:
             notes = [note for note in notes if not note.endswith(NAMED_BY_FILE)]
-        found, apart = told_apart(files)
+        found, apart = told_apart(pieces)
         notes += [*labels, *joined, *apart, *pieces_hint(found)]
     parts = [part.data for part in found]
     what = "file" if len(paths) > 1 else "sheet"

@@ -89,3 +89,13 @@ def test_the_older_form_with_one_feature(rows: Rows) -> None:
 def test_two_values_for_one_column_are_named(rows: Rows, document: dict[str, Any]) -> None:
     with pytest.raises(DatasetError, match="twice"):
         rows.row(document)
+
+
+@pytest.mark.parametrize(("name", "value"), [("name", "value"), ("n", "v")])
+def test_a_list_of_names_and_values_has_them_as_columns(name: str, value: str) -> None:
+    metrics = [{name: "temp", value: 1.5, "ts": 7}, {name: "flow", value: 2}]
+    rows = Rows(lambda key: key == "timestamp")
+    row = rows.row({"timestamp": 7, "metrics": metrics, "wave": [1, 2]})
+    assert row == {"timestamp": 7, "temp": 1.5, "flow": 2, "wave": [1, 2]}
+    twice = [metrics[0], metrics[0]]
+    assert rows.row({"timestamp": 7, "metrics": twice}) == {"timestamp": 7, "metrics": twice}

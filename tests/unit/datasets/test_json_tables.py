@@ -80,3 +80,11 @@ def test_lists_side_by_side_are_columns() -> None:
     with pytest.raises(DatasetError, match=r"several tables \(hourly, daily\)"):
         unfold({"hourly": table, "daily": table}, [])
     assert unfold({"timestamp": "a", "temp": 1.5, "wave": [1, 2], "window": [1, 2]}, []) is None
+
+
+def test_rows_whose_columns_are_described_beside_them() -> None:
+    notes: list[str] = []
+    names = [{"name": "time", "type": "DateTime"}, {"name": "temp", "type": "Float64"}]
+    found = unfold({"meta": names, "data": [["a", 1.5], ["b", 2.5]], "rows": 2}, notes)
+    assert list(found or ()) == [{"time": "a", "temp": 1.5}, {"time": "b", "temp": 2.5}]
+    assert notes == ["the readings are taken from the list 'data'"]
