@@ -17,7 +17,7 @@ from datasets.kinds_of_rows import no_reading
 from datasets.line_of_names import NO_FIELD, check_names, first_row, names_in_comment, names_row
 from datasets.separator import MAX_PREAMBLE, delimiter_of, table_of
 from datasets.text import MemoryFile, without_formulas
-from datasets.two_lines_of_names import are_names, joined_names
+from datasets.two_lines_of_names import are_names, joined_names, names_above_an_index
 from datasets.units import bare
 
 
@@ -97,6 +97,11 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     elif top and (both := joined_names(table[top - 1], names)):
         names = both
         notes[:] = [*notes[: -1 if before + comments else None], _joined_note(both)]
+    elif (found := names_above_an_index(names, rows))[0]:
+        both, more = found
+        names, rows, ends = both, rows[more:], ends[more:]
+        skip = first + ends[0]
+        notes.append(_joined_note(both))
     elif (
         rows and not are_names(names) and no_reading(rows[0])
         and (both := joined_names(names, rows[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.two_lines_of_names import joined_names
+from datasets.two_lines_of_names import joined_names, names_above_an_index
 from tests.unit.datasets.plant_files import Load, readings, same, table
 
 NAMES = ["M1 temp", "M1 vib", "M2 temp"]
@@ -53,3 +53,14 @@ def test_files(load: Load, above: str, units: str) -> None:
     same(data, values, NAMES)
     note = "two lines of names are read as one: asset_id, timestamp, M1 temp, M1 vib, M2 temp"
     assert note in data.notes
+
+
+def test_two_lines_of_names_of_pandas_have_an_index() -> None:
+    first = ["2026-01-01", "1", "2", "3"]
+    upper, lower = ["", "Temp", "Temp", "Flow"], ["", "mean", "std", "mean"]
+    names = ["Temp mean", "Temp std", "Flow mean"]
+    index = ["time", "", "", ""]
+    assert names_above_an_index(upper, [lower, index, first]) == (["time", *names], 2)
+    assert names_above_an_index(upper, [lower, first, first]) == (["index", *names], 1)
+    assert names_above_an_index(["a", *upper[1:]], [lower, index, first])[0] == []
+    assert names_above_an_index(upper, [first, first, first])[0] == []
