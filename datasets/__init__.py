@@ -17,6 +17,7 @@ Files are read in chunks, so a file larger than memory can be streamed with :fun
 
 from datasets.format import FileFormat, add_format_arguments, format_of, names_in
 from datasets.found_files import files_of, not_read
+from datasets.joined_sensors import one_value_per_row
 from datasets.reader import load, without_repetitions
 from datasets.several import load_files, readings
 from datasets.types import RESERVED, Dataset, Reading, Stream, StreamKey, datetimes
@@ -24,6 +25,6 @@ from datasets.writer import save
 
 __all__ = [
     "RESERVED", "Dataset", "FileFormat", "Reading", "Stream", "StreamKey", "add_format_arguments",
-    "datetimes", "files_of", "format_of", "load", "load_files", "names_in", "not_read", "readings",
-    "save", "without_repetitions",
+    "datetimes", "files_of", "format_of", "load", "load_files", "names_in", "not_read",
+    "one_value_per_row", "readings", "save", "without_repetitions",
 ]  # fmt: skip

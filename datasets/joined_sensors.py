@@ -25,6 +25,7 @@ from errors import DatasetError
 _KEPT: Final = 1.25
 #: A sensor whose longer intervals are so many times the usual one stores changes only.
 _IRREGULAR: Final = 2.5
+_ALONE: Final = 0.95  # share of rows with one value, in a file of sensors that report on their own
 _SHOWN: Final = 5  # sensors named in a note
 
 
@@ -95,18 +96,30 @@ def hint(parts: Sequence[Dataset]) -> str | None:
     )
 
 
+def one_value_per_row(values: Floats) -> bool:
+    """Return whether rows (n, d) hold a value of one sensor each, at its own times.
+
+    Then the others were not due, while they are lost where rows usually hold several.
+    """
+    filled = np.sum(~np.isnan(values), axis=1)
+    return values.shape[1] > 1 and bool(np.mean(filled == 1) > _ALONE)
+
+
 def _telling_columns(parts: Sequence[Dataset]) -> set[str]:
     """Return the columns that name one sensor: in one file, or in files one after the other."""
-    ranges: dict[str, list[tuple[np.datetime64, np.datetime64]]] = {}
+    ranges: dict[tuple[str, str], list[tuple[np.datetime64, np.datetime64]]] = {}
     for part in parts:
         for stream in part.streams:
             for column in part.feature_names:
                 span = stream.timestamps[0], stream.timestamps[-1]
-                ranges.setdefault(column, []).append(span)
+                ranges.setdefault((column, stream.asset_id), []).append(span)
+    several = {
+        column for (column, _), spans in ranges.items()
+        if any(end >= begin for (_, end), (begin, _) in pairwise(sorted(spans)))
+    }  # fmt: skip
     return {
-        column for column, spans in ranges.items()
-        if not names_values(plain_name(column))
-        and all(end < begin for (_, end), (begin, _) in pairwise(sorted(spans)))
+        column for column, _ in ranges
+        if column not in several and not names_values(plain_name(column))
     }  # fmt: skip
 
 
@@ -118,6 +131,11 @@ def _name(file: str, stream: Stream, column: str, part: Dataset) -> str:
 
 def _sensor(name: str, pieces: Sequence[tuple[Stream, int]]) -> _Sensor:
     """Return a sensor from the streams that hold its values, each in one of its columns."""
+    pieces = [
+        (stream.take(~np.isnan(stream.values[:, index])), index)
+        if one_value_per_row(stream.values) else (stream, index)
+        for stream, index in pieces
+    ]  # fmt: skip
     times = np.concatenate([stream.timestamps for stream, _ in pieces]).astype("datetime64[us]")
     values = np.concatenate([stream.values[:, index] for stream, index in pieces])
     labels = np.concatenate(

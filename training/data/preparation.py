@@ -19,15 +19,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets import Stream
+from datasets import Stream, one_value_per_row
 from errors import TrainingError
 
 #: Minimum number of readings for a fit.
 MIN_ROWS = 60
 #: A feature missing in a larger share of readings is not used.
 MAX_MISSING = 0.5
-#: The error of data without a feature to use.
-NONE_LEFT = "{}: every feature is missing in more than half of the readings"
+#: Advice where a reading has the value of one sensor.
+_JOINS = "each row holds the value of one sensor: --one-file-per feature joins them by time"
 
 
 @dataclass(slots=True)
@@ -170,11 +170,12 @@ def without_missing(
     notes = []
     use = np.flatnonzero(absent <= MAX_MISSING * rows).tolist()
     if not use:
-        raise TrainingError(NONE_LEFT.format(what))
+        raise none_left(what, streams)
     if len(use) < len(feature_names):
         gone = [name for name, n in zip(feature_names, absent, strict=True)
                 if n > MAX_MISSING * rows]  # fmt: skip
-        notes.append(f"{', '.join(gone)}: mostly missing, not used")
+        advice = f" ({_JOINS})" if _one_value_per_row(streams) else ""
+        notes.append(f"{', '.join(gone)}: mostly missing, not used{advice}")
     kept, left = with_enough(streams, sizes, use, imputed(len(use)))
     kept = [stream for stream in kept if len(stream.timestamps)]
     if sum(left) < MIN_ROWS:
@@ -184,6 +185,18 @@ def without_missing(
         few = too_much(imputed(len(use)))
         notes.append(f"{rows - sum(left)} of {rows} readings lack {few} and were left out")
     return kept, [feature_names[j] for j in use], notes
+
+
+def none_left(what: str, streams: Sequence[Stream]) -> TrainingError:
+    """Return the error of data without a feature to use, and what helps."""
+    advice = f"; {_JOINS}" if _one_value_per_row(streams) else ""
+    return TrainingError(
+        f"{what}: every feature is missing in more than half of the readings{advice}"
+    )
+
+
+def _one_value_per_row(streams: Sequence[Stream]) -> bool:
+    return all(one_value_per_row(s.values) for s in streams if len(s.timestamps))
 
 
 def too_few_left(

@@ -15,10 +15,10 @@ from schemas import parse_timestamp
 from training.data.preparation import (
     MAX_MISSING,
     MIN_ROWS,
-    NONE_LEFT,
     Prepared,
     lacking,
     lacking_few,
+    none_left,
     too_few_left,
     too_much,
     with_enough,
@@ -100,7 +100,7 @@ def prepared(
     absent = lacking(streams, cut)
     use = np.flatnonzero(absent <= MAX_MISSING * rows).tolist()
     if not use:
-        raise TrainingError(NONE_LEFT.format(what))
+        raise none_left(what, streams)
     notes = []
     if len(use) < len(names):
         gone = [names[j] for j in range(len(names)) if j not in use]

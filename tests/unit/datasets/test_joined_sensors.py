@@ -229,3 +229,19 @@ def test_a_file_that_cannot_be_read_is_left_out(tags: Path):
 def test_another_word_is_refused():
     with pytest.raises(DatasetError, match="--one-file-per: 'tag' is neither asset nor feature"):
         FileFormat(one_file_per="tag")
+
+
+def test_a_file_of_rows_with_one_value_each_is_joined(tmp_path: Path) -> None:
+    rows = [
+        f"{asset},2026-01-01 00:{i:02d}:{7 * k:02d}" + "," * (k + 1) + f"{i}.5" + "," * (1 - k)
+        for i in range(60) for asset in ("P1", "P2") for k in (0, 1)
+    ]  # fmt: skip
+    path = tmp_path / "plant.csv"
+    path.write_text("asset_id,timestamp,temp,flow\n" + "\n".join(rows) + "\n")
+    apart = datasets.load_files([path])
+    assert all(datasets.one_value_per_row(stream.values) for stream in apart.streams)
+    data = datasets.load_files([path], form=FileFormat(one_file_per="feature"))
+    assert data.feature_names == ["temp", "flow"]
+    for stream in data.streams:
+        assert stream.values.tolist() == [[i + 0.5, i + 0.5] for i in range(60)]
+        assert not datasets.one_value_per_row(stream.values)
