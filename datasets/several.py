@@ -20,10 +20,10 @@ from datasets.found_files import files_of
 from datasets.joined_sensors import hint, joined_by_time
 from datasets.label_files import without_label_files
 from datasets.labels_of_parts import with_common_labels
+from datasets.overlaps import joined_streams
 from datasets.partition_folders import named_by_folders
 from datasets.parts import Part, Parts, parts_of, single
 from datasets.pieces_of_assets import joined_pieces
-from datasets.reader import without_repetitions
 from datasets.roles import NAMED_BY_FILE
 from datasets.sampled_columns import plain_name
 from datasets.suffixes import bare_name
@@ -99,13 +99,9 @@ def load_files(
         )
     notes += [*_unlike_units(found), *compare_units(found)]
     notes += _unlike_offsets(found, form)
-    streams, repeated = _joined(parts, names)
+    streams, twice = joined_streams(parts, names, what)
     streams, unset = _without_unset_clocks(streams, form is not None and form.drop_far_times)
-    notes += unset
-    if repeated:
-        notes.append(
-            f"{repeated:,} readings occur in more than one {what} (time and values): counted once"
-        )
+    notes += [*unset, *twice]
     return Dataset(names, streams, _gathered(notes), _groups(parts, group))
 
 
@@ -305,21 +301,6 @@ def _keys(parts: Sequence[Part]) -> set[StreamKey]:
     return {(stream.asset_id, stream.sensor_id) for part in parts for stream in part.data.streams}
 
 
-def _joined(parts: Sequence[Dataset], names: list[str]) -> tuple[list[Stream], int]:
-    pieces: dict[StreamKey, list[Stream]] = {}
-    for part in parts:
-        for stream in part.streams:
-            whole = _aligned(stream, part.feature_names, names)
-            pieces.setdefault((stream.asset_id, stream.sensor_id), []).append(whole)
-    out, repeated = [], 0
-    for found in pieces.values():
-        joined = _one(found)
-        stream = without_repetitions(joined)
-        repeated += len(joined.timestamps) - len(stream.timestamps)
-        out.append(stream)
-    return out, repeated
-
-
 def _without_unset_clocks(streams: list[Stream], drop: bool) -> tuple[list[Stream], list[str]]:
     """Return the streams, on request without those of clocks never set, and a note on these."""
     if not any(len(stream.timestamps) for stream in streams):
@@ -333,29 +314,6 @@ def _without_unset_clocks(streams: list[Stream], drop: bool) -> tuple[list[Strea
     names = [named((streams[i].asset_id, streams[i].sensor_id)) for i in sorted(odd)]
     kept = [stream for i, stream in enumerate(streams) if not (drop and i in odd)]
     return kept, [clock_note(names, times[unset], drop)]
-
-
-def _aligned(stream: Stream, have: list[str], names: list[str]) -> Stream:
-    if have == names:
-        return stream
-    values = np.full((len(stream.timestamps), len(names)), np.nan)
-    values[:, [names.index(name) for name in have]] = stream.values
-    return replace(stream, values=values)
-
-
-def _one(found: list[Stream]) -> Stream:
-    if len(found) == 1:
-        return found[0]
-    times = np.concatenate([s.timestamps for s in found])
-    labels = None
-    if any(s.labels is not None for s in found):
-        labels = np.concatenate(
-            [np.full(len(s.timestamps), -1, np.int8) if s.labels is None else s.labels
-             for s in found]
-        )  # fmt: skip
-    values = np.concatenate([s.values for s in found])
-    whole = Stream(found[0].asset_id, found[0].sensor_id, times, values, labels)
-    return whole.take(np.argsort(times, kind="stable"))
 
 
 def _groups(parts: Sequence[Dataset], name: str | None) -> dict[StreamKey, str] | None:

@@ -1,0 +1,25 @@
+"""Overlapping exports that are not quite the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import datasets
+
+
+def test_overlapping_exports_of_other_columns_and_of_other_values(tmp_path: Path) -> None:
+    def write(name: str, head: str, hours: range, row: str) -> None:
+        lines = [row.format(h=h) for h in hours]
+        (tmp_path / name).write_text("\n".join([f"asset_id,timestamp,{head}", *lines]) + "\n")
+
+    write("a.csv", "temp", range(10), "P1,2026-01-01 {h:02d}:00,{h}.25")
+    write("b.csv", "temp,flow", range(5, 20), "P1,2026-01-01 {h:02d}:00,{h}.25,7")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert np.isnan(data.streams[0].values[:, 1]).tolist() == [True] * 5 + [False] * 15
+    assert any(note.startswith("5 readings occur in more than one file") for note in data.notes)
+    write("b.csv", "temp", range(5, 20), "P1,2026-01-01 {h:02d}:00,{h}.3")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert len(data.streams[0].timestamps) == 25
+    assert any("other values in another file (P1: 5): all count" in note for note in data.notes)
