@@ -10,12 +10,15 @@ import pyarrow as pa
 from datasets.calendar_columns import are_milliseconds
 from datasets.format import FileFormat
 from datasets.numbers import missing
-from datasets.sampled_columns import Columns, Roles
+from datasets.sampled_columns import Columns, Roles, plain_name
 from datasets.time_formats import dates_only, is_time, reads_somehow
 from datasets.time_of_day import MILLISECONDS, WORDS, joined
 
 #: AM and PM, and the zone of a time: CET, CEST, +01:00.
 _WORD: Final = re.compile(r"[AaPp]\.? ?[Mm]\.?|Z|[A-Z]{3,4}|(?:UTC|GMT)?[+-]\d{1,2}(?::?\d\d)?")
+
+#: Milliseconds that are no feature, even with a reading per second or less: those of FactoryTalk.
+_OF_A_TIME: Final = "millitm"
 
 
 def complete_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
@@ -58,7 +61,8 @@ def kind_behind(columns: Columns, times: tuple[int, ...]) -> str | None:
 def _completes(columns: Columns, index: int, roles: Roles, form: str | None) -> str | None:
     """Return what a column adds to the times; None if they are whole without it."""
     words = columns.cells[index]
-    if are_milliseconds(columns, index) and _rise_within(columns, index, roles):
+    named = plain_name(columns.names[index]) == _OF_A_TIME
+    if are_milliseconds(columns, index) and (named or _rise_within(columns, index, roles)):
         kind = MILLISECONDS
     elif words and all(map(_WORD.fullmatch, words)):
         kind = WORDS

@@ -365,6 +365,14 @@ def test_milliseconds_in_a_column_of_their_own_complete_the_times(load: Load) ->
             assert data.feature_names == ["f"]
 
 
+def test_milliseconds_of_readings_minutes_apart_are_known_by_factorytalks_name(load: Load) -> None:
+    times = [START + timedelta(minutes=i, milliseconds=i * 37 % 1000) for i in range(200)]
+    rows = (f"{t:%m/%d/%Y,%H:%M:%S},{t.microsecond // 1000},{i}" for i, t in enumerate(times))
+    data = load("Date,Time,Millitm,f\n" + "\n".join(rows) + "\n", asset_id="A")
+    assert data.feature_names == ["f"]
+    assert data.streams[0].timestamps.tolist() == times
+
+
 def test_milliseconds_that_a_request_took_are_a_feature(load: Load) -> None:
     rows = (f"A,2026-01-01 00:00:{i // 4:02d},{i * 37 % 100},{i}" for i in range(200))
     data = load("asset_id,Time,ms,f\n" + "\n".join(rows) + "\n", exclude="f")
