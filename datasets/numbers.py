@@ -59,6 +59,8 @@ _STATES: Final = frozenset(
      "no good", "no good data for calculation", "stale",
      "kein wert", "keine daten", "ungültig", "überlauf", "pas de données",
      "invalide", "hors service", "sin datos", "nessun dato", "n.v.", "k.a.", "n.d.",
+     "#nodata", "all data events are filtered in summary calculation", "bad val", "comm lost",
+     "communication lost", "sensor fault", "sensor error", "{null}",
      "deleted", "out of serv", "out of service", "not good", "substituted", "trace", "<bad>")
 )  # fmt: skip
 #: A code before a state.

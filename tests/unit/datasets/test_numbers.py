@@ -44,6 +44,7 @@ def test_a_number_is_read_as_people_write_it(cell, decimal, value):
     [
         "", "NaN", "n/a", "Bad Input", "#DIV/0!", "I/O Timeout", "-", "-----", "....", "****", "OL",
         "[-11059] No Good Data For Calculation", "-254: I/O Timeout", "Kein Wert", "–",
+        "[-11101] All data events are filtered in summary calculation", "Comm Lost", "{null}",
         "+OVER", "-over", "BURNOUT", "+++++++",
         "<NA>", "NaT", "(null)", r"\N", "#NV", "#WERT!", "#N/D", "#¡VALOR!", "#ИМЯ?", "#ZAHL!",
     ],
