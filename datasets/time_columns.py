@@ -27,6 +27,7 @@ from datasets.time_formats import (
     epoch_unit,
     is_compact,
     is_date,
+    is_duration,
     is_midnight,
     is_month,
     is_time,
@@ -378,6 +379,13 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
                 f"column {columns.names[p]!r} holds times of day such as {cells[0]!r}, and no"
                 f" column holds their date: --columns timestamp=Date+{columns.names[p]} joins it"
                 " from another column, --time-unit row counts the readings instead",
+                field="timestamp",
+            )
+        if is_duration(cells):
+            raise DatasetError(
+                f"column {columns.names[p]!r} holds times since a start such as {cells[0]!r}:"
+                " --time-unit s reads seconds, written as numbers, --time-unit row counts the"
+                " readings instead",
                 field="timestamp",
             )
         if cells and not any(map(is_number, cells)):

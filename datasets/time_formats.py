@@ -60,6 +60,12 @@ _YEAR_S: Final = 365 * 86_400
 #: strptime's fields of digits.
 _FIELDS: Final = "YymdHIMSfj"
 
+#: A time since the start, as pandas and MATLAB write it.
+_DURATION: Final = re.compile(
+    r"-?(?:\d+ days?,? [+-]?\d+:\d\d(?::\d\d(?:\.\d+)?)?"
+    r"|[\d.,]+ ?(?:ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|d|days?))"
+)
+
 
 def formats_of(cells: Sequence[str]) -> list[str]:
     """Return the strptime formats that read at least nine tenths of the texts, the best first."""
@@ -142,6 +148,11 @@ def is_compact(cells: Sequence[str]) -> bool:
     """Return whether texts may be dates, or hours of them, of digits only, such as 20260131."""
     compact = _mostly(cells, lambda cell: _COMPACT_DAY.fullmatch(cell) is not None)
     return bool(cells) and compact and bool(formats_of(cells))
+
+
+def is_duration(cells: Sequence[str]) -> bool:
+    """Return whether times count from a start with a unit: pandas' 0 days 00:01:00, 60 sec."""
+    return bool(cells) and all(map(_DURATION.fullmatch, cells))
 
 
 def is_time_of_day(cells: Sequence[str]) -> bool:

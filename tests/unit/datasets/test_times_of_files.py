@@ -273,6 +273,8 @@ def test_codes_that_look_like_months_stay_texts(load: Load) -> None:
     ("head", "cells", "problem"),
     [
         ("asset_id,Time,f", "A,2026-01-01 10:00 EST,1", "'Time' holds '2026-01-01 10:00 EST'.*not"),
+        ("asset_id,Time,f", "A,60 sec,1", "times since a start .* --time-unit row counts"),
+        ("asset_id,Time,f", "A,0 days 00:01:00,1", "times since a start"),
         ("asset_id,Time,f", "A,45361.25,1", "a spreadsheet's days since 1900"),
         ("asset_id,2026-01-01 00:00,2026-01-01 00:10,2026-01-01 00:20", "A,1,2,3", "transpose"),
     ],
