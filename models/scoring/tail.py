@@ -146,9 +146,12 @@ class Tail(Stored):
         """Return the magnitude exceeded with this probability."""
         if log10_p < self.y[-1]:
             drop = self.y[-1] - log10_p
-            if abs(self.xi) > 1e-9:
-                return float(self.x[-1] + self.beta * (10.0 ** (self.xi * drop) - 1.0) / self.xi)
-            return self.x[-1] + self.beta * drop / _LOG10_E
+            if abs(self.xi) <= 1e-9:
+                return self.x[-1] + self.beta * drop / _LOG10_E
+            inside = 10.0 ** (self.xi * drop)
+            if inside < _END:
+                inside = _END * (1.0 + (self.xi * drop - math.log10(_END)) / _LOG10_E)
+            return float(self.x[-1] + self.beta * (inside - 1.0) / self.xi)
         return float(np.interp(-log10_p, [-v for v in self.y], self.x))
 
     def extrapolated(self, log10_p: float) -> bool:
