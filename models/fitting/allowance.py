@@ -17,7 +17,7 @@ from models.fitting.following import SURE, Following
 from models.fitting.trials import BUDGET, HOLDS
 
 
-def does_without(allowed: Following | None, bare: Following | None) -> bool:
+def does_without(allowed: Following, bare: Following) -> bool:
     """Return whether an allowance for drift is needless.
 
     It is if without it the budget holds in half of the trials, significantly more of the injected
@@ -27,11 +27,8 @@ def does_without(allowed: Following | None, bare: Following | None) -> bool:
     Parameters
     ----------
     allowed, bare
-        Results with the allowance and without it, on the same faults; None if there is too little
-        data to judge.
+        Results with the allowance and without it, on the same faults.
     """
-    if allowed is None or bare is None:
-        return False
     more = bare.shares - allowed.shares
     sees_more = more.mean() > SURE * more.std() / math.sqrt(len(more))
     holds = bare.surplus[int(bare.narrow_enough)] <= HOLDS

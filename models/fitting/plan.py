@@ -98,14 +98,15 @@ class FitPlan:
         self.short_runs = fault
         self.horizon, self.trials = self._horizon(varied)
         basis, steadiness = self._judged(self.horizon)
-        following = self._following(basis)
+        self.following = self._following(basis)
+        # the horizon of an allowance that was dropped, and the results with it
+        self.dropped: tuple[int, Following] | None = None
         if self.horizon and self.trials and min(one.surplus for one in self.trials) > HOLDS:
-            bare, bare_steadiness = self._bare
-            bare_following = self._following(bare)
-            if does_without(following, bare_following):
-                basis, steadiness, following = bare, bare_steadiness, bare_following
-        self.horizon, self.shrinkage, self.slow = basis.horizon, basis.shrinkage, basis.slow
-        self.steadiness, self.following = steadiness, following
+            allowed, bare = self.following, self._following(self._bare[0])
+            if allowed is not None and bare is not None and does_without(allowed, bare):
+                basis, steadiness = self._bare
+                self.following, self.dropped = bare, (self.horizon, allowed)
+        self._rest_on(basis, steadiness)
         self.baseline = self._baseline(varied)
         self.forecast: Forecast | None = None
         swiftness = 1.0
@@ -114,6 +115,7 @@ class FitPlan:
             swiftness, self.swift_power = choose_swiftness(
                 varied, self.horizon, self.shrinkage, options.seed
             )
+        # levels are steady or not with the allowance that the swiftness was chosen with
         steady = self.steadiness is not None and self.steadiness.steady
         self.paces = self._paces()
         self.lags = self._lags(varied)
@@ -132,6 +134,11 @@ class FitPlan:
         if self.drift_mode == "normal" and self.scales.kept:
             steadiness = judge_steadiness(self.varied, horizon, shrinkage, self.options.seed)
         return Basis(horizon, shrinkage, steadiness is None or steadiness.slow), steadiness
+
+    def _rest_on(self, basis: Basis, steadiness: Steadiness | None) -> None:
+        """Adopt what :meth:`_judged` returned."""
+        self.horizon, self.shrinkage, self.slow = basis.horizon, basis.shrinkage, basis.slow
+        self.steadiness = steadiness
 
     @cached_property
     def _bare(self) -> tuple[Basis, Steadiness | None]:
@@ -159,9 +166,8 @@ class FitPlan:
         free = self.options.horizon == "auto" and self.horizon > 0
         bare = (lambda: self._bare[0]) if free else None
         found = choose_pace(self.varied, usual, bare, self.options.seed)
-        if found is not None:
-            basis = found[1].basis
-            self.horizon, self.shrinkage, self.slow = basis.horizon, basis.shrinkage, basis.slow
+        if found is not None and found[1].basis != usual:
+            self._rest_on(*self._bare)
         return found
 
     def _lags(self, varied: list[Floats]) -> int:

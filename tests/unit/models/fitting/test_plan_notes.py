@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from models.fitting.cleaning import clean
 from models.fitting.following import Following
@@ -54,6 +55,22 @@ def test_how_a_stream_is_followed(
     (note,) = describe_pace(plan)
     assert note.startswith(f"calibration adapts {words}")
     assert note.endswith("(in the usual way: 4.0 times, 50%)")
+
+
+@pytest.mark.slow
+def test_a_pace_without_the_allowance_brings_all_that_was_decided_without_it() -> None:
+    """A swing that goes beyond training: with the allowance an average over 20 readings helps."""
+    rng = np.random.default_rng(4)
+    swing = 3.6 * np.sin(2.0 * np.pi * np.arange(3000) / 6600 + 3.8)
+    rows = swing[:, None] * rng.normal(size=4)
+    rows += np.cumsum(rng.normal(size=(3000, 4)), axis=0) * 0.02
+    rows += lfilter([1.0], [1.0, -0.17], rng.normal(size=(3000, 4)), axis=0)
+    plan = FitPlan(clean([rows], None, list("abcd")), FitOptions())
+    assert plan.paces is not None
+    usual, chosen = (way.basis for way in plan.paces)
+    assert (usual.horizon, usual.slow) == (800, True)
+    assert (chosen.horizon, chosen.slow) == (plan.horizon, plan.slow) == (0, False)
+    assert any("average over some 20 readings" in n and "not used" in n for n in describe(plan))
 
 
 @pytest.mark.parametrize(
