@@ -82,8 +82,8 @@ def find_conditions(
     ----------
     streams : list of (n_i, d)
     names : (d,)
-    asked : "auto": search the data; "none": a single condition; else the names of indicators, of
-        which the group may lack some.
+    asked : "auto": search the data; "none": a single condition; else a sequence of the names of
+        indicators, of which the group may lack some.
     seed : seed of the injected steps.
     rates : features that are a counter's rate. The step of the counter separates its values, so
         they tell conditions only if named.
@@ -91,7 +91,7 @@ def find_conditions(
     if asked == "none":
         return ConditionFit()
     if asked != "auto":
-        return _named(streams, names, asked.split(",") if isinstance(asked, str) else asked)
+        return _named(streams, names, asked)
     made = _search(streams, names, rates)
     folds = _halves(streams) if made is not None else []
     if made is None or not folds:

@@ -7,7 +7,7 @@ the counter fell. Without times there are no rates, and counters are not used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -97,7 +97,7 @@ def with_rates(
     timestamps: Sequence[Times] | None,
     names: Sequence[str],
     asked: str = "auto",
-    condition: str | Sequence[str] = "auto",
+    kept: Collection[str] = (),
 ) -> Rated:
     """Find the counters and replace them by their rates.
 
@@ -107,8 +107,8 @@ def with_rates(
     timestamps : list of (n_i,), or None
     names : d features
     asked : "none": use every feature's value.
-    condition : as in the options; features named here tell conditions by their values, which are
-        used even if they only rise, as the number of a batch does.
+    kept : features whose values are used even if they only rise: those that are named as indicators
+        of operating conditions, as the number of a batch may be.
 
     Raises
     ------
@@ -116,8 +116,6 @@ def with_rates(
         No feature is left: all are counters without usable rates.
     """
     made = Rated(streams, list(names))
-    kept = condition.split(",") if isinstance(condition, str) else condition
-    kept = [] if condition in ("auto", "none") else kept
     found = [] if asked == "none" else _counters(made, kept)
     interval = None if timestamps is None else median_interval(timestamps)
     used: dict[str, Floats] = {}
@@ -177,7 +175,7 @@ def _span(seconds: float) -> np.timedelta64:
     return np.timedelta64(int(1e6 * seconds), "us")
 
 
-def _counters(made: Rated, kept: Sequence[str]) -> list[str]:
+def _counters(made: Rated, kept: Collection[str]) -> list[str]:
     """Find the counters except those kept; garbage in them, which looks like falls, becomes NaN."""
     pooled = np.concatenate(made.streams)
     falls = pooled[1:] < pooled[:-1]  # their difference may be too large for a number

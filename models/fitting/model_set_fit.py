@@ -136,7 +136,7 @@ def fit_model_set(
     measured, timestamps, zero_rows, notes = without_zero_rows(
         sent, timestamps, feature_names, options.trim
     )
-    rated = with_rates(measured, timestamps, feature_names, options.counters, options.condition)
+    rated = with_rates(measured, timestamps, feature_names, options.counters, options.indicators)
     if who is not None and len(who) != len(rated.streams):
         who = None  # whole streams were rows of zeros
     clean_data, found, seasonal = usable_data(rated, timestamps, options, who)

@@ -47,8 +47,9 @@ class FitOptions:
     baseline : "auto", or number of first readings for a stream's own baseline; 0: no baseline.
     horizon : readings over which drift is tolerated; 0: drift is not tolerated; "auto": chosen on
         the data (:mod:`models.fitting.tolerance`).
-    condition : features that indicate operating conditions; "auto": searched in the data
-        (:mod:`models.fitting.condition_fit`); "none": a single condition.
+    condition : features that indicate operating conditions, as a list or with commas between them;
+        "auto": searched in the data (:mod:`models.fitting.condition_fit`); "none": a single
+        condition.
     seasonality : "auto": readings are compared with what is usual at their time of the day or week
         if the data follow it (:mod:`models.fitting.seasonality_fit`), by the clock of UTC; a time
         zone: by its clock; "none": never.
@@ -123,6 +124,14 @@ class FitOptions:
                 raise TrainingError(f"{name}: {getattr(self, name)} is not 0 or 1")
         for name in MODEL_NAMES:
             self.detector(name)  # checks its arguments
+
+    @property
+    def indicators(self) -> tuple[str, ...]:
+        """Return the features that are named as indicators of operating conditions."""
+        if self.condition in ("auto", "none"):
+            return ()
+        named = self.condition
+        return tuple(named.split(",") if isinstance(named, str) else named)
 
     def imputed(self, width: int) -> int:
         """Return how many features to impute per reading at most, of ``width`` features."""

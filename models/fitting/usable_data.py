@@ -50,11 +50,12 @@ def usable_data(
     check_training(cleaned.streams, cleaned.names, LEAST_ROWS)
     wears = drift_is_fault(cleaned.streams)
     if options.trim and options.drift != "fault" and not wears:
-        named = () if isinstance(options.condition, str) else options.condition
-        streams, notes = realigned(cleaned.streams, cleaned.names, cleaned.places, named)
+        streams, notes = realigned(
+            cleaned.streams, cleaned.names, cleaned.places, options.indicators
+        )
         cleaned = replace(cleaned, streams=streams, notes=[*cleaned.notes, *notes])
     search = partial(
-        find_conditions, asked=options.condition, seed=options.seed,
+        find_conditions, asked=options.indicators or options.condition, seed=options.seed,
         rates=rated.counters.names if rated.counters else (),
     )  # fmt: skip
     found = search(cleaned.streams, cleaned.names)

@@ -84,13 +84,14 @@ def test_without_faults_nothing_is_left_out(make: Plant) -> None:
     assert [len(one) for one in rows] == [len(s) for s in streams]
 
 
-def test_a_heater_that_was_on_for_days_is_a_condition_if_the_caller_says_so() -> None:
+@pytest.mark.parametrize("condition", [("heater",), "heater", "speed,heater"])
+def test_a_heater_that_was_on_for_days_is_a_condition_if_the_caller_says_so(condition) -> None:
     """It moves alone, and was moved back as a fault: then it had no two levels any more."""
     values = np.column_stack([drive(0), 0.05 * np.random.default_rng(1).normal(size=4000)])
     values[1500:2000, 5] += 5.0
     times = np.datetime64("2026-01-01", "us") + np.arange(4000) * np.timedelta64(600, "s")
     names = ["speed", "flow", "pressure", "power", "heat", "heater"]
-    options = FitOptions(condition=("heater",))
+    options = FitOptions(condition=condition)
     left, found, _ = usable_data(Rated([values], names), [times], options)
     assert found.conditions is not None
     assert not any(note.startswith("heater: shifts") for note in left.notes)
