@@ -214,13 +214,11 @@ class ChunkReader:
     ) -> tuple[list[str | None], npt.NDArray[np.intp]]:
         encoded = as_codes(batch.column(f"c{index}"), name)
         codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-        texts: list[str | None] = []
-        for number, value in enumerate([*encoded.dictionary.to_pylist(), None]):
-            at = np.flatnonzero(codes == number)
-            if not len(at):
-                texts.append(None)
-                continue
-            text = id_text(value, name, int(rows[at[0]]))
+        values = [*encoded.dictionary.to_pylist(), None]
+        texts: list[str | None] = [None] * len(values)
+        used, first = np.unique(codes, return_index=True)
+        for number, at in zip(used.tolist(), first.tolist(), strict=True):
+            text = id_text(values[number], name, int(rows[at]))
             if text is not None and self.trim:
                 text = text.strip()
             try:
@@ -230,8 +228,8 @@ class ChunkReader:
                 problem = f"{name}: is missing" if text is None else error.message
                 if text == "":
                     problem = f"{name} is empty: each row must name it, also below a merged cell"
-                raise DatasetError(f"row {rows[at[0]]}: {problem}", field=name) from None
-            texts.append(text or None)
+                raise DatasetError(f"row {rows[at]}: {problem}", field=name) from None
+            texts[number] = text or None
         return texts, codes.astype(np.intp)
 
     def _times(self, batch: Any, rows: Rows) -> tuple[Times, Flags]:
