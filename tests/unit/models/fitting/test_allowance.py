@@ -56,6 +56,7 @@ def related(seed: int, n: int = 4000) -> np.ndarray:
     return values + rng.normal(size=(n, 4)) * 0.05
 
 
+@pytest.mark.slow
 def test_fixed_limits_ask_for_an_allowance_that_the_tail_does_without() -> None:
     values, names = related(2), list("abcd")
     horizon, trials = choose_horizon([values])

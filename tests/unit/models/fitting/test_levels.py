@@ -20,6 +20,7 @@ from tests.unit.models.scoring.test_lost_readings import START, STEP
 TRAINED, LIVE = 2500, 600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.2])
 def test_a_rounded_sensor_beside_a_switch_is_not_rare_for_good(share: float) -> None:
     """Most of its readings are alike, and so are their magnitudes, of which each fold has one."""
@@ -78,6 +79,7 @@ def test_a_fold_without_networks_stays_as_it_is() -> None:
     assert lifted(fold, *given) is fold
 
 
+@pytest.mark.slow
 def test_streams_held_out_whole_are_tried_without_the_network() -> None:
     draw = np.random.default_rng(0)
     times = np.datetime64("2026-01-01", "us") + np.arange(300) * np.timedelta64(60, "s")

@@ -53,6 +53,7 @@ def test_levels_that_go_further_than_known_are_followed_more_quickly_and_by_the_
     assert chosen.power > 0.4
 
 
+@pytest.mark.slow
 def test_scatter_that_grows_is_followed_by_the_stretch() -> None:
     """An offset would not do: what grows is how far the readings of normal operation lie apart."""
     grows = 1.0 + 1.5 * np.linspace(0.0, 1.0, 3000)[:, None] ** 2

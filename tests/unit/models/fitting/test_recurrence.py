@@ -96,6 +96,7 @@ def test_a_fault_beside_a_state_is_still_found():
     assert found.sum() < 200  # the mode takes up as much again
 
 
+@pytest.mark.slow
 def test_one_outage_of_all_machines_is_one_occurrence():
     streams = [running(seed, 1500)[1] for seed in range(4)]
     apart = [values.copy() for values in streams]

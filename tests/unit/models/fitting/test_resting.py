@@ -42,6 +42,7 @@ def p_of(model_set: ModelSet, rows: np.ndarray) -> np.ndarray:
     return np.array([result["p"] for result in one(model_set, readings).results])
 
 
+@pytest.mark.slow
 def test_they_are_scored_by_frequency_where_their_distance_hides_the_others(fitted) -> None:
     model_set, report = fitted
     standing = model_set.preprocessing.standing
@@ -51,6 +52,7 @@ def test_they_are_scored_by_frequency_where_their_distance_hides_the_others(fitt
     assert any("stops, errors" in note and "how often they move" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_steps_in_the_other_features_are_seen(fitted) -> None:
     rows = plant(3 * TRAINED)[TRAINED:]
     seen = []
@@ -62,6 +64,7 @@ def test_steps_in_the_other_features_are_seen(fitted) -> None:
     assert (p_of(fitted[0], rows) <= 1e-2).mean() <= 0.03
 
 
+@pytest.mark.slow
 def test_a_value_never_seen_is_rare_and_said(fitted) -> None:
     model_set, _ = fitted
     rows = plant(60, seed=7, rate=0.0)

@@ -151,6 +151,7 @@ def scattered(rng: Rng) -> list[Floats]:
     return streams
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("far", [5000.0, -3e5])
 def test_a_sensor_that_stays_beyond_the_bounds_is_a_sensor_fault(far: float) -> None:
     names = list("abcdef")
@@ -168,6 +169,7 @@ def test_a_sensor_that_stays_beyond_the_bounds_is_a_sensor_fault(far: float) -> 
         np.testing.assert_array_equal(one[:180], expected)
 
 
+@pytest.mark.slow
 def test_it_counts_as_missing_in_training_and_live(tmp_path) -> None:
     streams = scattered(np.random.default_rng(5))
     names = list("abcdef")
@@ -185,6 +187,7 @@ def test_it_counts_as_missing_in_training_and_live(tmp_path) -> None:
     assert "count as missing, live as well" in note
 
 
+@pytest.mark.slow
 def test_more_such_values_than_may_be_imputed_are_a_sensor_fault_too() -> None:
     names = list("abcdef")
     rng = np.random.default_rng(5)
@@ -200,6 +203,7 @@ def test_more_such_values_than_may_be_imputed_are_a_sensor_fault_too() -> None:
     assert np.flatnonzero(faults).tolist() == list(range(50, 60))
 
 
+@pytest.mark.slow
 def test_the_run_is_the_same_in_all_batches_whatever_else_a_reading_has() -> None:
     """Readings that do not enter the window (two sensors far off at once) count in all batches."""
     names = list("abcdef")

@@ -54,6 +54,7 @@ def test_an_object_that_scores_otherwise_is_none() -> None:
     assert library_of(forest, [rows[::2]]) is None
 
 
+@pytest.mark.slow
 def test_the_fits_rows_are_found_again_where_features_follow_the_time_of_the_day() -> None:
     times = np.datetime64("2026-02-02", "us") + np.arange(960) * np.timedelta64(30, "m")
     angle = np.arange(960) / 48.0 * 2.0 * np.pi
