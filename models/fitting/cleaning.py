@@ -234,8 +234,11 @@ def _nulls(
     out = {}
     for j in usable if often else ():
         here = {code for code, only in often if only in (None, j)}
-        measured = pooled[~np.isin(pooled[:, j], list(here)), j]
-        low, high = np.nanmin(measured), np.nanmax(measured)
+        sent = pooled[~np.isnan(pooled[:, j]), j]
+        measured = sent[~np.isin(sent, list(here))]
+        if not len(measured):
+            continue
+        low, high = measured.min(), measured.max()
         found = tuple(sorted(code for code in here if code < low or code > high))
         if found:
             out[names[j]] = found

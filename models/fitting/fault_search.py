@@ -243,9 +243,9 @@ def _mode(
 
 
 def _levels(rows: Floats, width: int) -> Floats:
-    """Return the medians (m, d) of consecutive rows (n, d), as many as are averaged."""
-    count = len(rows) // width
-    out: Floats = np.median(rows[: count * width].reshape(count, width, -1), axis=1)
+    """Return the medians (m, d) of consecutive rows (n, d), as many as are averaged; maybe none."""
+    count, d = len(rows) // width, rows.shape[1]
+    out: Floats = np.median(rows[: count * width].reshape(count, width, d), axis=1)
     return out
 
 

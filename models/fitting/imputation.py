@@ -86,6 +86,7 @@ def _learn(
     spread = winsorised_std(around)
     spread = np.where(spread > 0, spread, np.maximum(around.std(axis=0), 1e-12))
     z = np.clip(around / spread, -_CLIP, _CLIP)
+    z[:, z.std(axis=0) <= 1e-12] = 0.0  # what does not vary correlates with nothing
     scale = np.maximum(z.std(axis=0), 1e-12)
     correlation = (z / scale).T @ (z / scale) / len(z)
     shrinkage = shrinkage_of(around)  # so that it can be inverted

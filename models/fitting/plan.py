@@ -261,9 +261,11 @@ class FitPlan:
 
     def _baseline(self, varied: list[Floats]) -> int:
         asked = self.options.baseline
+        if not self.scales.kept:
+            return 0
         if not isinstance(asked, str):
             return int(asked)
-        if self.drift_mode != "fault" or not 0 < len(self.scales.kept) <= MAX_BASELINE_FEATURES:
+        if self.drift_mode != "fault" or len(self.scales.kept) > MAX_BASELINE_FEATURES:
             return 0
         return BASELINE_READINGS * baseline_helps(varied, self.scales.spread, BASELINE_READINGS)
 

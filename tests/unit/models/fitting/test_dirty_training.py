@@ -155,8 +155,10 @@ def test_a_sensor_that_stood_still_in_training_and_moves_is_a_fault():
     assert not any(r["is_anomaly"] for r in results(still, fresh, names))
 
 
-def test_a_stream_whose_only_sensor_stood_still_is_trained_and_judged(tmp_path):
-    model_set, report = fit_model_set([np.full((1500, 1), 3.0)], None, ["level"], SVM)
+@pytest.mark.parametrize("baseline", ["auto", 20])
+def test_a_stream_whose_only_sensor_stood_still_is_trained_and_judged(tmp_path, baseline):
+    options = replace(SVM, baseline=baseline)
+    model_set, report = fit_model_set([np.full((1500, 1), 3.0)], None, ["level"], options)
     Bundle({"default": model_set}).save(tmp_path / "bundle")
     again = Bundle.load(tmp_path / "bundle").model_set("default")
     values = np.full((50, 1), 3.0)

@@ -28,6 +28,14 @@ def test_little_data_fill_with_the_level() -> None:
     assert filled[1, 1] == 4.0
 
 
+def test_features_that_stand_elsewhere_in_complete_readings_correlate_with_nothing() -> None:
+    values = np.random.default_rng(0).normal(size=(70, 4))
+    values[:, 2:] = np.arange(70)[:, None] < 40  # 1 where the second value is missing, then 0
+    values[:40, 1] = np.nan
+    filled = impute([values[:40], values[40:55], values[55:]], 1)[0]
+    assert (np.abs(filled[:, 1]) < 2.0).all()
+
+
 def test_a_code_for_not_measured_is_as_good_as_a_hole() -> None:
     """A file that says -200 and one that leaves the cell empty are fitted on the same readings."""
     random = np.random.default_rng(1)

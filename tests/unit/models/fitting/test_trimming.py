@@ -34,6 +34,13 @@ def test_clean_data_lose_nothing(kind, seed):
         assert not faulty([values], 0.15)[0].any()
 
 
+@pytest.mark.parametrize("short", [1, 8])
+def test_a_stream_of_a_few_readings_keeps_no_others_from_a_fit(short):
+    values = np.random.default_rng(0).normal(size=(3000, 3))
+    found = faulty([values[:1500], values[1500:-short], values[-short:]], 0.15)
+    assert not np.concatenate(found).any()
+
+
 def test_many_features_lose_nothing_to_those_left_out_first():
     """What is left out lies further off than what is fitted on, by the fit alone."""
     noise = np.random.default_rng(0).normal(size=(3000, 100))
