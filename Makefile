@@ -84,7 +84,7 @@ quality: $(STAMP)  ## detection quality on simulated and, if available, public d
 screenshots: $(STAMP)  ## every screen of the page, light and dark, into var/screenshots (SCREENSHOTS=folder)
 	@SCREENSHOTS="$(abspath $(or $(SCREENSHOTS),var/screenshots))" $(BIN)/python -m pytest -q tests/acceptance/test_page_screens.py -k pictures $(ARGS)
 
-clean:  ## remove files left by runs and builds (not .venv)
+clean:  ## remove what runs and builds left: var/ with its database and models, too (not .venv)
 	rm -rf var build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 .PHONY: image
