@@ -252,7 +252,8 @@ class StreamState:
         """Read what :meth:`to_dict` returned, possibly with another bundle.
 
         With another bundle the tail restarts and settled levels are dropped. The clock, events and
-        (if the features are the same) the baseline and level are kept.
+        (if the features are the same) the baseline are kept; so is the level, unless it was learnt
+        while the stream was settled elsewhere.
 
         Parameters
         ----------
@@ -297,17 +298,20 @@ class StreamState:
         if data.get("reset"):
             number, ends = data["reset"]
             self.reset, self.window_ends = as_count(number), bool(ends)
-        tail = data.get("tail")
+        tail, level = data.get("tail"), data.get("level")
         if tail is not None and data.get("bundle") == version and data.get("v") == FORMAT:
             self.tail = AdaptiveTail.from_list(tail)
             self.settling = Settling.from_list(data.get("levels"), len(pre.names))
         else:
-            self._leave_levels(Settling.from_list(data.get("levels"), -1))
+            settling = Settling.from_list(data.get("levels"), -1)
+            if settling.shifted:  # it would explain each alarm by readings like those that alarm
+                level = None
+            self._leave_levels(settling)
         if (missing := data.get("missing")) and missing[0] == _fingerprint(pre):
             self.missing = OpenRuns.from_list(missing[1])
         if pre.baseline:
             self._read_baseline(data.get("baseline"), data.get("first"), pre)
-        elif (level := data.get("level")) and level[0] == _fingerprint(pre):
+        elif level and level[0] == _fingerprint(pre):
             self.seen = min(as_count(level[1]), _SETTLED)
             self.level = unpack(level[2], "<f8", len(pre.names))
 

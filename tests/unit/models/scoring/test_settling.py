@@ -266,6 +266,17 @@ def test_another_bundle_goes_on_with_the_event_as_with_any(
     assert lasts_in(after[-1]) == [lasts], "and settles again"
 
 
+def test_another_bundle_expects_what_it_was_trained_on(pump: ModelSet, fresh: np.ndarray) -> None:
+    rows = shifted(fresh, (300, 1600, FLOW, 5.0))
+    _, state = replayed(pump, rows[:700])
+    after, _ = replayed(pump, rows[700:720], state={**state, "bundle": "x"}, begin=700)
+    by = float(np.mean(rows[700:720, FLOW] - fresh[700:720, FLOW]))
+    for result in after:
+        first = result["metadata"]["explanation"]["features"][0]
+        assert (first["feature"], result["is_anomaly"]) == ("flow", True)
+        assert first["deviation"] > by / 2, "no alarm at a value said to be expected"
+
+
 def test_a_reset_ends_it(pump: ModelSet, fresh: np.ndarray) -> None:
     rows = shifted(fresh, (300, 1600, FLOW, 5.0))
     results, state = replayed(pump, rows[:700])
