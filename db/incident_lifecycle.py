@@ -242,6 +242,9 @@ class Incident:
         self.touched = True
         self.readings += 1
         self.bundle_version = activity.row["bundle_version"]
+        self.group_name = activity.row["group_name"]  # a new champion may have other groups
+        if ends:  # a reading over REST may name a criticality of its own
+            self.asset_criticality = activity.row["asset_criticality"]
         if reopens:
             # that it got worse reopens a closed one, since this also withdraws the verdict
             unclosed = {} if self._gets_worse(activity) else UNCLOSED

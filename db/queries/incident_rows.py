@@ -65,7 +65,7 @@ _INSERT = text(f"""
     SELECT {_NAMES} FROM jsonb_populate_recordset(NULL::incidents, CAST(:rows AS jsonb))
     RETURNING {SHOWN}
 """)  # noqa: S608 (constants)
-_OLD = "id", "asset_id", "sensor_id", "feature", "group_name", "kind", "opened_at", "started_at"
+_OLD = "id", "asset_id", "sensor_id", "feature", "kind", "opened_at", "started_at"
 _UPDATE = text(f"""
     UPDATE incidents SET
         {", ".join(f"{name} = r.{name}" for name in COLUMNS if name not in _OLD)},

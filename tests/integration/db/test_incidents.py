@@ -36,6 +36,14 @@ def test_batches_cut_anyhow_give_the_same_incidents(engine: Engine, cut: int) ->
     assert news == EVENT[:2]
 
 
+def test_an_open_incident_follows_its_stream_into_another_group(connection: Connection) -> None:
+    record(connection, EVENT[:1], SETTINGS, "bridge")
+    moved = {"group_name": "moved", "bundle_version": "2", "asset_criticality": "critical"}
+    record(connection, [{**EVENT[1], **moved}], SETTINGS, "bridge")
+    query = "SELECT group_name, bundle_version, asset_criticality FROM incidents"
+    assert tuple(connection.execute(text(query)).one()) == ("moved", "2", "critical")
+
+
 def test_a_rolled_back_batch_leaves_nothing(engine: Engine) -> None:
     with engine.connect() as connection:
         record(connection, EVENT, SETTINGS, "bridge")

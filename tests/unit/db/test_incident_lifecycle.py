@@ -89,6 +89,18 @@ def test_readings_raise_no_version_until_the_state_changes() -> None:
     assert whats(incident) == ["opened", "cleared"]
 
 
+def test_it_has_the_group_and_the_criticality_of_its_newest_reading() -> None:
+    incident = opened()
+    first = activity(60)
+    moved = {"group_name": "h", "bundle_version": "2", "asset_criticality": "critical"}
+    later = replace(first, row={**first.row, **moved})
+    incident.take(later, ends=False)  # over REST
+    assert (incident.group_name, incident.bundle_version) == ("h", "2")
+    assert incident.asset_criticality == "high"
+    incident.take(later, ends=True)
+    assert (incident.asset_criticality, incident.version) == ("critical", 1)
+
+
 @pytest.mark.parametrize(
     ("gap_s", "interval", "after", "joins"),
     [(0, 1, 599, True), (0, 1, 601, False), (0, 60, 1199, True), (0, 60, 1201, False),
