@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from config.section import MAX_WAIT_MS, Section
+
+#: A broker, as kafka-python reads it: a scheme may precede the host, an IPv6 address may have
+#: brackets, and needs them with a port.
+_HOST: Final = r"\[[^\s\]]+\]|[^\s:\[\]'\";@?#/]+"
+_BROKER: Final = re.compile(
+    rf"(\w+://)?(({_HOST})(:(?P<port>\d{{1,5}}))?|([0-9A-Fa-f]*:){{2,7}}[0-9A-Fa-f.]*)"
+)
+#: Kafka's own rule.
+_TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 
 PublishMode = Literal["anomalies", "events", "incidents", "all"]
 
@@ -17,7 +27,7 @@ class KafkaSettings(Section):
 
     kafka_bootstrap_servers: str = "localhost:9092"
     """brokers, comma separated"""
-    kafka_consumer_group: str = "detection-anomalies-service"
+    kafka_consumer_group: str = Field("detection-anomalies-service", min_length=1)
     """consumer group id of the bridge"""
     kafka_auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     """where to start in a partition without a stored offset"""
@@ -63,6 +73,30 @@ class KafkaSettings(Section):
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _brokers(cls, value: str) -> str:
-        if not value.strip():
+        brokers = [part.strip() for part in value.split(",") if part.strip()]
+        found = [_BROKER.fullmatch(broker) for broker in brokers]
+        if not found or not all(one and int(one["port"] or 1) < 65536 for one in found):
             raise ValueError("must be brokers like host1:9092,host2:9092")
         return value
+
+    @field_validator(
+        "kafka_topic_input_features", "kafka_topic_output_anomalies", "kafka_topic_dead_letter",
+        "kafka_topic_incidents",
+    )  # fmt: skip
+    @classmethod
+    def _topic(cls, value: str, info: ValidationInfo) -> str:
+        off = not value and info.field_name == "kafka_topic_incidents"
+        if not off and not _TOPIC.fullmatch(value):
+            raise ValueError("must be the name of one topic: letters, digits, and . _ - only")
+        return value
+
+    @model_validator(mode="after")
+    def _no_output_is_read_again(self) -> KafkaSettings:
+        """Each dead letter of the input topic would become another dead letter, without end."""
+        for name in ("output_anomalies", "dead_letter", "incidents"):
+            if getattr(self, f"kafka_topic_{name}") == self.kafka_topic_input_features:
+                raise ValueError(
+                    f"KAFKA_TOPIC_{name.upper()} and KAFKA_TOPIC_INPUT_FEATURES must not be the"
+                    f" same topic (got {self.kafka_topic_input_features!r} twice)"
+                )
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: A hundred years: times before now by more may lie outside the calendar.
@@ -19,3 +20,18 @@ class Section(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", extra="ignore", use_attribute_docstrings=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_what_surrounds_it(cls, value: object, info: ValidationInfo) -> object:
+        """Return a text without the blanks around it; refuse one in quotes.
+
+        No setting but a password begins or ends with either: they come from a secret's file that
+        ends with a line break, or from an env file whose reader keeps quotes, as Docker does.
+        """
+        if not isinstance(value, str) or "password" in (info.field_name or ""):
+            return value
+        value = value.strip()
+        if value[:1] in ("'", '"') and value[:1] == value[-1:]:
+            raise ValueError("must not be in quotes; some readers of env files keep them")
+        return value

@@ -24,9 +24,11 @@ PAGE = """# Settings
 
 All settings with their defaults. The environment takes precedence over `.env` in the working folder
 (copy `.env.example` to begin). An invalid value stops the program with an error that names the
-setting; a name that resembles a setting's is reported as misspelt. Times are in seconds unless the
-name says otherwise; waits and intervals of polling end at 2,000,000 s, spans of readings and
-incidents at a hundred years. `make settings` generates this page from `config/`.
+setting; a name that resembles a setting's is reported as misspelt. Blanks around a value do not
+count, except in a password; a value in quotes, which `docker run --env-file` keeps, is refused.
+Times are in seconds unless the name says otherwise; waits and intervals of polling end at
+2,000,000 s, spans of readings and incidents at a hundred years. `make settings` generates this page
+from `config/`.
 """
 
 

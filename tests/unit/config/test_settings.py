@@ -92,7 +92,17 @@ def test_arguments_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("KAFKA_SESSION_TIMEOUT_MS", "3000000000"),
         ("LOG_LEVEL", "LOUD"),
         ("MLFLOW_ENABLED", "kind of"),
-        ("KAFKA_BOOTSTRAP_SERVERS", " "),
+        ("KAFKA_BOOTSTRAP_SERVERS", ""),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092;other:9092"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:90920"),
+        ("KAFKA_CONSUMER_GROUP", ""),
+        ("KAFKA_TOPIC_INPUT_FEATURES", ""),
+        ("KAFKA_TOPIC_DEAD_LETTER", ""),
+        ("KAFKA_TOPIC_OUTPUT_ANOMALIES", "one,two"),
+        ("KAFKA_TOPIC_INCIDENTS", ".."),
+        ("KAFKA_TOPIC_DEAD_LETTER", "extracted-features"),
+        ("SERVICE_HOST", '"0.0.0.0"'),
     ],
 )
 def test_bad_value_is_an_error_that_names_setting_and_value(
@@ -102,6 +112,39 @@ def test_bad_value_is_an_error_that_names_setting_and_value(
     with pytest.raises(SettingsError, match=name) as caught:
         load_settings()
     assert value in str(caught.value)
+
+
+@pytest.mark.parametrize("brokers", ["kafka", "a:1, b:2,", "[::1]:9092", "::1", "SSL://k.x:9093"])
+def test_brokers_that_the_client_can_read_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, brokers: str
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", brokers)
+    assert load_settings().kafka_bootstrap_servers == brokers
+
+
+def test_blanks_around_a_value_do_not_count_except_in_a_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("KAFKA_TOPIC_INPUT_FEATURES", "SERVICE_API_KEY", "DATABASE_PASSWORD", "VAR_DIR"):
+        monkeypatch.setenv(name, " of-a-file\n")
+    monkeypatch.setenv("ADAPTATION", " TRUE ")
+    settings = load_settings()
+    assert settings.kafka_topic_input_features == "of-a-file"
+    assert settings.service_api_key is not None
+    assert settings.service_api_key.get_secret_value() == "of-a-file"
+    assert settings.database_password is not None
+    assert settings.database_password.get_secret_value() == " of-a-file\n"
+    assert settings.var_dir == Path("of-a-file")
+    assert settings.adaptation is True
+
+
+def test_quotes_around_a_secret_are_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "'postgresql://u:hidden@h/d'")
+    with pytest.raises(SettingsError, match="DATABASE_URL: must not be in quotes") as caught:
+        load_settings()
+    assert "hidden" not in str(caught.value)
 
 
 def test_all_durations_have_an_upper_bound() -> None:
@@ -143,7 +186,7 @@ def test_an_experiment_that_can_name_no_model_is_refused(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
     with pytest.raises(SettingsError, match="MLFLOW_EXPERIMENT_NAME") as caught:
         load_settings()
-    assert repr(name[:250]) in caught.value.message
+    assert repr(name.strip()[:250]) in caught.value.message
     monkeypatch.setenv("MLFLOW_ENABLED", "false")
     load_settings()  # then it names nothing
 
