@@ -36,7 +36,7 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]).upper() or "settings"
-        secret = any(word in name for word in ("KEY", "PASSWORD", "URL"))
+        secret = any(word in name for word in ("KEY", "PASSWORD", "URL", "URI"))
         value = "" if secret or not first["loc"] else f" (got {first['input']!r})"
         raise SettingsError(
             f"{name}: {first['msg'].removeprefix('Value error, ')}{value}", field=name

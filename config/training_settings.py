@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from config.section import MAX_DAYS, Section
 
@@ -18,6 +18,14 @@ class MlflowSettings(Section):
     """name of the experiment and of the registered model"""
     mlflow_enabled: bool = True
     """false: train and serve without MLflow"""
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _says_how_it_is_reached(cls, value: str | None) -> str | None:
+        """Refuse host:port, which MLflow takes for a folder or an unknown kind of store."""
+        if re.fullmatch(r"[^/\s]+:\d+(/.*)?", value or ""):
+            raise ValueError("must be an address like http://host:5000")
+        return value
 
     @model_validator(mode="after")
     def _experiment_names_a_model(self) -> MlflowSettings:

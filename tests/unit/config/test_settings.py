@@ -163,6 +163,19 @@ def test_an_address_of_the_service_says_how_it_is_reached(monkeypatch: pytest.Mo
         load_settings()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:5000", "mlflow:5000/", "anna:hidden@mlflow:5000"])
+def test_an_address_of_mlflow_says_how_it_is_reached(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(SettingsError, match="MLFLOW_TRACKING_URI: must be an address") as caught:
+        load_settings()
+    assert "hidden" not in str(caught.value)
+    for other in ("http://u:p@mlflow:5000", "sqlite:////srv/m.db", "databricks", "", "/srv/runs"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", other)
+        assert load_settings().mlflow_tracking_uri == other
+
+
 def test_the_scheme_of_an_address_may_be_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_URL", "HTTPS://Plant.example/x")
     assert load_settings().service_url == "https://Plant.example/x"
