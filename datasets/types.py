@@ -40,6 +40,7 @@ class Stream:
     values : (n, d), NaN where nothing was measured
     labels : (n,) 1 (faulty), 0 (normal), -1 (unknown); None without labels
     rows : (n,) row numbers in the file, from 1; None unless all are from one file
+    healthy : (m,) times at which people said that an alarm was false; None if they did not
     """
 
     asset_id: str
@@ -48,6 +49,7 @@ class Stream:
     values: Floats
     labels: npt.NDArray[np.int8] | None = None
     rows: npt.NDArray[np.int64] | None = None
+    healthy: Times | None = None
 
     def take(self, which: Any) -> Stream:
         """Return some of the readings: a slice, a mask (n,) or indices."""
@@ -58,6 +60,7 @@ class Stream:
             self.values[which],
             None if self.labels is None else self.labels[which],
             None if self.rows is None else self.rows[which],
+            self.healthy,
         )
 
 

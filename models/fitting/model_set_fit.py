@@ -108,6 +108,7 @@ def fit_model_set(
     threads: int = 1,
     streams_per_asset: float = 1.0,
     who: Sequence[str] | None = None,
+    healthy: Mapping[str, Times] | None = None,
 ) -> tuple[ModelSet, FitReport]:
     """Fit one group's model set.
 
@@ -124,6 +125,8 @@ def fit_model_set(
         to save memory. The result does not depend on it.
     streams_per_asset : streams of all groups that share an asset's incident budget
     who : names of the streams, for the notes
+    healthy : times (m,) by stream at which people said that an alarm was false; the readings of
+        these times are no unlabelled faults
 
     Raises
     ------
@@ -139,7 +142,7 @@ def fit_model_set(
     rated = with_rates(measured, timestamps, feature_names, options.counters, options.indicators)
     if who is not None and len(who) != len(rated.streams):
         who = None  # whole streams were rows of zeros
-    clean_data, found, seasonal = usable_data(rated, timestamps, options, who)
+    clean_data, found, seasonal = usable_data(rated, timestamps, options, who, healthy)
     received = check_training(clean_data.streams, clean_data.names, LEAST_ROWS)
     usual = restate(found.conditions, received)
     streams = seasonal.restate(usual, clean_data.timestamps)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from models.arrays import Floats
+from models.arrays import Bools, Floats, Times
 from models.fitting.cleaning import Cleaned
 from models.fitting.fault_search import find_faults
 from models.fitting.recurrence import Event
@@ -19,7 +19,10 @@ _NAMED: Final = 5  # maximum number of features of a mode in a note
 
 
 def without_faulty(
-    data: Cleaned, max_share: float, restated: Sequence[Floats] | None = None
+    data: Cleaned,
+    max_share: float,
+    restated: Sequence[Floats] | None = None,
+    healthy: Mapping[str, Times] | None = None,
 ) -> Cleaned:
     """Return the training data without unlabelled faults, with a note that names their rows.
 
@@ -31,6 +34,7 @@ def without_faulty(
     max_share : largest share of the readings to leave out.
     restated : its readings less what is usual in their operating condition and at their time, by
         which events are judged; None: as received.
+    healthy : times (m,) by stream at which people said that an alarm was false: no faults.
     """
     seen = data.streams if restated is None else list(restated)
     kept = fit_scales(seen, data.names).kept
@@ -43,6 +47,15 @@ def without_faulty(
     notes = [_described(mode, data, kept) for mode in found.modes]
     starts = starts_of(judged, found.faults, max_share)
     masks = [fault | start for fault, start in zip(found.faults, starts, strict=True)]
+    well = _said_healthy(data, healthy or {})
+    spared = [mask & said for mask, said in zip(masks, well, strict=True)]
+    if many := sum(int(one.sum()) for one in spared):
+        notes.append(
+            f"{many:,} readings lie in events far beyond all others and are kept, since people"
+            f" called these alarms false ({data.places.of(spared)})"
+        )
+    starts = [start & ~said for start, said in zip(starts, well, strict=True)]
+    masks = [mask & ~said for mask, said in zip(masks, well, strict=True)]
     gone = sum(int(mask.sum()) for mask in masks)
     if not gone:
         return replace(data, notes=[*data.notes, *notes])
@@ -72,6 +85,14 @@ def without_faulty(
         who=None if data.who is None else [data.who[i] for i in left],
         notes=[*data.notes, *notes],
     )
+
+
+def _said_healthy(data: Cleaned, healthy: Mapping[str, Times]) -> list[Bools]:
+    """Return at which readings (n_i,) of each stream people said that an alarm was false."""
+    if not healthy or data.who is None or data.timestamps is None:
+        return [np.zeros(len(stream), bool) for stream in data.streams]
+    named = zip(data.who, data.timestamps, strict=True)
+    return [np.isin(times, healthy.get(name, times[:0])) for name, times in named]
 
 
 def _described(mode: list[Event], data: Cleaned, kept: Sequence[int]) -> str:

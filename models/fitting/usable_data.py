@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -28,6 +28,7 @@ def usable_data(
     timestamps: Sequence[Times] | None,
     options: FitOptions,
     who: Sequence[str] | None = None,
+    healthy: Mapping[str, Times] | None = None,
 ) -> tuple[Cleaned, ConditionFit, SeasonalFit]:
     """Return the data of one group to fit on, and the conditions and the season that they follow.
 
@@ -38,6 +39,7 @@ def usable_data(
     rated : readings (n_i, d) by stream, counters as rates; NaN is a missing value.
     timestamps : list of (n_i,), or None when there are none.
     who : names of the streams, if known, for the notes.
+    healthy : times (m,) by stream whose readings are no faults, as people said.
 
     Raises
     ------
@@ -59,21 +61,35 @@ def usable_data(
         rates=rated.counters.names if rated.counters else (),
     )  # fmt: skip
     found = search(cleaned.streams, cleaned.names)
-    kept, seasonal = _without_faults(cleaned, found, options, wears)
+    kept, seasonal = _without_faults(cleaned, found, options, wears, healthy)
     if found.conditions is None and (gone := _readings(cleaned) - _readings(kept)):
         # faults may have hidden the conditions, and without these other faults
         again = search(kept.streams, kept.names)
         if again.conditions is not None:
             found = again
             share = max(options.trim * _readings(cleaned) - gone, 0.0) / _readings(kept)
-            kept, seasonal = _without_faults(kept, found, replace(options, trim=share), wears)
+            rest = replace(options, trim=share)
+            kept, seasonal = _without_faults(kept, found, rest, wears, healthy)
     return replace(kept, notes=[*kept.notes, *found.notes, *seasonal.notes]), found, seasonal
 
 
 def _without_faults(
-    cleaned: Cleaned, found: ConditionFit, options: FitOptions, wears: bool
+    cleaned: Cleaned,
+    found: ConditionFit,
+    options: FitOptions,
+    wears: bool,
+    healthy: Mapping[str, Times] | None,
 ) -> tuple[Cleaned, SeasonalFit]:
-    """Return the data without unlabelled faults, and the season that they follow."""
+    """Return the data without unlabelled faults, and the season that they follow.
+
+    Parameters
+    ----------
+    cleaned : the data.
+    found : their operating conditions.
+    options : of the fit.
+    wears : whether slow drift is the fault.
+    healthy : times (m,) by stream whose readings are no faults.
+    """
     seasonal = SeasonalFit()
     if options.drift == "fault":
         return _imputed_again(cleaned, found, seasonal), seasonal
@@ -89,7 +105,7 @@ def _without_faults(
         )
     cleaned = _imputed_again(cleaned, found, seasonal)
     usual = seasonal.restate(restate(found.conditions, cleaned.streams), cleaned.timestamps)
-    return without_faulty(cleaned, options.trim, usual), seasonal
+    return without_faulty(cleaned, options.trim, usual, healthy), seasonal
 
 
 def _readings(data: Cleaned) -> int:

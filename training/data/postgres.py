@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -144,7 +145,9 @@ def to_streams(
         keep = (keep | (judged == FAULT)) & (judged != EXPECTED)
         if keep.any():
             labels = (judged[keep] == FAULT).astype(np.int8) if (judged == FAULT).any() else None
-            made.append(Stream(asset, sensor, times[keep], values[keep], labels))
+            healthy = times[keep & (judged == HEALTHY)]
+            stream = Stream(asset, sensor, times[keep], values[keep], labels)
+            made.append(replace(stream, healthy=healthy) if len(healthy) else stream)
             singles.append(feature)
     source += judgements.note()
     if not made and left_out:

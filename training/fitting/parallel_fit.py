@@ -237,6 +237,7 @@ def _fit(
 ) -> tuple[ModelSet, FitReport]:
     """Fit a model set on the readings of ``streams`` that are not labelled faulty."""
     normal, notes = task.normal(streams)
+    names = [named((one.asset_id, one.sensor_id)) for one in normal]
     model_set, report = fit_model_set(
         [stream.values for stream in normal],
         [stream.timestamps for stream in normal] if task.timed else None,
@@ -245,7 +246,8 @@ def _fit(
         progress,
         threads,
         task.streams_per_asset,
-        [named((one.asset_id, one.sensor_id)) for one in normal],
+        names,
+        {n: one.healthy for n, one in zip(names, normal, strict=True) if one.healthy is not None},
     )
     model_set.group = task.name
     model_set.trained_on = range_of(streams, task.timed)

@@ -214,6 +214,21 @@ def test_times_are_left_out_with_their_readings():
     assert not np.isin(times[1000:1060], left.timestamps[0]).any()
 
 
+def test_what_people_called_a_false_alarm_is_no_unlabelled_fault():
+    values = np.random.default_rng(0).normal(size=(3000, 2))
+    values[1000:1060] += 10.0
+    values[2000:2060] += 10.5
+    times = np.datetime64("2026-01-01", "us") + np.arange(3000) * np.timedelta64(60, "s")
+    data = clean([values], [times], ["a", "b"], who=["A / S"])
+    left = without_faulty(data, 0.15, healthy={"A / S": times[990:1070], "B / S": times})
+    assert left.timestamps is not None
+    assert np.isin(times[990:1070], left.timestamps[0]).all()
+    assert not np.isin(times[2000:2060], left.timestamps[0]).any()
+    kept, gone = left.notes[-2:]
+    assert "people called these alarms false (A / S 2026-01-01 16:" in kept
+    assert "nobody labelled (A / S 2026-01-02 09:" in gone
+
+
 def _work(plant, values):
     from datasets import Stream
 

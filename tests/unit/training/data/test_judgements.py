@@ -73,6 +73,9 @@ def test_a_false_alarm_is_healthy_within_its_span():
     assert (kept, faults) == ([0, 1, 2, 3, 4, 5, 8, 9], [])
     assert "(feedback: 4 of false alarms taken for healthy)" in data.source
     assert "2 of alarms with 5 or more anomalies left out" in data.source
+    healthy = data.streams[0].take(slice(2)).healthy
+    assert healthy is not None
+    assert healthy.tolist() == data.streams[0].timestamps[2:6].tolist()
 
 
 def test_readings_outside_their_limits_are_never_healthy():
