@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
+from statistics import median
 from typing import Any, Final
 
 #: Maximum rows of a chart; of more readings the worst of each few is kept.
 MAX_ROWS: Final = 300
 #: Maximum number of features with their own panel.
 PANELS: Final = 4
+#: Lines end where nothing was stored for this many intervals: a line drawn on would look measured.
+GAP_INTERVALS: Final = 10
 
 
 def incident_series(
@@ -21,7 +25,8 @@ def incident_series(
     -------
     dict
         ``names``; ``rows`` (epoch seconds first, None for unknown values); ``panels``: columns
-        that are drawn together; ``shade``: the span of the event; ``thinned``.
+        that are drawn together; ``shade``: the span of the event; ``gaps``: spans without
+        readings; ``thinned``.
     """
     blamed = [one["feature"] for one in incident["peak"].get("features", ())[:PANELS]]
     shade = [_epoch(incident["started_at"]),
@@ -49,8 +54,16 @@ def series(readings: Sequence[Mapping[str, Any]], features: Sequence[str]) -> di
             if one in known:
                 row.append(expected.get(one))
         rows.append(row)
-    return {"names": names, "panels": panels, "rows": rows, "shade": [],
+    apart = gaps([row[0] for row in rows])
+    return {"names": names, "panels": panels, "rows": rows, "shade": [], "gaps": apart,
             "thinned": len(readings) > len(kept)}  # fmt: skip
+
+
+def gaps(times: Sequence[float]) -> list[list[float]]:
+    """Return the spans (begin, end) between two rows that are much longer than usual."""
+    pairs = list(pairwise(times))
+    usual = median(b - a for a, b in pairs) if pairs else 0.0
+    return [[a, b] for a, b in pairs if b - a > GAP_INTERVALS * usual > 0.0]
 
 
 def thin(readings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -22,6 +22,24 @@
     };
   }
 
+  // Where lines end, in pixels; a value that one reading lacks ends only what was expected.
+  function breaks(spans, whole) {
+    return (plot, at, from, to, own) => {
+      const found = spans.map((span) => span.map((time) => plot.valToPos(time, "x", true)));
+      let end = -Infinity;
+      return [...found, ...(whole ? [] : own)]
+        .sort((a, b) => a[0] - b[0])
+        .map(([left, right]) => [left, (end = Math.max(end, right))]);
+    };
+  }
+
+  // The rows between two breaks: no line shows them.
+  function alone(times, spans) {
+    const begins = new Set(spans.map((span) => span[0])), ends = new Set(spans.map((span) => span[1]));
+    const last = times.length - 1;
+    return [...times.keys()].filter((at) => (at === 0 || ends.has(times[at])) && (at === last || begins.has(times[at])));
+  }
+
   function figure(plot, value) {
     return value === null || value === undefined ? "–" : String(Number(value.toPrecision(4)));
   }
@@ -44,14 +62,16 @@
   }
 
   function draw(element) {
-    const { names, rows, panels, shade: spans } = JSON.parse(element.dataset.chart);
+    const { names, rows, panels, shade: spans, gaps } = JSON.parse(element.dataset.chart);
     const columns = [0, ...names.map((_, at) => at + 1)].map((at) => rows.map((row) => row[at]));
+    const lone = alone(columns[0], gaps);
+    const filter = (plot, at, show) => (show ? null : lone);
     const sync = uPlot.sync("pages");
     element.textContent = "";
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, font: "12px system-ui" };
     const plots = panels.map((panel, number) => {
       const styles = [
-        { stroke: colour("--text"), width: 1.5 },
+        { stroke: colour("--text"), width: 1.5, points: { filter } },
         { stroke: number ? colour("--link") : colour("--high"), width: 1.5, dash: [5, 4], points: { show: number > 0, size: 4 } },
       ];
       return new uPlot({
@@ -61,7 +81,7 @@
         cursor: { sync: { key: sync.key }, drag: { x: true, y: false } },
         scales: { x: { time: true }, y: number ? {} : { range: [0, 1] } },
         axes: [{ ...axis, values: ticks, show: number === 0 || number === panels.length - 1 }, { ...axis, size: 60, ...(number ? { space: FIGURES } : {}) }],
-        series: [{ label: "at", value: (_, at) => (at ? second.format(at * 1000) : "–") }, ...panel.map((at, place) => ({ label: names[at], spanGaps: place === 0, value: figure, ...styles[place % 2] }))],
+        series: [{ label: "at", value: (_, at) => (at ? second.format(at * 1000) : "–") }, ...panel.map((at, place) => ({ label: names[at], gaps: breaks(gaps, place === 0), value: figure, ...styles[place % 2] }))],
         hooks: { drawClear: [shade(spans)] },
       }, [columns[0], ...panel.map((at) => columns[at + 1])], element);
     });

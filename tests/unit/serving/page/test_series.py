@@ -34,6 +34,15 @@ def test_what_was_expected_stands_beside_what_was() -> None:
     assert found["rows"][0][4] is None
 
 
+def test_lines_end_where_nothing_was_stored() -> None:
+    minutes = [*range(60), *range(180, 240), 245, 300]
+    found = series([reading(n) for n in minutes], ["rms"])
+    at = START.timestamp()
+    assert found["gaps"] == [[at + 59 * 60, at + 180 * 60], [at + 245 * 60, at + 300 * 60]]
+    assert series([reading(0)], [])["gaps"] == series([], [])["gaps"] == []
+    assert series([reading(0)] * 3, [])["gaps"] == []
+
+
 def test_an_incident_draws_its_features_and_shades_its_span() -> None:
     incident = {
         "peak": {"features": [{"feature": "rms"}, {"feature": "flow"}]},
