@@ -42,8 +42,8 @@ def build(app: App, keys: Keys, callers: Callers) -> tuple[list[Call], Pages]:
     stands_on = pages, forms, database
     session = SessionViews(pages, forms, sessions)
     incidents = IncidentViews(*stands_on, settings)
-    asset, maintenance = AssetViews(*stands_on), MaintenanceViews(*stands_on)
-    plant = PlantViews(*stands_on)
+    asset, maintenance = AssetViews(*stands_on), MaintenanceViews(*stands_on, bundles)
+    plant = PlantViews(*stands_on, bundles)
     overview = OverviewViews(*stands_on, app.lanes, settings)
     models = ModelViews(*stands_on, app.catalogue, bundles, app.drift)
     calls = [

@@ -20,7 +20,7 @@ from errors import AnomalyError, InputError, NotFound
 from serving.http.schedule_handlers import OCCURRENCES, RECENT, locked_window
 from serving.page.forms import Form
 from serving.page.pages import Messages, failed, message
-from serving.page.views.screen import Screen
+from serving.page.views.screen import GroupScreen
 from serving.requests.incident_bodies import read_if_match
 from serving.requests.suppression_bodies import NewWindow, window
 from serving.requests.wire import convert, present_fields
@@ -47,7 +47,7 @@ class _Done:
     preview: list[tuple[datetime, datetime]] | None = None
 
 
-class MaintenanceViews(Screen):
+class MaintenanceViews(GroupScreen):
     """Show and change maintenance windows."""
 
     async def show(
@@ -69,7 +69,8 @@ class MaintenanceViews(Screen):
         )
         return await self.pages.show(
             request, "maintenance.html", status, messages=messages, given=done.typed,
-            preview=done.preview, rules=RULES, listed=LISTED, readable=status == 200, **content,
+            preview=done.preview, rules=RULES, listed=LISTED, readable=status == 200,
+            unknown=self.unknown(one["row"]["group"] for one in content["windows"]), **content,
         )  # fmt: skip
 
     async def act(self, request: Request) -> Response:

@@ -24,7 +24,7 @@ from errors import AnomalyError, InputError, PreconditionFailed
 from models.scoring.suppression import OPERATORS
 from serving.page.forms import Form
 from serving.page.pages import Messages, failed, message
-from serving.page.views.screen import Screen
+from serving.page.views.screen import GroupScreen
 from serving.page.words import mark, when_off
 from serving.requests.feedback_bodies import MAX_CODES, FaultCode, FaultCodes, fault_code_rows
 from serving.requests.suppression_bodies import MAX_PLANS, Condition, off_condition_row
@@ -53,7 +53,7 @@ class _List:
     max_entries: int
 
 
-class PlantViews(Screen):
+class PlantViews(GroupScreen):
     """Show and edit the two lists."""
 
     async def act(self, request: Request) -> Response:
@@ -93,7 +93,8 @@ class PlantViews(Screen):
         typed = {"off": {}, "codes": {}, **(typed or {})}
         return await self.pages.show(
             request, "plant.html", status, messages=messages, typed=typed, tried=tried,
-            operators=list(OPERATORS), readable=status == 200, **content,
+            operators=list(OPERATORS), readable=status == 200,
+            unknown=self.unknown(row["group"] for row in content["off"]), **content,
         )  # fmt: skip
 
 

@@ -18,6 +18,24 @@ from tests.fixtures.incidents import make_incidents
 from tests.integration.serving.page_forms import HOSTILE, hidden, messages, named
 
 
+def test_what_names_a_group_that_no_model_has_is_said_to_have_no_effect(
+    page: httpx.Client, stored: Engine
+) -> None:
+    who = {"form_token": named(page)}
+    one = {"feature": "flow", "operator": "<", "value": 1.0, "hold_s": 0.0, "run_up_s": 0.0}
+    groups = ("default", "def*", "retired pumps", "ret*")
+    with transaction(stored) as connection:
+        put_off_conditions(connection, [{**one, "group": name} for name in groups], "ANNA")
+    shown = re.findall(r"no group <bdi>([^<]*)</bdi>: this has no effect", page.get("/plant").text)
+    with transaction(stored) as connection:
+        put_off_conditions(connection, [], "ANNA")
+    assert sorted(shown) == ["ret*", "retired pumps"]
+    window = {"start": "2131-01-01T10:00", "end": "2131-01-01T12:00", "alarms": "yes",
+              "reason": f"window {uuid4()}", "group": "retired fans", "filled": "yes"}  # fmt: skip
+    added = page.post("/maintenance", data=who | window | {"do": "add"}).text
+    assert "no group <bdi>retired fans</bdi>: this has no effect" in added
+
+
 def test_a_window_is_changed_where_it_is_as_it_was_shown(page: httpx.Client) -> None:
     who = {"form_token": named(page)}
     reason = f"window {uuid4()}"
