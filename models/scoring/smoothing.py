@@ -37,6 +37,8 @@ USUAL: Final = 1.0
 #: as long as ever before since it rose: a fault that each reading shows is over with its last, one
 #: that comes and goes may pause.
 PATIENCE: Final = 2
+#: Half-life of the slow average meanwhile: what is over is soon forgotten.
+PAUSE_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 3.0)
 #: Magnitudes are clipped at this many decades for an excursion's level, so that a single absurd
 #: reading gives no lasting peak.
 LEVEL_CLIP: Final = 10.0
@@ -95,6 +97,8 @@ class Smoother:
             smooth = cal.shift + cal.gain * self.slow
         else:
             pauses = self._pauses(fast, cal)
+            if pauses and cal.shift + cal.gain * slow > cal.gate:
+                slow = min(slow, self.slow + PAUSE_ALPHA * (clipped - self.slow))
             self.slow = slow = cal.median if held else slow
             ceiling = cal.median
             if self.quick > cal.median:
