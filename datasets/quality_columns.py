@@ -41,11 +41,11 @@ _NIAGARA: Final = {
     "bad": {"fault", "down", "stale", "null", "disabled"},
     "doubtful": {"alarm", "unackedalarm", "overridden"},
 }
-#: Qualities of OPC: the upper two of eight bits. Good ones are mostly 192, 216 (by hand), or 128
-#: (of PROFIBUS and PCS 7).
-_OPC_GOOD: Final = (192.0, 216.0, 128.0)
-#: Good values of historians that count percent (Proficy, PHD); of a product, too.
-_ALL_GOOD: Final = 100.0
+#: Qualities of OPC: the upper two of eight bits. Good ones are mostly 192, or 216: by hand.
+_OPC_GOOD: Final = (192.0, 216.0)
+#: Good ones of PROFIBUS and PCS 7, and of historians that count percent (Proficy, PHD). A steam
+#: quality or a flow Q may be as much, so they count only beside the value that they judge.
+_GOOD_BESIDE_A_VALUE: Final = (128.0, 100.0)
 _OPC_DOUBTFUL: Final = 64  # from here on a quality is uncertain, below it is bad
 _OPC_MOST: Final = 255
 #: Names of columns in which 1 is good, as WinCC writes them; 0 is bad, 2 an event of the system.
@@ -136,8 +136,10 @@ def _is_quality(columns: Columns, index: int) -> bool:
         return True
     if match["sure"] and all(cell.removesuffix(".0").isdigit() for cell in cells):
         usual = [float(cell) for cell in columns.filled(index)]
-        of_a_value = match["base"] or any(names_values(plain_name(name)) for name in columns.names)
-        good = {*_OPC_GOOD, *([_ALL_GOOD] if of_a_value else [])}
+        beside = any(names_values(plain_name(name)) for name in columns.names)
+        if match["base"]:
+            beside = bool(_judged(columns, index, range(len(columns.names))))
+        good = {*_OPC_GOOD, *(_GOOD_BESIDE_A_VALUE if beside else ())}
         most = 2 * sum(number in good for number in usual) > len(usual)
         return most and max(map(float, cells)) <= _OPC_MOST
     flag = words & {"true", "false"}

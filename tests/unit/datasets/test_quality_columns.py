@@ -73,6 +73,19 @@ def test_the_quality_of_a_product_in_percent_is_a_feature(load: Load) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["Steam Quality", "Pump_Q", "Detection Confidence"])
+def test_a_quality_in_percent_of_what_has_no_column_is_a_feature(load: Load, name: str) -> None:
+    codes = ["100" if i % 50 else "40" for i in range(400)]
+    data = load(plant(f"Temp,{name}", codes, GOOD, "{t},{qt}"))
+    assert data.feature_names == ["Temp", name]
+    assert not np.isnan(data.streams[0].values).any()
+
+
+def test_percent_judge_the_column_that_their_name_names(load: Load) -> None:
+    codes = ["100" if i % 50 else "0" for i in range(400)]
+    assert load(plant("Temp,Temp_Q", codes, GOOD, "{t},{qt}")).feature_names == ["Temp"]
+
+
 def test_states_in_braces_are_qualities(load: Load) -> None:
     states = [*["{ok}"] * 9, '"{fault,down}"', '"{alarm,overridden}"', *["{ok}"] * 389]
     data = load(plant("Temp,Vib,Status", states, GOOD, "{t},{v},{qt}"))
