@@ -115,14 +115,18 @@ class Rows:
 
 
 def _named_values(value: Any) -> Document | None:
-    """Return a list of objects with a name and a value each, as Sparkplug's metrics, as columns."""
+    """Return a list of objects with a name and a value each, as Sparkplug's metrics, as columns.
+
+    Where all values are texts, they tell of the object, as tags do, and are no measurements.
+    """
     if type(value) is not list or not value or set(map(type, value)) != {dict}:
         return None
     names = [next((one[key] for key in _NAMES if type(one.get(key)) is str), None) for one in value]
     keys = [next((key for key in _VALUES if key in one), None) for one in value]
     if None in names or None in keys or len(set(names)) < len(names):
         return None
-    return {str(name): one[str(key)] for name, key, one in zip(names, keys, value, strict=True)}
+    out = {str(name): one[str(key)] for name, key, one in zip(names, keys, value, strict=True)}
+    return None if set(map(type, out.values())) == {str} else out
 
 
 def _decoded(payload: Any) -> Any:

@@ -97,5 +97,7 @@ def test_a_list_of_names_and_values_has_them_as_columns(name: str, value: str) -
     rows = Rows(lambda key: key == "timestamp")
     row = rows.row({"timestamp": 7, "metrics": metrics, "wave": [1, 2]})
     assert row == {"timestamp": 7, "temp": 1.5, "flow": 2, "wave": [1, 2]}
+    tags = [{name: "line", value: "7"}, {name: "site", value: "north"}]
+    assert rows.row({"timestamp": 7, "tags": tags}) == {"timestamp": 7, "tags": tags}
     twice = [metrics[0], metrics[0]]
     assert rows.row({"timestamp": 7, "metrics": twice}) == {"timestamp": 7, "metrics": twice}
