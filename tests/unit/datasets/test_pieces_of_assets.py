@@ -57,3 +57,25 @@ def test_files_of_the_same_time_stay_assets(
     data = datasets.load_files(datasets.files_of(str(tmp_path / "**" / "*.csv")))
     assert len(data.streams) == assets
     assert not any("pieces of several" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    "name", ["line_{asset}/motor_{day}.csv", "pump-200{day}-{asset}.csv", "{asset}/run_{day}.csv"]
+)
+def test_machines_and_experiments_measured_in_turn_stay_assets(tmp_path: Path, name: str) -> None:
+    for asset in (1, 2):
+        for day in (1, 3, 9):
+            hours = range(24 * (day - 1), 24 * (day - 1) + 20)
+            _write(tmp_path, name.format(asset=asset, day=day), hours, asset)
+    data = datasets.load_files(datasets.files_of(str(tmp_path / "**" / "*.csv")))
+    assert len(data.streams) == 6
+    assert not any("pieces of several" in note for note in data.notes)
+
+
+def test_files_at_regular_times_are_pieces_of_the_asset_of_their_folder(tmp_path: Path) -> None:
+    for asset in (1, 2):
+        for day in range(1, 7):
+            hours = range(24 * (day - 1), 24 * (day - 1) + 2)
+            _write(tmp_path, f"bearing_{asset}/{day}.csv", hours, asset)
+    data = datasets.load_files(datasets.files_of(str(tmp_path / "**" / "*.csv")))
+    assert [stream.asset_id for stream in data.streams] == ["bearing_1", "bearing_2"]
