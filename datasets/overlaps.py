@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from datasets.reader import without_repetitions
-from datasets.types import Dataset, Stream, StreamKey, named
+from datasets.types import Dataset, Flags, Stream, StreamKey, named
 
 
 def joined_streams(
@@ -29,14 +30,14 @@ def joined_streams(
             whole = _aligned(stream, part.feature_names, names)
             pieces.setdefault((stream.asset_id, stream.sensor_id), []).append(whole)
     out: list[Stream] = []
-    repeated, other = 0, {}
+    repeated = 0
+    other: dict[str, int] = {}
     for key, found in pieces.items():
-        joined = _one(found)
-        stream = without_repetitions(joined)
-        if len(found) > 1:
-            stream = _without_less_complete(stream)
-            if more := _ties(stream) - sum(map(_ties, found)):
-                other[named(key)] = more
+        joined, source = _one(found)
+        keep, unlike = _compared(joined, source)
+        stream = without_repetitions(joined if keep.all() else joined.take(keep))
+        if (unlike := min(unlike, _ties(stream) - sum(map(_ties, found)))) > 0:
+            other[named(key)] = unlike
         repeated += len(joined.timestamps) - len(stream.timestamps)
         out.append(stream)
     notes = []
@@ -44,8 +45,8 @@ def joined_streams(
         notes.append(
             f"{repeated:,} readings occur in more than one {what} (time and values): counted once"
         )
-    if any(more > 0 for more in other.values()):
-        shown = ", ".join(f"{key}: {more:,}" for key, more in other.items() if more > 0)
+    if other:
+        shown = ", ".join(f"{key}: {unlike:,}" for key, unlike in other.items())
         notes.append(
             f"readings of one time have other values in another {what} ({shown[:200]}): all count;"
             f" if they are the same, exported again, leave one of the {what}s out"
@@ -58,22 +59,31 @@ def _ties(stream: Stream) -> int:
     return int(np.sum(stream.timestamps[1:] == stream.timestamps[:-1]))
 
 
-def _without_less_complete(stream: Stream) -> Stream:
-    """Return the stream without readings of which another of that time has all values, and more.
+def _compared(stream: Stream, source: npt.NDArray[np.intp]) -> tuple[Flags, int]:
+    """Return which readings (n,) to keep, and how many have other values in another part.
 
-    One of two overlapping exports lacks a column.
+    Not kept are those of which another part has all values at that time, and more: one of two
+    overlapping exports lacks a column.
+
+    Parameters
+    ----------
+    stream : readings of all parts, in order of time.
+    source : the part of each (n,).
     """
-    at = np.flatnonzero(stream.timestamps[1:] == stream.timestamps[:-1])
+    ties = stream.timestamps[1:] == stream.timestamps[:-1]
+    at = np.flatnonzero(ties & (source[1:] != source[:-1]))
     first, second = stream.values[at], stream.values[at + 1]
-    same = first == second
-    less = (same | np.isnan(first)).all(axis=1)
-    more = ~less & (same | np.isnan(second)).all(axis=1)
+    lacks, has_no = np.isnan(first), np.isnan(second)
+    same = (first == second) | (lacks & has_no)
+    less = (same | lacks).all(axis=1) & ~same.all(axis=1)
+    more = (same | has_no).all(axis=1) & ~same.all(axis=1)
+    unlike = int((~same & ~lacks & ~has_no).any(axis=1).sum())
     gone = np.concatenate([at[less], at[more] + 1])
     if stream.labels is not None:
         gone = gone[stream.labels[gone] < 0]  # a label is not lost
     keep = np.ones(len(stream.timestamps), bool)
     keep[gone] = False
-    return stream if keep.all() else stream.take(keep)
+    return keep, unlike
 
 
 def _aligned(stream: Stream, have: list[str], names: list[str]) -> Stream:
@@ -84,9 +94,11 @@ def _aligned(stream: Stream, have: list[str], names: list[str]) -> Stream:
     return replace(stream, values=values)
 
 
-def _one(found: list[Stream]) -> Stream:
+def _one(found: list[Stream]) -> tuple[Stream, npt.NDArray[np.intp]]:
+    """Return the pieces of a stream in order of time, and the piece of each reading (n,)."""
+    source = np.repeat(np.arange(len(found)), [len(s.timestamps) for s in found])
     if len(found) == 1:
-        return found[0]
+        return found[0], source
     times = np.concatenate([s.timestamps for s in found])
     labels = None
     if any(s.labels is not None for s in found):
@@ -96,4 +108,5 @@ def _one(found: list[Stream]) -> Stream:
         )  # fmt: skip
     values = np.concatenate([s.values for s in found])
     whole = Stream(found[0].asset_id, found[0].sensor_id, times, values, labels)
-    return whole.take(np.argsort(times, kind="stable"))
+    order = np.argsort(times, kind="stable")
+    return whole.take(order), source[order]

@@ -23,3 +23,25 @@ def test_overlapping_exports_of_other_columns_and_of_other_values(tmp_path: Path
     data = datasets.load_files(datasets.files_of(str(tmp_path)))
     assert len(data.streams[0].timestamps) == 25
     assert any("other values in another file (P1: 5): all count" in note for note in data.notes)
+
+
+def test_readings_of_one_time_in_one_file_and_of_other_columns_all_count(tmp_path: Path) -> None:
+    head = "asset_id,timestamp,temp,flow\n"
+    one, later = "P1,2026-01-01 00:0{}:00,20,{}\n", "P1,2026-01-02 00:0{}:00,{},{}\n"
+    burst = "".join(one.format(minute, flow) for minute in range(9) for flow in ("", 3, 4))
+    temps = "".join(later.format(minute, 20 + minute, "") for minute in range(9))
+    (tmp_path / "a.csv").write_text(head + burst + temps)
+    flows = "".join(later.format(minute, "", 5 + minute) for minute in range(9))
+    (tmp_path / "b.csv").write_text(head + flows)
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert len(data.streams[0].timestamps) == 45
+    assert not any("counted once" in note or "other values" in note for note in data.notes)
+
+
+def test_readings_of_one_time_that_both_files_hold_have_no_other_values(tmp_path: Path) -> None:
+    rows = [f"P1,2026-01-01 00:0{minute}:00,{temp}" for minute in range(9) for temp in (20, 21)]
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("\n".join(["asset_id,timestamp,temp", *rows]) + "\n")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert len(data.streams[0].timestamps) == 18
+    assert not any("other values" in note for note in data.notes)
