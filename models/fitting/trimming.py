@@ -57,19 +57,22 @@ def without_faulty(
     starts = [start & ~said for start, said in zip(starts, well, strict=True)]
     masks = [mask & ~said for mask, said in zip(masks, well, strict=True)]
     gone = sum(int(mask.sum()) for mask in masks)
+    total = sum(map(len, data.streams))
+    if gone:
+        notes.append(
+            f"{gone:,} of {total:,} readings lie in events far beyond all others and were left out"
+            f" as faults that nobody labelled ({data.places.of(masks)}; --trim 0 keeps them)"
+        )
+    if found.kept:
+        where = "more readings lie in such events" if gone else (
+            f"of {total:,} readings lie in events far beyond all others"
+        )  # fmt: skip
+        notes.append(
+            f"{found.kept:,} {where}, beyond the share of --trim: they were kept, and may hide"
+            " faults; label them, leave them out, or give a larger --trim"
+        )
     if not gone:
         return replace(data, notes=[*data.notes, *notes])
-    total = sum(map(len, masks))
-    notes.append(
-        f"{gone:,} of {total:,} readings lie in events far beyond all others and were left out as"
-        f" faults that nobody labelled ({data.places.of(masks)}; --trim 0 keeps them)"
-    )
-    if found.kept:
-        notes.append(
-            f"{found.kept:,} more readings lie in such events, beyond the share of --trim"
-            f" {max_share:g}: they were kept, and may hide faults; label them, leave them out, or"
-            " give a larger --trim"
-        )
     if begun := sum(int(start.sum()) for start in starts):
         notes.append(
             f"{begun:,} of these begin their streams, which come to rest only afterwards: a"
