@@ -136,10 +136,10 @@ def _is_quality(columns: Columns, index: int) -> bool:
         return True
     if match["sure"] and all(cell.removesuffix(".0").isdigit() for cell in cells):
         usual = [float(cell) for cell in columns.filled(index)]
-        beside = any(names_values(plain_name(name)) for name in columns.names)
+        judges = any(names_values(plain_name(name)) for name in columns.names)
         if match["base"]:
-            beside = bool(_judged(columns, index, range(len(columns.names))))
-        good = {*_OPC_GOOD, *(_GOOD_BESIDE_A_VALUE if beside else ())}
+            judges = bool(_judged(columns, index, range(len(columns.names))))
+        good = {*_OPC_GOOD, *(_GOOD_BESIDE_A_VALUE if judges else ())}
         most = 2 * sum(number in good for number in usual) > len(usual)
         return most and max(map(float, cells)) <= _OPC_MOST
     flag = words & {"true", "false"}

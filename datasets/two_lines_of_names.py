@@ -53,8 +53,8 @@ def names_above_an_index(
     """
     if len(rows) < 3 or upper[0].strip() or rows[0][0].strip() or not no_reading(rows[0]):
         return [], 0
-    alone = not any(rows[1][1:])
-    if are_names(upper) and not alone:
-        return [], 0  # units or types of columns that have names
+    if are_names(upper):
+        return [], 0  # below them are units or types
+    alone = not any(rows[1][1:]) and no_reading(rows[1])
     index = rows[1][0].strip() if alone else "index"
     return joined_names(["", *upper[1:]], [index, *rows[0][1:]]), 2 if alone else 1

@@ -62,11 +62,13 @@ def test_two_lines_of_names_of_pandas_have_an_index() -> None:
     index = ["time", "", "", ""]
     assert names_above_an_index(upper, [lower, index, first]) == (["time", *names], 2)
     assert names_above_an_index(upper, [lower, first, first]) == (["index", *names], 1)
+    lacking = ["2026-01-01", "", "", ""]
+    assert names_above_an_index(upper, [lower, lacking, first]) == (["index", *names], 1)
     assert names_above_an_index(["a", *upper[1:]], [lower, index, first])[0] == []
     assert names_above_an_index(upper, [first, first, first])[0] == []
 
 
-@pytest.mark.parametrize("units", [",°C,°C", ",float,float"])
+@pytest.mark.parametrize("units", [",°C,°C", ",float,float", ",°C,°C\nTime,,"])
 def test_units_of_unlike_names_are_not_joined_to_them(load: Load, units: str) -> None:
     rows = "".join(f"2026-01-0{i},{i}.5,{i}.7\n" for i in range(1, 9))
     data = load(f",T1,T2\n{units}\n{rows}", asset_id="P1")
