@@ -17,7 +17,7 @@ from schemas import SEVERITIES, Criticality
 
 ChangeName = Literal[
     "opened", "escalated", "resumed", "reopened", "cleared", "closed", "acknowledged",
-    "unacknowledged", "assigned", "ticket set", "commented", "persistent",
+    "unacknowledged", "assigned", "ticket set", "commented", "persistent", "no longer persistent",
 ]  # fmt: skip
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)

@@ -10,8 +10,9 @@ import pytest
 
 from errors import SettingsError
 from notify.route_file import load
-from notify.routes import Quiet, Route
+from notify.routes import Quiet, Route, decide
 from notify.senders import make_all
+from tests.unit.notify.changes import AT, change
 
 GOOD = """
 [receivers.hook]
@@ -199,3 +200,12 @@ def test_severe_incidents_are_not_held() -> None:
     held = route(quiet=(night,))
     assert held.held_until("medium", at(10, "12:00")) == at(11, "00:00")
     assert held.held_until("high", at(10, "12:00")) is None
+
+
+def test_a_route_that_names_it_is_notified_of_the_end_of_persistent(tmp_path: Path) -> None:
+    """Otherwise its receiver sees `persistent` twice, and not that the readings alarm again."""
+    wanted = 'changes = ["persistent", "no longer persistent"]\n'
+    route = load(written(tmp_path, GOOD + wanted), {}).of("hook")[0]
+    sent = ["persistent", "no longer persistent", "persistent"]
+    assert [what for what in ["opened", *sent] if decide([route], change(what), AT)] == sent
+    assert not decide([Route(receivers=("hook",))], change("no longer persistent"), AT)
