@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer
@@ -14,6 +16,7 @@ from config import Settings
 from consumers.broker import fetching, internals
 from consumers.broker.connection_errors import connection_errors
 from errors import BrokerUnavailable, SettingsError
+from runtime import tls_context
 
 T = TypeVar("T")
 
@@ -71,11 +74,38 @@ def _ssl_options(settings: Settings) -> dict[str, Any]:
             setting = f"KAFKA_{name.upper()}"
             raise SettingsError(f"{setting}: {path} is not a file", field=setting)
     password = settings.kafka_ssl_password
-    return {
+    options = {
         "ssl_check_hostname": settings.kafka_ssl_check_hostname,
         "ssl_password": password.get_secret_value() if password else None,
         **{name: str(path) for name, path in files.items() if path is not None},
     }
+    _check_certificates(options)
+    return options
+
+
+def _check_certificates(options: dict[str, Any]) -> None:
+    """Load the files once: kafka-python retries a file that it cannot read until a time-out."""
+    if "ssl_cafile" in options:
+        tls_context(Path(options["ssl_cafile"]), "KAFKA_SSL_CAFILE")
+    certificate, key = options.get("ssl_certfile"), options.get("ssl_keyfile")
+    if certificate is None:
+        return
+    asked: list[str] = []
+
+    def password() -> str:  # without one, OpenSSL asks for it on the terminal
+        asked.append("KAFKA_SSL_PASSWORD")
+        return options["ssl_password"] or ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        files = f"KAFKA_SSL_CERTFILE: {certificate}"
+        if key is not None:
+            files += f" with KAFKA_SSL_KEYFILE={key}"
+        secret = " (the key needs the right KAFKA_SSL_PASSWORD)" if asked else ""
+        raise SettingsError(
+            f"{files} cannot be used: {error}{secret}", field="KAFKA_SSL_CERTFILE"
+        ) from None
 
 
 def connected(make: Callable[..., T], settings: Settings, **options: Any) -> T:

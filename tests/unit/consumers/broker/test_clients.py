@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import socket
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from kafka import errors as kafka_errors
 
 from config import load_settings
 from consumers.broker import clients
 from consumers.broker.connection_errors import ConnectionErrorLog
 from errors import BrokerUnavailable, SettingsError
+from tests.integration.tls import certificates
 
 
 def test_sasl_over_tls_is_handed_on(tmp_path):
-    authority = tmp_path / "ca.pem"
-    authority.write_text("x")
+    authority = certificates(tmp_path / "tls").authority
     settings = load_settings(
         kafka_bootstrap_servers="one:9093, two:9093",
         kafka_security_protocol="SASL_SSL",
@@ -46,6 +48,57 @@ def test_sasl_over_tls_is_handed_on(tmp_path):
 def test_incomplete_security_names_the_setting(wrong, named):
     with pytest.raises(SettingsError, match=named):
         clients.connection_options(load_settings(**wrong))
+
+
+def locked(key: Path) -> Path:
+    """The same key behind the password ``right``."""
+    secret = serialization.BestAvailableEncryption(b"right")
+    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    form = serialization.PrivateFormat.PKCS8
+    out = key.with_suffix(".locked")
+    out.write_bytes(loaded.private_bytes(serialization.Encoding.PEM, form, secret))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "password", "named"),
+    [
+        ("garbage", "server.key", None, "KAFKA_SSL_CERTFILE: .*garbage .*cannot be used"),
+        ("server.pem", "garbage", None, "with KAFKA_SSL_KEYFILE=.*garbage cannot be used"),
+        ("server.pem", None, None, "KAFKA_SSL_CERTFILE: .*server.pem cannot be used"),
+        ("ca.pem", "server.key", None, "KAFKA_SSL_CERTFILE: .*ca.pem .*cannot be used"),
+        ("server.pem", "server.locked", None, "needs the right KAFKA_SSL_PASSWORD"),
+        ("server.pem", "server.locked", "wrong", "needs the right KAFKA_SSL_PASSWORD"),
+    ],
+)
+def test_client_certificate_that_cannot_be_used_is_named_at_once(
+    tmp_path, certificate, key, password, named
+):
+    folder = tmp_path / "tls"
+    locked(certificates(folder).key)
+    (folder / "garbage").write_text("x")
+    # the authority's key is another one
+    settings = load_settings(
+        kafka_security_protocol="SSL",
+        kafka_ssl_certfile=folder / certificate,
+        kafka_ssl_keyfile=None if key is None else folder / key,
+        kafka_ssl_password=password,
+    )
+    with pytest.raises(SettingsError, match=named):
+        clients.connection_options(settings)
+
+
+def test_client_certificate_with_a_locked_key_is_handed_on(tmp_path):
+    made = certificates(tmp_path / "tls")
+    key = locked(made.key)
+    settings = load_settings(
+        kafka_security_protocol="SSL",
+        kafka_ssl_certfile=made.certificate,
+        kafka_ssl_keyfile=key,
+        kafka_ssl_password="right",
+    )
+    options = clients.connection_options(settings)
+    assert (options["ssl_keyfile"], options["ssl_password"]) == (str(key), "right")
 
 
 @pytest.mark.parametrize(
