@@ -48,7 +48,7 @@ class KafkaSettings(Section):
     kafka_session_timeout_ms: int = Field(45_000, ge=1000, le=MAX_WAIT_MS)
     """the group removes a member that is silent for this long"""
     kafka_heartbeat_interval_ms: int = Field(3000, ge=100, le=MAX_WAIT_MS)
-    """interval of heartbeats; below a third of the session timeout"""
+    """interval of heartbeats; below the session timeout, best below a third of it"""
     kafka_metadata_max_age_ms: int = Field(5_000, ge=500, le=MAX_WAIT_MS)
     """maximum time until a change of a topic is noticed"""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -89,6 +89,17 @@ class KafkaSettings(Section):
         if not off and not _TOPIC.fullmatch(value):
             raise ValueError("must be the name of one topic: letters, digits, and . _ - only")
         return value
+
+    @model_validator(mode="after")
+    def _heartbeats_within_a_session(self) -> KafkaSettings:
+        """The group would remove the bridge between two heartbeats."""
+        interval, session = self.kafka_heartbeat_interval_ms, self.kafka_session_timeout_ms
+        if interval >= session:
+            raise ValueError(
+                "KAFKA_HEARTBEAT_INTERVAL_MS must be below KAFKA_SESSION_TIMEOUT_MS, best below a"
+                f" third of it (got {interval} and {session})"
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_output_is_read_again(self) -> KafkaSettings:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
 from config.section import MAX_WAIT_MS, MAX_WAIT_S, Section
 
 JournalMode = Literal["anomalies", "all", "none"]
+#: As in the header Host, without a port; empty after a comma too many.
+_HOST_OR_ADDRESS: Final = re.compile(r"[A-Za-z0-9._-]*|[0-9A-Fa-f]*(:[0-9A-Fa-f.]*){2,7}")
 
 
 class ServiceSettings(Section):
@@ -32,9 +34,9 @@ class ServiceSettings(Section):
     """access keys as name:role:sha256-hex, comma separated; roles are read, detect, operate, train;
     the name may be omitted. Empty: no key is needed"""
     allowed_hosts: str = ""
-    """host names of the service, comma separated: other Host headers and other origins are
-    rejected, except addresses and localhost. Empty: every name is accepted; if bound to
-    loopback, only addresses and localhost"""
+    """host names of the service, without scheme and port, comma separated: other Host headers and
+    other origins are rejected, except addresses and localhost. Empty: every name is accepted; if
+    bound to loopback, only addresses and localhost"""
     proxy_user_header: str = ""
     """header in which TRUSTED_PROXIES send the user's name, such as X-Remote-User; empty: none"""
     trusted_proxies: str = ""
@@ -84,6 +86,17 @@ class ServiceSettings(Section):
     """maximum number of calls that a runner service processes together"""
     runner_max_latency_ms: int = Field(1000, ge=1, le=MAX_WAIT_MS)
     """a runner service rejects calls that it cannot answer within this time"""
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _host_names(cls, value: str) -> str:
+        for name in value.split(","):
+            if not _HOST_OR_ADDRESS.fullmatch(name.strip()):
+                raise ValueError(
+                    "must be host names without scheme, port and patterns, like"
+                    f" anomalies.plant.example; {name.strip()!r} is none"
+                )
+        return value
 
     @field_validator("service_url")
     @classmethod

@@ -103,6 +103,10 @@ def test_arguments_beat_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("KAFKA_TOPIC_INCIDENTS", ".."),
         ("KAFKA_TOPIC_DEAD_LETTER", "extracted-features"),
         ("SERVICE_HOST", '"0.0.0.0"'),
+        ("KAFKA_HEARTBEAT_INTERVAL_MS", "45000"),  # a whole session
+        ("ALLOWED_HOSTS", "https://anomalies.plant.example"),
+        ("ALLOWED_HOSTS", "plant.example,anomalies.plant.example:8084"),
+        ("ALLOWED_HOSTS", "*.plant.example"),
     ],
 )
 def test_bad_value_is_an_error_that_names_setting_and_value(
@@ -120,6 +124,14 @@ def test_brokers_that_the_client_can_read_are_accepted(
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", brokers)
     assert load_settings().kafka_bootstrap_servers == brokers
+
+
+@pytest.mark.parametrize("hosts", ["", "a.plant.example, b-2,", "10.0.0.7", "::1", "fe80::1"])
+def test_names_and_addresses_of_the_service_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, hosts: str
+) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", hosts)
+    assert load_settings().allowed_hosts == hosts
 
 
 def test_blanks_around_a_value_do_not_count_except_in_a_password(
