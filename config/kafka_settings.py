@@ -92,7 +92,7 @@ class KafkaSettings(Section):
 
     @model_validator(mode="after")
     def _heartbeats_within_a_session(self) -> KafkaSettings:
-        """The group would remove the bridge between two heartbeats."""
+        """Refuse heartbeats so rare that the group would remove the bridge between two."""
         interval, session = self.kafka_heartbeat_interval_ms, self.kafka_session_timeout_ms
         if interval >= session:
             raise ValueError(
