@@ -125,7 +125,9 @@ class Sending:
         """Check that the topic exists and is visible to us, before each message waits for it."""
         begun = time.monotonic()
         try:
-            self._ready().partitions_for(topic)
+            producer = self._ready()
+            begun = time.monotonic()  # what a new producer was answered was not about the topic
+            producer.partitions_for(topic)
         except kafka_errors.KafkaTimeoutError as error:
             if internals.answered_since(self._producer, begun):
                 settled.closed[topic] = "does not exist"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -114,6 +115,24 @@ def test_a_broker_that_does_not_answer_is_asked_about_no_other_topic():
     assert settled.failure.message.startswith("publishing to out: ")
     assert (settled.acknowledged, settled.closed, producer.sent) == ([], {}, [])
     assert producer.closed
+
+
+def test_what_a_new_producer_was_answered_tells_nothing_of_the_topic():
+    """A broker that is being stopped may answer that, and then no more."""
+
+    class Connected(FakeProducer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unknown["out"] = kafka_errors.KafkaTimeoutError("metadata")
+            self.connected = time.monotonic()
+
+        @property
+        def _last_successful_refresh_ms(self) -> float:
+            return self.connected * 1000
+
+    settled = Sending(Connected).send([message(1)])
+    assert settled.closed == {}
+    assert settled.failure is not None
 
 
 def test_a_lost_answer_fails_the_rest_and_keeps_what_was_acknowledged():
