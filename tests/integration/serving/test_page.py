@@ -87,6 +87,18 @@ def test_files_are_kept_by_browsers_for_a_year(page: httpx.Client) -> None:
     assert page.get("/static/x/vendor/manifest.json").status_code == 404
 
 
+@pytest.mark.parametrize("accepted", ["gzip, deflate, br", "identity"])
+def test_screens_are_compressed_for_browsers_that_read_it(
+    page: httpx.Client, accepted: str
+) -> None:
+    answer = page.get("/fleet", headers={"accept-encoding": accepted})
+    packed = "gzip" in accepted
+    assert answer.headers.get("content-encoding") == ("gzip" if packed else None)
+    assert answer.headers["vary"] == "accept-encoding"
+    assert answer.text.rstrip().endswith("</html>")
+    assert (int(answer.headers["content-length"]) < len(answer.content)) == packed
+
+
 def test_states_have_their_tabs_and_counts(page: httpx.Client, stored: Engine) -> None:
     asset = f"TABS {uuid4()}"
     make_incidents(stored, asset)
