@@ -118,6 +118,13 @@ def test_a_span_that_ends_before_it_begins_is_named_as_on_the_form(page: httpx.C
     assert "From: 2026-01-02T00:00:00+00:00 is after To, 2026-01-01T00:00:00+00:00" in asked.text
 
 
+def test_the_filter_comes_before_the_list(page: httpx.Client, stored: Engine) -> None:
+    """Below a hundred incidents it is three hundred stops of the Tab key away."""
+    make_incidents(stored)
+    screen = page.get("/?state=all").text
+    assert screen.index("<summary>Filter") < screen.index('<tr id="i-')
+
+
 def test_a_wrong_filter_is_named_and_the_frame_stays(page: httpx.Client) -> None:
     answer = page.get("/", params={"start_date": "tomorrow"})
     assert answer.status_code == 422
