@@ -129,7 +129,9 @@ def perform(
     write(connection, found.values(), settings.kafka_topic_incidents)
     if action.verb == "close":
         feedback_of_closing(connection, changed)
-        judged = [one.id for one in found.values() if one.verdict is not None]
+        # after an error the verdict is another person's
+        closed = [one for one in found.values() if one.id not in outcome.errors]
+        judged = [one.id for one in closed if one.verdict is not None]
         outcome.feedback = closing_feedback(connection, judged)
     outcome.affected = len(changed)
     outcome.incidents = _read(connection, list(found))

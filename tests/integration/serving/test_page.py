@@ -278,6 +278,23 @@ def test_the_second_is_told_who_won(service: Service, stored: Engine) -> None:
     assert "somebody was faster: acknowledged by ANNA at 2" in answer
 
 
+def test_who_closes_second_is_not_told_what_the_firsts_verdict_does(
+    service: Service, stored: Engine
+) -> None:
+    """It would look as if both had been done, and the page would drop what was typed."""
+    [one] = make_incidents(stored)
+    with visit(service) as anna, visit(service) as ben:
+        shown = []
+        for client, name, verdict in ((anna, "ANNA", "confirmed"), (ben, "BEN", "false_alarm")):
+            data = {"verb": "close", "version": "1", "form_token": named(client, name)}
+            answer = client.post(f"/incidents/{one}", data={**data, "verdict": verdict})
+            shown.append(messages(answer))
+    assert "next training" in shown[0]
+    assert shown[1].startswith("failed")
+    assert "done" not in shown[1]
+    assert "training" not in shown[1]
+
+
 def test_the_same_form_sent_twice_takes_effect_once(page: httpx.Client, stored: Engine) -> None:
     [one] = make_incidents(stored)
     named(page)
