@@ -145,6 +145,7 @@ def _run(settings: Settings, drain: bool) -> int:
         if consumer is None:
             return 0
         preflight.log_unwritable(settings)
+        preflight.log_compacted(settings)
         owner = settings.kafka_group_instance_id or f"{socket.gethostname()}:{os.getpid()}"
         maintenance = Maintenance(engine, settings)
         bridge = Bridge(

@@ -24,6 +24,11 @@ Probe = Callable[[], str]
 
 MISSING = kafka_errors.UnknownTopicOrPartitionError.errno
 REFUSED = kafka_errors.TopicAuthorizationFailedError.errno
+#: The key is the asset, so compaction keeps one reading of each; nothing shows the others.
+_LOSES = (
+    "is compacted (cleanup.policy): while the bridge is behind, Kafka deletes readings that it has"
+    " not read, all but the newest of each asset"
+)
 
 
 def probe_broker(settings: Settings) -> str:
@@ -35,6 +40,8 @@ def probe_broker(settings: Settings) -> str:
         consumer.close()
     state = "exists" if there else "does not exist yet (the bridge will wait for it)"
     topic = settings.kafka_topic_input_features
+    if there and is_compacted(settings):
+        state += f", but {_LOSES}"
     return f"{settings.kafka_bootstrap_servers}; topic {topic} {state}"
 
 
@@ -143,6 +150,33 @@ def unwritable(settings: Settings) -> dict[str, str]:
     return {topic: why for topic, why in found.items() if why is not None}
 
 
+def is_compacted(settings: Settings) -> bool:
+    """Return whether the input topic is compacted; False if the broker does not say.
+
+    Raises
+    ------
+    BrokerUnavailable, SettingsError
+    """
+    admin = clients.make_admin(settings)
+    try:
+        return _compacted(admin, settings.kafka_topic_input_features)
+    finally:
+        admin.close()
+
+
+def log_compacted(settings: Settings) -> None:
+    """Log that readings may be lost unread, if the input topic is compacted."""
+    try:
+        found = is_compacted(settings)
+    except AnomalyError as error:
+        log.debug("input topic: %s", error.message)
+        return
+    if found:
+        topic = settings.kafka_topic_input_features
+        log.error("topic %s (KAFKA_TOPIC_INPUT_FEATURES) %s", topic, _LOSES,
+                  extra={"action": "input_compacted"})  # fmt: skip
+
+
 def log_unwritable(settings: Settings) -> None:
     """Log each output topic that cannot be written; a topic that cannot be checked is skipped."""
     try:
@@ -166,9 +200,13 @@ def _why(admin: Any, topic: str, described: dict[str, Any] | None, *, keyed: boo
     allowed = described.get("authorized_operations") or ()
     if allowed and "WRITE" not in allowed:
         return "cannot be written with this login (an ACL)"
-    if not keyed and "compact" in _config(admin, "TOPIC", topic, "cleanup.policy").split(","):
+    if not keyed and _compacted(admin, topic):
         return "is compacted (cleanup.policy): records without a key are rejected, others are lost"
     return None
+
+
+def _compacted(admin: Any, topic: str) -> bool:
+    return "compact" in _config(admin, "TOPIC", topic, "cleanup.policy").split(",")
 
 
 def _creation(topic: str, keyed: bool) -> str:

@@ -119,6 +119,9 @@ class Admin:
     def __init__(self, **values: str) -> None:
         self.values = {name.replace("__", "."): value for name, value in values.items()}
 
+    def close(self) -> None:
+        pass
+
     def describe_cluster(self) -> dict[str, Any]:
         return {"brokers": [{"broker_id": 1}]}
 
@@ -158,6 +161,20 @@ def test_a_topic_that_cannot_be_written_is_named_with_the_reason(
 ):
     found = preflight._why(admin, "out", described, keyed=keyed)
     assert found is None if why is None else found is not None and found.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("policy", "named"), [("compact", True), ("compact,delete", True), ("delete", False)]
+)
+def test_a_compacted_input_topic_is_named_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, policy: str, named: bool
+):
+    """Of what waits to be read only one record of each asset is left, and nothing shows it."""
+    settings = Settings(_env_file=None, kafka_topic_input_features="in")
+    admin = Admin(cleanup__policy=policy)
+    monkeypatch.setattr(preflight.clients, "make_admin", lambda _: admin)
+    preflight.log_compacted(settings)
+    assert ("topic in (KAFKA_TOPIC_INPUT_FEATURES) is compacted" in caplog.text) == named
 
 
 def test_what_cannot_be_written_is_logged_and_what_cannot_be_asked_shows_later(
