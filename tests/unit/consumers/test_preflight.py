@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from config import Settings
 from consumers import preflight
+from consumers.broker import clients
 from consumers.scoring_client import HttpScorer
 from errors import BrokerUnavailable
 
@@ -172,7 +173,7 @@ def test_a_compacted_input_topic_is_named_at_the_start(
     """Of what waits to be read only one record of each asset is left, and nothing shows it."""
     settings = Settings(_env_file=None, kafka_topic_input_features="in")
     admin = Admin(cleanup__policy=policy)
-    monkeypatch.setattr(preflight.clients, "make_admin", lambda _: admin)
+    monkeypatch.setattr(clients, "make_admin", lambda _: admin)
     preflight.log_compacted(settings)
     assert ("topic in (KAFKA_TOPIC_INPUT_FEATURES) is compacted" in caplog.text) == named
 
