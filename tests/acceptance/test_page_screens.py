@@ -185,7 +185,7 @@ def test_each_panel_of_a_chart_has_a_scale(browser: Browser, busy_plant: ShownPl
         page.evaluate("""
             const times = [...Array(50).keys()];
             document.querySelector("[data-chart]").dataset.chart = JSON.stringify({
-              names: ["score", "threshold", "wind"], panels: [[0, 1], [2]], shade: [],
+              names: ["score", "threshold", "wind"], panels: [[0, 1], [2]], shade: [], gaps: [],
               rows: times.map((at) => [1.7e9 + 600 * at, 0.2, 0.5, 7.3 + 0.116 * at]),
             });
             window.figures.clear();
