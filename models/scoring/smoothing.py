@@ -3,7 +3,7 @@
 The magnitude ``m`` is the maximum of the swift and the slow magnitude, in decades of rarity
 (:class:`Smoother`). The swift one is that of the reading itself or, if larger, an average over a
 reading or two: most faults last, and most chance deviations do not. The slow one averages over some
-twenty readings, which shows weak lasting faults.
+twenty readings, which shows weak lasting faults, and no longer alarms once these are over.
 
 An excursion beyond the gate has a peak (:class:`ExcursionTracker`). When the level falls below
 RECOVERY times the fading peak, the stream has recovered. Until the peak has faded, the remainder of
@@ -37,7 +37,8 @@ USUAL: Final = 1.0
 #: as long as ever before since it rose: a fault that each reading shows is over with its last, one
 #: that comes and goes may pause.
 PATIENCE: Final = 2
-#: Half-life of the slow average meanwhile: what is over is soon forgotten.
+#: Then the slow average falls to the gate with this half-life: no unusual reading of normal
+#: operation brings the alarm back.
 PAUSE_ALPHA: Final = 1.0 - 0.5 ** (1.0 / 3.0)
 #: Magnitudes are clipped at this many decades for an excursion's level, so that a single absurd
 #: reading gives no lasting peak.
