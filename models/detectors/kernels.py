@@ -38,10 +38,19 @@ _LN2_LO = 1.4286068203094173e-06
 
 def compiled(function: _F) -> _F:
     """Compile with ``numba.njit``; cache on disk if possible."""
+    return _compiled(function, _OPTIONS)
+
+
+def exact(function: _F) -> _F:
+    """Compile like :func:`compiled`, each operation rounded as Python rounds it."""
+    return _compiled(function, {**_OPTIONS, "fastmath": False})
+
+
+def _compiled(function: _F, options: dict[str, Any]) -> _F:
     try:
-        return njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+        return njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # "no locator available": no writable folder
-        return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+        return njit(**options)(function)  # type: ignore[no-any-return]
 
 
 @intrinsic  # type: ignore[untyped-decorator]

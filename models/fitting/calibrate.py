@@ -11,7 +11,7 @@ import numpy as np
 
 from models.arrays import Floats
 from models.fitting.cross_validation import OutOfFold
-from models.scoring.adaptation import GATE, HIGH, AdaptationParams, AdaptiveTail, QuantileTracker
+from models.scoring.adaptation import GATE, HIGH, AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration, combine, subset_key, subsets
 from models.scoring.policy import BUDGETS
 from models.scoring.smoothing import ALPHA, CLIP, HALF_LIFE
@@ -304,7 +304,7 @@ def adapted(cal: Calibration, fast: Floats, how: AdaptationParams | None) -> Flo
         Parameters of the adaptive tail; None: it does not adapt.
     """
     tail = AdaptiveTail(cal.median, age=how.start if how else 0)
-    return np.array([tail.step(value, cal, how)[1] for value in fast.tolist()])
+    return tail.follow(fast, cal, how)
 
 
 def fit_first_tail(how: AdaptationParams, cal: Calibration, fast: list[Floats]) -> AdaptationParams:
@@ -331,10 +331,9 @@ def fit_first_tail(how: AdaptationParams, cal: Calibration, fast: list[Floats]) 
     series = [adapted(cal, values, None) for values in fast]
     to_go = np.concatenate([np.arange(len(m), 0, -1) for m in series])
     side_by_side = np.concatenate(series)[np.argsort(-to_go, kind="stable")]
-    tail = QuantileTracker(age=how.start)
-    for m in side_by_side[-_ENOUGH:].tolist():
-        tail.update(m, cal, how, recovered=False, accept=0)
-    return replace(how, first_stretch=max(1.0, math.exp(tail.log_stretch)))
+    tail = AdaptiveTail(cal.median, age=how.start)
+    tail.adapt(side_by_side[-_ENOUGH:], cal, how)
+    return replace(how, first_stretch=max(1.0, math.exp(tail.numbers["log_stretch"])))
 
 
 def scores(cal: Calibration, found: OutOfFold, how: AdaptationParams) -> dict[str, Floats]:

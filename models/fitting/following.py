@@ -181,35 +181,32 @@ def far_trial(
         count = int(np.count_nonzero(pooled > cal.final.quantile(budget)))
         line = max(cal.final.quantile(MEDIUM), float(np.quantile(pooled, 1.0 - BUDGET)))
         after = [
-            [(fault, _go_on(cal, how, states[fault.start], part)) for fault, part in changed]
-            for (_, states), changed in zip(runs, faulty, strict=False)
+            [(fault, _go_on(cal, how, tails[fault.start], part)) for fault, part in changed]
+            for (_, tails), changed in zip(runs, faulty, strict=False)
         ]
         return seen([u for u, _ in runs], line, after), count, len(pooled)
 
     return trial
 
 
-def _fast(cal: Calibration, raw: Floats) -> list[float]:
-    values: list[float] = cal.combined(cal.decades({_NAME[0]: raw})).tolist()
-    return values
+def _fast(cal: Calibration, raw: Floats) -> Floats:
+    return cal.combined(cal.decades({_NAME[0]: raw}))
 
 
 def _follow(
     cal: Calibration, how: AdaptationParams, before: Floats, raw: Floats, stops: set[int]
-) -> tuple[Floats, dict[int, list[float]]]:
-    """Return adapted magnitudes (n,) of ``raw`` after ``before``, and the states at ``stops``."""
+) -> tuple[Floats, dict[int, AdaptiveTail]]:
+    """Return adapted magnitudes (n,) of ``raw`` after ``before``, and the tails at ``stops``."""
     tail = AdaptiveTail(cal.median, age=how.start)
-    for fast in _fast(cal, before):
-        tail.step(fast, cal, how)
-    out, states = np.empty(len(raw)), {}
-    for i, fast in enumerate(_fast(cal, raw)):
-        if i in stops:
-            states[i] = tail.to_list()
-        out[i] = tail.step(fast, cal, how)[1]
-    return out, states
+    tail.follow(_fast(cal, before), cal, how)
+    cuts = sorted({0, *stops})
+    out, tails = [], {}
+    for cut, part in zip(cuts, np.split(_fast(cal, raw), cuts[1:]), strict=True):
+        tails[cut] = tail.copy()
+        out.append(tail.follow(part, cal, how))
+    return np.concatenate(out), tails
 
 
-def _go_on(cal: Calibration, how: AdaptationParams, state: list[float], raw: Floats) -> Floats:
-    """Return adapted magnitudes (n,) of ``raw``, by a tail that starts from a state."""
-    tail = AdaptiveTail.from_list(state)
-    return np.array([tail.step(fast, cal, how)[1] for fast in _fast(cal, raw)])
+def _go_on(cal: Calibration, how: AdaptationParams, tail: AdaptiveTail, raw: Floats) -> Floats:
+    """Return adapted magnitudes (n,) of ``raw``, by a tail like ``tail``."""
+    return tail.copy().follow(_fast(cal, raw), cal, how)

@@ -1,18 +1,17 @@
 """Adaptive state of one stream: smoothing, recovery, and a tail that adapts to the stream.
 
-:class:`AdaptiveTail` holds three small objects, each with one ``update`` per reading: the smoother
-and the excursion tracker of :mod:`models.scoring.smoothing`, and the :class:`QuantileTracker` here.
-None of them uses the false-alarm budget: the same readings get the same score on every asset.
+:class:`AdaptiveTail` is a record of a few numbers, which compiled functions change with each
+reading: those of :mod:`models.scoring.smoothing`, and here :func:`_adapt`. None of them uses the
+false-alarm budget: the same readings get the same score on every asset.
 
-The tail adapts by an offset and a stretch, ``p = tail((m - offset) / stretch)``
-(:class:`QuantileTracker`). Both track a quantile by stochastic approximation (Robbins & Monro
-1951): the stretch moves up by ``rate * 0.9`` if a reading lies above the 90 % quantile and down by
-``rate * 0.1`` if it lies below; the offset does the same at the median. A step does not depend on
-the distance, so a single reading's influence is bounded. Readings beyond the gate (``p`` below
-GATE) must not teach the tail, but merely leaving them out would bias it downwards for ever. They
-therefore also count as "above", as long as normal operation explains their number: each costs a
-token, and tokens are added at a small multiple of the gate's probability. A lasting fault soon uses
-up the tokens and then changes nothing.
+The tail adapts by an offset and a stretch, ``p = tail((m - offset) / stretch)``. Both track a
+quantile by stochastic approximation (Robbins & Monro 1951): the stretch moves up by ``rate * 0.9``
+if a reading lies above the 90 % quantile and down by ``rate * 0.1`` if it lies below; the offset
+does the same at the median. A step does not depend on the distance, so a single reading's influence
+is bounded. Readings beyond the gate (``p`` below GATE) must not teach the tail, but merely leaving
+them out would bias it downwards for ever. They therefore also count as "above", as long as normal
+operation explains their number: each costs a token, and tokens are added at a small multiple of the
+gate's probability. A lasting fault soon uses up the tokens and then changes nothing.
 
 A new stream's tail starts with the stretch that the training streams had at their end. How the
 stream's level differs from its group's is learned from its first ``start`` readings: none of them
@@ -25,8 +24,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
+import numpy as np
+
+from models.arrays import Floats
+from models.detectors.base import Array
+from models.detectors.kernels import exact
 from models.scoring.calibration import Calibration
-from models.scoring.smoothing import UNSET, ExcursionTracker, Smoother, swift_alone
+from models.scoring.smoothing import UNSET, recovers, smooth, swift_alone
 from models.scoring.stored import Stored
 
 #: ``log10 p`` of the gate: readings with a smaller ``p`` do not teach the tail.
@@ -39,6 +43,27 @@ _TOKEN_RATE = 3.0 * 10.0**GATE
 _TOKENS = 20.0  # saved at most
 _SHARE = 10.0**HIGH
 _FIRST = 10.0  # the offset's first step is the stretch over 2 * _FIRST
+
+#: A stream's numbers, in the order in which they are stored. Those of smoothing and excursion are
+#: explained in :mod:`models.scoring.smoothing`, the others at :func:`_adapt`.
+TAIL: Final = np.dtype(
+    [
+        ("slow", np.float64), ("log_stretch", np.float64), ("tokens", np.float64),
+        ("peak", np.float64), ("level", np.float64), ("offset", np.float64),
+        ("beyond", np.int64), ("age", np.int64), ("quick", np.float64), ("swift", np.float64),
+        ("lull", np.int64), ("longest", np.int64),
+    ],
+    align=True,
+)  # fmt: skip
+_LIMITS = np.dtype(
+    [
+        ("rate", np.float64), ("pace", np.float64), ("log_min_stretch", np.float64),
+        ("log_max_stretch", np.float64), ("max_offset", np.float64), ("start", np.int64),
+        ("adapts", np.bool_),
+    ],
+    align=True,
+)  # fmt: skip
+_FIXED = np.zeros(1, _LIMITS)  # of a tail that does not adapt
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,134 +94,158 @@ class AdaptationParams(Stored):
     max_offset: float = 10.0
     start: int = 100
     first_stretch: float = 1.0
-    # the bounds' logarithms, which are needed for each reading
-    log_min_stretch: float = field(init=False, repr=False, compare=False)
-    log_max_stretch: float = field(init=False, repr=False, compare=False)
+    #: (1,) of _LIMITS: what each reading needs
+    numbers: Array = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "log_min_stretch", math.log(self.min_stretch))
-        object.__setattr__(self, "log_max_stretch", math.log(self.max_stretch))
+        bounds = math.log(self.min_stretch), math.log(self.max_stretch), self.max_offset
+        numbers = np.array([(self.rate, self.pace, *bounds, self.start, True)], _LIMITS)
+        object.__setattr__(self, "numbers", numbers)
 
 
-@dataclass(slots=True)
-class QuantileTracker:
-    """Offset and stretch of the tail: the stream's own median and 90 % quantile.
+@exact
+def _step(
+    tails: Any, fast: float, calibration: Any, limits: Any, accept: int
+) -> tuple[float, float]:
+    tail, cal, params = tails[0], calibration[0], limits[0]
+    recovered = recovers(tail, fast, cal)
+    m = smooth(tail, fast, cal, recovered)
+    if m > cal.gate and tail.peak == 0.0:
+        tail.peak = tail.level  # an excursion begins
+    if not params.adapts:
+        return m, m
+    lasting = cal.shift + cal.gain * tail.slow
+    return m, _adapt(tail, m, cal, params, recovered, accept, lasting)
 
-    Attributes
+
+@exact
+def _follow(tails: Any, fast: Floats, calibration: Any, limits: Any) -> Floats:
+    out = np.empty(len(fast))
+    for i in range(len(fast)):
+        out[i] = _step(tails, fast[i], calibration, limits, 0)[1]
+    return out
+
+
+@exact
+def _learn_all(tails: Any, magnitudes: Floats, calibration: Any, limits: Any) -> None:
+    for m in magnitudes:
+        _adapt(tails[0], m, calibration[0], limits[0], False, 0, -np.inf)
+
+
+@exact
+def _adapt(
+    tail: Any, m: float, cal: Any, params: Any, recovered: bool, accept: int, lasting: float
+) -> float:
+    """Take in a magnitude; return it less the previous offset, over the previous stretch.
+
+    Parameters
     ----------
-    log_stretch : logarithm of the tail's stretch.
-    offset : offset of the tail, in decades.
-    tokens : number of further readings beyond the gate that normal operation explains.
-    beyond : consecutive readings beyond the gate.
-    age : readings so far, counted up to the params' ``start``.
+    tail : record
+        ``offset`` and ``log_stretch`` follow the stream's own median and 90 % quantile. ``tokens``
+        is the number of further readings beyond the gate that normal operation explains,
+        ``beyond`` that of consecutive readings beyond it, ``age`` that of readings so far, counted
+        up to the params' ``start``.
+    m
+        The magnitude, in decades.
+    cal, params : records
+    recovered
+        The magnitude is of a stream that is back from an excursion.
+    accept
+        Readings beyond the gate after which their level is the new normal; 0: never.
+    lasting
+        The slow average on the magnitude's scale. If it lies beyond the gate, the reading
+        teaches nothing, even if the last few readings do not confirm it.
     """
-
-    log_stretch: float = 0.0
-    offset: float = 0.0
-    tokens: float = _TOKENS
-    beyond: int = 0
-    age: int = 0
-
-    def update(
-        self,
-        m: float,
-        cal: Calibration,
-        params: AdaptationParams,
-        recovered: bool,
-        accept: int,
-        lasting: float = -math.inf,
-    ) -> float:
-        """Take in a magnitude; return it less the previous offset, over the previous stretch.
-
-        Parameters
-        ----------
-        m
-            The magnitude, in decades.
-        cal
-            Gives median and gate.
-        params
-            The tracker's parameters.
-        recovered
-            The magnitude is of a stream that is back from an excursion.
-        accept
-            Readings beyond the gate after which their level is the new normal; 0: never.
-        lasting
-            The slow average on the magnitude's scale. If it lies beyond the gate, the reading
-            teaches nothing, even if the last few readings do not confirm it.
-        """
-        u = self.relative(m, cal)
-        larger = self.relative(lasting, cal) if lasting > m else u
-        stretch = math.exp(self.log_stretch)
-        young = self.age < params.start
-        self.age += young
-        if young or recovered or larger <= cal.gate:
-            self._learn(u, cal, params, stretch, young)
-            return u
-        self.beyond += 1
-        if accept and self.beyond > accept:
-            self.offset = max(m - cal.middle * stretch, 0.0)
-            self.beyond = 0
-        elif self.tokens >= 1.0:
-            self.tokens -= 1.0
-            self._move(
-                (1.0 - _SHARE) * params.rate, 0.5 * params.rate * params.pace * stretch, params
-            )
-        return u
-
-    def _learn(
-        self, u: float, cal: Calibration, params: AdaptationParams, stretch: float, young: bool
-    ) -> None:
-        self.beyond = 0
-        if self.tokens < _TOKENS:
-            self.tokens += _TOKEN_RATE
+    u = _relative(tail, m, cal)
+    larger = _relative(tail, lasting, cal) if lasting > m else u
+    stretch = math.exp(tail.log_stretch)
+    young = tail.age < params.start
+    if young:
+        tail.age += 1
+    if young or recovered or larger <= cal.gate:
+        tail.beyond = 0
+        if tail.tokens < _TOKENS:
+            tail.tokens += _TOKEN_RATE
         pace = params.rate * params.pace
         if young:
-            pace = max(pace, 0.5 / (_FIRST + self.age))
+            pace = max(pace, 0.5 / (_FIRST + tail.age))
         up = params.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
-        self._move(up, pace * stretch * (0.5 if u > cal.middle else -0.5), params)
+        _move(tail, up, pace * stretch * (0.5 if u > cal.middle else -0.5), params)
+        return u
+    tail.beyond += 1
+    if accept and tail.beyond > accept:
+        tail.offset = max(m - cal.middle * stretch, 0.0)
+        tail.beyond = 0
+    elif tail.tokens >= 1.0:
+        tail.tokens -= 1.0
+        _move(tail, (1.0 - _SHARE) * params.rate, 0.5 * params.rate * params.pace * stretch, params)
+    return u
 
-    def _move(self, by: float, along: float, params: AdaptationParams) -> None:
-        # plain comparisons: min and max would take as long as the rest of the step
-        stretch = self.log_stretch + by
-        if stretch < params.log_min_stretch:
-            stretch = params.log_min_stretch
-        self.log_stretch = stretch if stretch < params.log_max_stretch else params.log_max_stretch
-        # an accepted shift may lie beyond the bound, and then only shrinks
-        bound = params.max_offset if params.max_offset > self.offset else self.offset
-        offset = self.offset + along
-        if offset < 0.0:
-            offset = 0.0
-        self.offset = offset if offset < bound else bound
 
-    def relative(self, m: float, cal: Calibration) -> float:
-        """Return a magnitude relative to the tail: ``(m - offset) / stretch`` up to the gate.
+@exact
+def _move(tail: Any, by: float, along: float, params: Any) -> None:
+    stretch = max(tail.log_stretch + by, params.log_min_stretch)
+    tail.log_stretch = min(stretch, params.log_max_stretch)
+    # an accepted shift may lie beyond the bound, and then only shrinks
+    bound = max(params.max_offset, tail.offset)
+    tail.offset = min(max(tail.offset + along, 0.0), bound)
 
-        Beyond the gate distances are not divided by the stretch: the size of a fault does not
-        depend on how noisy the stream has been.
-        """
-        above = m - self.offset
-        stretch = math.exp(self.log_stretch)
-        if not cal.local or above <= cal.gate * stretch:
-            return above / stretch
-        return cal.gate + above - cal.gate * stretch
+
+@exact
+def _relative(tail: Any, m: float, cal: Any) -> float:
+    """Return a magnitude relative to the tail: ``(m - offset) / stretch`` up to the gate.
+
+    Beyond the gate distances are not divided by the stretch: the size of a fault does not
+    depend on how noisy the stream has been.
+    """
+    above = m - tail.offset
+    stretch = math.exp(tail.log_stretch)
+    if not cal.local or above <= cal.gate * stretch:
+        return float(above / stretch)
+    return float(cal.gate + above - cal.gate * stretch)
+
+
+@exact
+def _of_one(tails: Any, m: float, calibration: Any) -> float:
+    return _relative(tails[0], m, calibration[0])
+
+
+@exact
+def _swift_of_one(fast: float, calibration: Any) -> float:
+    return swift_alone(fast, calibration[0])
 
 
 class AdaptiveTail:
     """Adaptive state of one stream, independent of the budget; ``step`` adds a reading."""
 
-    __slots__ = ("excursion", "quantiles", "smoother")
+    __slots__ = ("_numbers",)
 
     def __init__(self, median: float, age: int = 0) -> None:
-        self.smoother = Smoother(median, median)
-        self.excursion = ExcursionTracker()
-        self.quantiles = QuantileTracker(age=age)
+        self._numbers = np.zeros(1, TAIL)
+        self._numbers["tokens"] = _TOKENS
+        self._numbers["age"] = age
+        self.pause(median)
+        self._numbers["level"] = 0.0
 
     @classmethod
     def of_new_stream(cls, median: float, params: AdaptationParams) -> AdaptiveTail:
         """Return the tail of a stream that has no readings yet."""
         tail = cls(median)
-        tail.quantiles.log_stretch = math.log(params.first_stretch)
+        tail._numbers["log_stretch"] = math.log(params.first_stretch)
         return tail
+
+    @classmethod
+    def warm(cls, cal: Calibration, params: AdaptationParams) -> None:
+        """Load what is compiled, so that the first reading need not wait for it."""
+        tail = cls(cal.median)
+        tail.step(cal.median, cal, params)
+        tail.alone(cal.median, cal, params)
+
+    @property
+    def numbers(self) -> np.void:
+        """The tail's numbers, by the names of TAIL."""
+        out: np.void = self._numbers[0]
+        return out
 
     def step(
         self, fast: float, cal: Calibration, params: AdaptationParams | None, accept: int = 0
@@ -214,14 +263,37 @@ class AdaptiveTail:
         -------
         (m, u) : the magnitude, and the magnitude relative to the tail.
         """
-        recovered = self.excursion.update(fast, cal)
-        m = self.smoother.update(fast, cal, held=recovered)
-        if m > cal.gate:
-            self.excursion.begin()
-        if params is None:
-            return m, m
-        lasting = cal.shift + cal.gain * self.smoother.slow
-        return m, self.quantiles.update(m, cal, params, recovered, accept, lasting)
+        limits = _FIXED if params is None else params.numbers
+        return _step(self._numbers, float(fast), cal.numbers, limits, accept)
+
+    def follow(self, fast: Floats, cal: Calibration, params: AdaptationParams | None) -> Floats:
+        """Add readings one after another; return their magnitudes relative to the tail, (n,).
+
+        Parameters
+        ----------
+        fast : (n,)
+            Their combined magnitudes, in decades.
+        cal, params
+            Those of :meth:`step`.
+        """
+        limits = _FIXED if params is None else params.numbers
+        fast = np.ascontiguousarray(fast, np.float64)
+        return _follow(self._numbers, fast, cal.numbers, limits)
+
+    def adapt(self, magnitudes: Floats, cal: Calibration, params: AdaptationParams) -> None:
+        """Adapt to magnitudes (n,) that are smoothed already.
+
+        Parameters
+        ----------
+        magnitudes, cal, params
+            As in :meth:`step`.
+        """
+        magnitudes = np.ascontiguousarray(magnitudes, np.float64)
+        _learn_all(self._numbers, magnitudes, cal.numbers, params.numbers)
+
+    def relative(self, m: float, cal: Calibration) -> float:
+        """Return a magnitude relative to the tail; it changes nothing."""
+        return _of_one(self._numbers, float(m), cal.numbers)
 
     def alone(self, fast: float, cal: Calibration, params: AdaptationParams | None) -> float:
         """Return the magnitude, relative to the tail, of a reading that changes nothing.
@@ -233,23 +305,29 @@ class AdaptiveTail:
         fast, cal, params
             Those of :meth:`step`.
         """
-        m = swift_alone(fast, cal)
-        return m if params is None else self.quantiles.relative(m, cal)
+        m = _swift_of_one(float(fast), cal.numbers)
+        return m if params is None else self.relative(m, cal)
 
     def pause(self, median: float) -> None:
         """Restart smoothing and excursion after a gap."""
-        self.smoother = Smoother(median, median)
-        self.excursion = ExcursionTracker(level=median)
+        now = self.numbers
+        now["slow"] = now["quick"] = now["level"] = median
+        now["swift"] = UNSET
+        now["peak"] = now["lull"] = now["longest"] = 0
 
     def settle_again(self) -> None:
         """Repeat the start phase of a new stream, after maintenance."""
-        self.quantiles.age = 0
+        self._numbers["age"] = 0
+
+    def copy(self) -> AdaptiveTail:
+        """Return a tail with the same numbers, which goes on by itself."""
+        other = AdaptiveTail.__new__(AdaptiveTail)
+        other._numbers = self._numbers.copy()
+        return other
 
     def to_list(self) -> list[float]:
-        """Return the state ready for JSON, exactly, in the order of _RANGES."""
-        s, e, q = self.smoother, self.excursion, self.quantiles
-        out = [s.slow, q.log_stretch, q.tokens, e.peak, e.level, q.offset, q.beyond, q.age,
-               s.quick, s.swift, s.lull, s.longest]  # fmt: skip
+        """Return the state ready for JSON, exactly, in the order of TAIL."""
+        out = list(self._numbers[0].item())
         while out[-1] == _USUAL[len(out) - 1]:
             out.pop()
         return out
@@ -270,11 +348,11 @@ class AdaptiveTail:
             if isinstance(value, bool) or not lowest <= value <= highest:
                 raise ValueError(f"tail: {name} {value!r:.40} lies outside {lowest:g}..{highest:g}")
         values += _USUAL[len(values) :]
-        slow, log_stretch, tokens, peak, level, offset, beyond, age, quick, swift, *pauses = values
-        tail = cls(slow)
-        tail.smoother = Smoother(slow, slow if quick is None else quick, swift, *pauses)
-        tail.excursion = ExcursionTracker(level, peak)
-        tail.quantiles = QuantileTracker(log_stretch, offset, tokens, beyond, age)
+        stored = dict(zip(_RANGES, values, strict=True))
+        if stored["quick"] is None:
+            stored["quick"] = stored["slow"]
+        tail = cls.__new__(cls)
+        tail._numbers = np.array([tuple(stored.values())], TAIL)
         return tail
 
 

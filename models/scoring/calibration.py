@@ -10,7 +10,7 @@ calibrated again as a whole, so no independence is assumed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 import numpy as np
@@ -23,6 +23,13 @@ from models.scoring.tail import Tail
 BOUNDED: Final = frozenset({ISOLATION_FOREST})
 #: Decades above which a bounded detector counts; below, it would mainly add noise.
 RARE: Final = 2.0
+#: A calibration's numbers that each reading needs, as compiled code reads them.
+NUMBERS: Final = np.dtype(
+    [(name, np.float64) for name in ("shift", "gain", "median", "gate", "high", "middle",
+                                     "swiftness", "swift_shift", "swift_gain")]
+    + [("local", np.bool_), ("ends", np.bool_)],
+    align=True,
+)  # fmt: skip
 #: Suffix of the subset for streams whose baseline is not known yet.
 WARM: Final = "@warm"
 
@@ -58,7 +65,12 @@ class Calibration(Stored):
         fast magnitude's scale; the swift magnitude is the larger of both. Gain 0, where few
         readings were trained on: it is the average itself.
     local : whether the adaptive stretch acts up to the gate only.
-    ends : whether the slow magnitude ends with what it averages (:class:`Smoother`).
+    ends : whether the slow magnitude ends with what it averages
+        (:func:`models.scoring.smoothing.smooth`).
+
+    Attributes
+    ----------
+    numbers : (1,) of NUMBERS
     """
 
     KEYS: ClassVar = (
@@ -82,6 +94,11 @@ class Calibration(Stored):
     swift_gain: float = 0.0
     local: bool = False
     ends: bool = False
+    numbers: Array = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        numbers = np.array([tuple(getattr(self, name) for name in NUMBERS.names or ())], NUMBERS)
+        object.__setattr__(self, "numbers", numbers)
 
     def decades(self, raw: Mapping[str, Array]) -> Floats:
         """Convert each detector's raw magnitudes (n,) to decades, (k, n)."""

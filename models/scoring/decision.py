@@ -210,12 +210,12 @@ class StreamScorer:
     def _votes(self, cal: Calibration | None, at: int) -> list[dict[str, Any]]:
         if cal is None:
             return []
-        quantiles, threshold = self.stream.state.tail.quantiles, self.threshold
+        tail, threshold = self.stream.state.tail, self.threshold
         votes = []
         for name in cal.detectors:
             log10_p = self.scored.log10_p[name][at]
             if self.adaptation is not None:
-                log10_p = -quantiles.relative(-log10_p, cal)
+                log10_p = -tail.relative(-log10_p, cal)
                 log10_p = log10_p if log10_p < 0.0 else 0.0
             score = score_of(log10_p)
             votes.append(

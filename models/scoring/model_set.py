@@ -45,6 +45,8 @@ class ModelSet:
         self.names = tuple(name for name in MODEL_NAMES if name in self.detectors)
         self.points = tuple(name for name in self.names if name != LSTM_AUTOENCODER)
         self.window = max((d.window for d in self.detectors.values()), default=1)
+        for cal in self.calibrations.values():
+            AdaptiveTail.warm(cal, self.adaptation)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

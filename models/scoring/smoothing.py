@@ -1,21 +1,24 @@
 """Smooth one stream's magnitudes, and follow an excursion beyond the gate and the recovery from it.
 
 The magnitude ``m`` is the maximum of the swift and the slow magnitude, in decades of rarity
-(:class:`Smoother`). The swift one is that of the reading itself or, if larger, an average over a
+(:func:`smooth`). The swift one is that of the reading itself or, if larger, an average over a
 reading or two: most faults last, and most chance deviations do not. The slow one averages over some
 twenty readings, which shows weak lasting faults, and no longer alarms once these are over.
 
-An excursion beyond the gate has a peak (:class:`ExcursionTracker`). When the level falls below
+An excursion beyond the gate has a peak (:func:`recovers`). When the level falls below
 RECOVERY times the fading peak, the stream has recovered. Until the peak has faded, the remainder of
 the excursion is not smoothed into a new alarm, and the tail may adapt to it.
+
+The functions here are compiled, since fits replay millions of readings. They read and change a
+record of one stream's numbers, :data:`models.scoring.adaptation.TAIL`, and read those of its
+calibration, :data:`models.scoring.calibration.NUMBERS`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from models.scoring.calibration import Calibration
+from models.detectors.kernels import exact
 
 #: Half-life of the smoothing, in readings.
 HALF_LIFE: Final = 20.0
@@ -52,133 +55,118 @@ PEAK_DECAY: Final = 0.5 ** (1.0 / PEAK_HALF_LIFE)
 UNSET: Final = -1.0
 
 
-@dataclass(slots=True)
-class Smoother:
-    """The swift and the slow magnitude: the combined one over a reading or two, and some twenty.
+@exact
+def smooth(tail: Any, fast: float, cal: Any, held: bool) -> float:
+    """Take in a reading's combined magnitude; return the larger of swift and slow.
 
-    Attributes
+    Parameters
     ----------
-    slow, quick : averages of half-life 20 and 4. ``slow`` counts up to RINGING times what
-        ``quick`` lies above the median.
-    swift : the swift average, over a reading or two; UNSET: none yet.
-    lull, longest : usual readings in a row, now and at most before, since the slow magnitude rose
-        above USUAL.
+    tail : record
+        ``slow`` and ``quick`` are averages of half-life 20 and 4. ``slow`` counts up to RINGING
+        times what ``quick`` lies above the median. ``swift`` is the average over a reading or two;
+        UNSET: none yet. ``lull`` and ``longest`` count usual readings in a row, now and at most
+        before, since the slow magnitude rose above USUAL.
+    fast
+        The magnitude, in decades.
+    cal : record
+        Gives the median and the weight of the newest reading.
+    held
+        Keep the slow one at its median: what is left of an excursion is no alarm.
     """
-
-    slow: float
-    quick: float
-    swift: float = UNSET
-    lull: int = 0
-    longest: int = 0
-
-    def update(self, fast: float, cal: Calibration, held: bool) -> float:
-        """Take in a reading's combined magnitude; return the larger of swift and slow.
-
-        Parameters
-        ----------
-        fast
-            The magnitude, in decades.
-        cal
-            Gives the median and the weight of the newest reading.
-        held
-            Keep the slow one at its median: what is left of an excursion is no alarm.
-        """
-        most = SLOW_CLIP if cal.ends else CLIP
-        clipped = fast if fast < most else most
-        swift = fast
-        if cal.swiftness < 1.0:
-            before = cal.median if self.swift < 0.0 else self.swift
-            self.swift = _average(before, fast, cal)
-            swift = _swift(fast, self.swift, cal)
-        self.quick += QUICK_ALPHA * (clipped - self.quick)
-        slow = self.slow + ALPHA * (clipped - self.slow)
-        if not cal.ends:
-            ceiling = cal.median + RINGING * self.quick
-            self.slow = cal.median if held else slow if slow < ceiling else ceiling
-            smooth = cal.shift + cal.gain * self.slow
-        else:
-            pauses = self._pauses(fast, cal)
-            if pauses and cal.shift + cal.gain * slow > cal.gate:
-                slow = min(slow, self.slow + PAUSE_ALPHA * (clipped - self.slow))
-            self.slow = slow = cal.median if held else slow
-            ceiling = cal.median
-            if self.quick > cal.median:
-                ceiling += RINGING * (self.quick - cal.median)
-            if slow > ceiling:
-                slow = ceiling
-            smooth = cal.shift + cal.gain * slow
-            if pauses and smooth > cal.gate:
-                smooth = cal.high
-            elif smooth > CLIP:
-                smooth = CLIP + (smooth - CLIP) / cal.gain
-        return swift if swift > smooth else smooth
-
-    def _pauses(self, fast: float, cal: Calibration) -> bool:
-        """Return whether readings are usual for longer than what was averaged has paused before."""
-        if cal.shift + cal.gain * self.slow <= USUAL:
-            self.lull = self.longest = 0
-        elif fast < USUAL:
-            self.lull += 1
-        else:
-            if self.lull > self.longest:
-                self.longest = self.lull
-            self.lull = 0
-        return self.lull > PATIENCE * self.longest
+    most = SLOW_CLIP if cal.ends else CLIP
+    clipped = fast if fast < most else most
+    swift = fast
+    if cal.swiftness < 1.0:
+        before = cal.median if tail.swift < 0.0 else tail.swift
+        tail.swift = _average(before, fast, cal)
+        swift = _swift(fast, tail.swift, cal)
+    tail.quick += QUICK_ALPHA * (clipped - tail.quick)
+    slow = tail.slow + ALPHA * (clipped - tail.slow)
+    if not cal.ends:
+        ceiling = cal.median + RINGING * tail.quick
+        tail.slow = cal.median if held else slow if slow < ceiling else ceiling
+        lifted = cal.shift + cal.gain * tail.slow
+    else:
+        pauses = _pauses(tail, fast, cal)
+        if pauses and cal.shift + cal.gain * slow > cal.gate:
+            slow = min(slow, tail.slow + PAUSE_ALPHA * (clipped - tail.slow))
+        tail.slow = slow = cal.median if held else slow
+        ceiling = cal.median
+        if tail.quick > cal.median:
+            ceiling += RINGING * (tail.quick - cal.median)
+        if slow > ceiling:
+            slow = ceiling
+        lifted = cal.shift + cal.gain * slow
+        if pauses and lifted > cal.gate:
+            lifted = cal.high
+        elif lifted > CLIP:
+            lifted = CLIP + (lifted - CLIP) / cal.gain
+    return swift if swift > lifted else lifted
 
 
-def _average(before: float, fast: float, cal: Calibration) -> float:
+@exact
+def _pauses(tail: Any, fast: float, cal: Any) -> bool:
+    """Return whether readings are usual for longer than what was averaged has paused before."""
+    if cal.shift + cal.gain * tail.slow <= USUAL:
+        tail.lull = tail.longest = 0
+    elif fast < USUAL:
+        tail.lull += 1
+    else:
+        if tail.lull > tail.longest:
+            tail.longest = tail.lull
+        tail.lull = 0
+    return bool(tail.lull > PATIENCE * tail.longest)
+
+
+@exact
+def _average(before: float, fast: float, cal: Any) -> float:
     """Return the swift average with one more reading."""
-    return before + cal.swiftness * ((fast if fast < CLIP else CLIP) - before)
+    return float(before + cal.swiftness * ((fast if fast < CLIP else CLIP) - before))
 
 
-def _swift(fast: float, average: float, cal: Calibration) -> float:
+@exact
+def _swift(fast: float, average: float, cal: Any) -> float:
     """Return the average where few readings were trained on, else the larger once it is lifted.
 
     What the newest reading has beyond CLIP is its own: it does not ring on in the average.
     """
     if not cal.swift_gain:
-        return average + cal.swiftness * (fast - CLIP) if fast > CLIP else average
+        return float(average + cal.swiftness * (fast - CLIP) if fast > CLIP else average)
     lifted = cal.swift_shift + cal.swift_gain * average
-    return lifted if lifted > fast else fast
+    return float(lifted if lifted > fast else fast)
 
 
-def swift_alone(fast: float, cal: Calibration) -> float:
+@exact
+def swift_alone(fast: float, cal: Any) -> float:
     """Return the swift magnitude of a reading as if usual readings had come before it."""
     if cal.swiftness < 1.0:
         return _swift(fast, _average(cal.median, fast, cal), cal)
     return fast
 
 
-@dataclass(slots=True)
-class ExcursionTracker:
-    """The excursion beyond the gate that the stream is in, or comes back from.
+@exact
+def recovers(tail: Any, fast: float, cal: Any) -> bool:
+    """Add a reading's combined magnitude; return whether the stream comes back from an excursion.
 
-    Attributes
+    It counts as recovered until the excursion's peak has faded.
+
+    Parameters
     ----------
-    level : average magnitude with a half-life of 20, clipped at LEVEL_CLIP.
-    peak : highest level of the excursion, fading; 0 without an excursion.
+    tail : record
+        ``level`` is the average magnitude with a half-life of 20, clipped at LEVEL_CLIP; ``peak``
+        the highest level of the excursion, fading; 0 without an excursion.
+    fast
+        The magnitude, in decades.
+    cal : record
+        Gives the level below which a faded peak is forgotten.
     """
-
-    level: float = 0.0
-    peak: float = 0.0
-
-    def update(self, fast: float, cal: Calibration) -> bool:
-        """Add a reading's combined magnitude; return whether the stream has recovered.
-
-        It counts as recovered until the peak has faded.
-        """
-        self.level += ALPHA * ((fast if fast < LEVEL_CLIP else LEVEL_CLIP) - self.level)
-        if self.peak == 0.0:
-            return False
-        self.peak = max(PEAK_DECAY * self.peak, self.level)
-        line = RECOVERY * self.peak
-        if self.level >= line:
-            return False
-        if line < cal.high:
-            self.peak = 0.0
-        return True
-
-    def begin(self) -> None:
-        """Begin an excursion, unless one is under way: the magnitude lies beyond the gate."""
-        if self.peak == 0.0:
-            self.peak = self.level
+    tail.level += ALPHA * ((fast if fast < LEVEL_CLIP else LEVEL_CLIP) - tail.level)
+    if tail.peak == 0.0:
+        return False
+    tail.peak = max(PEAK_DECAY * tail.peak, tail.level)
+    line = RECOVERY * tail.peak
+    if tail.level >= line:
+        return False
+    if line < cal.high:
+        tail.peak = 0.0
+    return True

@@ -217,7 +217,7 @@ class StreamEvents:
     def _adapting_to_level(self) -> bool:
         """Return whether the tail is still adapting to a newly settled level."""
         state = self.stream.state
-        young = state.tail.quantiles.age < AT_SETTLED_LEVEL.start and state.settling.shifted
+        young = state.tail.numbers["age"] < AT_SETTLED_LEVEL.start and state.settling.shifted
         return young and bool(state.settling.entries())
 
     def _new_level(

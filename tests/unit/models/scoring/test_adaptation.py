@@ -175,12 +175,28 @@ def test_start_up_spike_is_not_carried_into_calibration():
     assert abs(slow[0][0] - median) < 0.2
 
 
+@pytest.mark.parametrize("how", [None, HOW, replace(HOW, start=0)])
+def test_a_tail_that_follows_a_series_is_the_same_as_one_that_takes_its_readings_one_by_one(
+    cal, how
+):
+    raw = noise(np.random.default_rng(9), 600)
+    raw[200:260] += 40.0
+    magnitudes = fast(cal, raw)
+    slow, quick = AdaptiveTail(cal.median), AdaptiveTail(cal.median)
+    stepped = [slow.step(f, cal, how)[1] for f in magnitudes[:300].tolist()]
+    kept = slow.copy()
+    stepped += [slow.step(f, cal, how)[1] for f in magnitudes[300:].tolist()]
+    assert quick.follow(magnitudes, cal, how).tolist() == stepped
+    assert kept.follow(magnitudes[300:], cal, how).tolist() == stepped[300:]
+    assert quick.to_list() == slow.to_list() == kept.to_list()
+
+
 @pytest.mark.parametrize(("ends", "most"), [(True, SLOW_CLIP), (False, CLIP)])
 def test_a_reading_feeds_the_slow_average_with_a_few_decades_at_most(cal, ends, most):
     tail, far = AdaptiveTail(cal.median), AdaptiveTail(cal.median)
     tail.step(most, replace(cal, ends=ends), HOW)
     far.step(1e6, replace(cal, ends=ends), HOW)
-    assert far.smoother.slow == tail.smoother.slow > cal.median
+    assert far.numbers["slow"] == tail.numbers["slow"] > cal.median
     assert BUDGETS["medium"] == 10.0**-SLOW_CLIP, "what lies beyond alarms by itself"
 
 
@@ -273,9 +289,9 @@ def test_bounds_hold_whatever_comes(cal):
     tail = AdaptiveTail(cal.median)
     for f in np.random.default_rng(0).exponential(3.0, size=5000):
         tail.step(float(f), cal, HOW)
-        assert HOW.min_stretch <= math.exp(tail.quantiles.log_stretch) * 1.000001
-        assert math.exp(tail.quantiles.log_stretch) <= HOW.max_stretch * 1.000001
-        assert 0.0 <= tail.quantiles.offset <= HOW.max_offset
+        assert HOW.min_stretch <= math.exp(tail.numbers["log_stretch"]) * 1.000001
+        assert math.exp(tail.numbers["log_stretch"]) <= HOW.max_stretch * 1.000001
+        assert 0.0 <= tail.numbers["offset"] <= HOW.max_offset
 
 
 def test_thresholds_are_the_budgets():

@@ -76,5 +76,5 @@ def test_a_new_stream_a_reset_and_another_bundle_begin_with_the_tail_that_was_fi
     begun = [read(fitted, None), read(fitted, stored), read(fitted, stored, "another")]
     begun[1].restart(7, fitted.new_tail())
     for state in begun:
-        assert state.tail.quantiles.log_stretch == math.log(1.5)
-    assert read(fitted, stored).tail.quantiles.log_stretch != math.log(1.5)
+        assert state.tail.numbers["log_stretch"] == math.log(1.5)
+    assert read(fitted, stored).tail.numbers["log_stretch"] != math.log(1.5)
