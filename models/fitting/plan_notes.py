@@ -69,7 +69,8 @@ def _correlation(plan: FitPlan) -> list[str]:
         return []
     if plan.shrinkage >= 1.0:
         return ["correlations of features are not used: too few readings tell them from chance"]
-    return [f"correlations of features are weakened by {plan.shrinkage:.0%}, against overfitting"]
+    share = f"{100.0 * plan.shrinkage:g}%"
+    return [f"correlations of features are weakened by {share}, against overfitting"]
 
 
 def describe_adaptation(plan: FitPlan) -> list[str]:

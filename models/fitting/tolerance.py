@@ -12,7 +12,8 @@ than HOLDS. A cycle that the first blocks contain does not count as drift here, 
 that is quiet only because it is blind has too little power to be chosen.
 
 The shrinkage of the correlation is chosen in the same way, on smaller steps. Less shrinkage detects
-faults that break a strong correlation, provided that the correlation persists. Where readings are
+faults that break a strong correlation, provided that the correlation persists. Shares below a
+hundredth are taken only if they detect more by BEHIND and alarm hardly more. Where readings are
 scarce (:func:`models.detectors.covariance.scarce`), correlations are mostly chance: there no
 decorrelation, and very little, are tried too, and also on large steps, since small ones in a few of
 many features are seldom detected by any.
@@ -22,7 +23,7 @@ The score is the distance of :mod:`models.fitting.distance`, smoothed over a few
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -49,6 +50,8 @@ from models.fitting.trials import (
 LADDER: Final = (0, 50, 100, 200, 400, 800)
 #: Candidate shares of the identity in the correlation, the largest first.
 SHRINKAGES: Final = (SHRINKAGE, 0.03, LEAST_SHRINKAGE)
+#: Smaller ones, for relations that are closer still; the largest first.
+CLOSER: Final = (0.003, 0.001)
 #: Larger ones where readings are scarce; 1 leaves no correlation.
 STRONG: Final = (1.0, 0.3)
 _LARGE: Final = Steps((3.0, 6.0), (WITHIN,), count=20, streams=5)
@@ -112,10 +115,21 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
     few = scarce(np.concatenate(streams))
     shares = (*STRONG, *SHRINKAGES) if few else SHRINKAGES
     steps = OF_ALL_SIZES if few else _SMALL
-    trials = _trials(folds, [(horizon, share) for share in shares], steps, seed)
-    least = max(trial.power for trial in trials) - BEHIND / 2.0
-    ways = zip(shares, trials, strict=True)
-    return next(share for share, trial in ways if trial.power >= least)
+    ways = (*shares, *CLOSER)
+    trials = _trials(folds, [(horizon, share) for share in ways], steps, seed)
+    found = dict(zip(ways, trials, strict=True))
+    usual = _largest({share: found[share] for share in shares})
+    closer = {share: found[share] for share in CLOSER}
+    quiet = {s: one for s, one in closer.items() if one.surplus <= found[usual].surplus + HOLDS}
+    if max((one.power for one in quiet.values()), default=0.0) >= found[usual].power + BEHIND:
+        return _largest(quiet)
+    return usual
+
+
+def _largest(trials: Mapping[float, Trial]) -> float:
+    """Return the largest share of the identity that costs hardly any power."""
+    least = max(trial.power for trial in trials.values()) - BEHIND / 2.0
+    return max(share for share, trial in trials.items() if trial.power >= least)
 
 
 def _chosen(trials: Sequence[Trial]) -> Trial:

@@ -87,3 +87,23 @@ def test_scarce_readings_decide_whether_correlations_are_used(
     slow = lfilter([0.436], [1.0, -0.9], draw.normal(size=(2_000, 63)), axis=0)
     common = alike * slow[:, :3] @ draw.normal(size=(3, 60))
     assert choose_shrinkage([common + slow[:, 3:]], 0) in expected
+
+
+def related(keeps: float, noise: float, later: float) -> Floats:
+    """Return (3000, 4): two slow values and two mixtures of them, with noise that changes late."""
+    draw = np.random.default_rng(4)
+    slow = lfilter([1.0], [1.0, -keeps], draw.normal(size=(3_000, 2)), axis=0)
+    mixed = slow / slow.std(axis=0) @ [[1.0, 0.0, 1.0, 0.3], [0.0, 1.0, 0.3, 1.0]]
+    scatter = np.where(np.arange(3_000) < 1_800, noise, later)[:, None]
+    return mixed + scatter * draw.normal(size=(3_000, 4))
+
+
+@pytest.mark.parametrize(
+    ("keeps", "noise", "later", "expected"),
+    [(0.998, 0.003, 0.003, {0.003, 0.001}), (0.9, 1.0, 1.0, {0.1}), (0.998, 0.003, 0.1, {0.01})],
+    ids=["close", "loose", "close at first"],
+)
+def test_a_close_relation_is_watched_as_closely_as_later_readings_keep_it(
+    keeps: float, noise: float, later: float, expected: set[float]
+) -> None:
+    assert choose_shrinkage([related(keeps, noise, later)], 0) in expected
