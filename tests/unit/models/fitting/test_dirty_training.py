@@ -50,6 +50,20 @@ def results(model_set: ModelSet, values: np.ndarray, names: list[str] = NAMES) -
 
 
 @pytest.fixture(scope="module")
+def fitted() -> ModelSet:
+    """A set fitted on the plant as it is."""
+    return fit_model_set([plant()], None, NAMES, SVM)[0]
+
+
+@pytest.fixture(scope="module")
+def coded() -> ModelSet:
+    """A set fitted on a plant whose flow sends -200 if it was not measured."""
+    values = plant()
+    values[::20, 2] = -200.0
+    return fit_model_set([values], None, NAMES, replace(SVM, missing="impute", max_imputed=1))[0]
+
+
+@pytest.fixture(scope="module")
 def fresh() -> np.ndarray:
     """Readings after training, a fault of eight standard deviations in the middle."""
     values = plant(900, seed=1)
@@ -58,26 +72,24 @@ def fresh() -> np.ndarray:
 
 
 @pytest.mark.parametrize("garbage", [[65535.0], [-999.0] * 12, [1.1754944e-38], [3.4e38], [-1e200]])
-def test_garbage_in_training_changes_nothing_and_is_named(garbage, fresh):
-    clean, _ = fit_model_set([plant()], None, NAMES, SVM)
+def test_garbage_in_training_changes_nothing_and_is_named(garbage, fresh, fitted):
     dirty = plant()
     dirty[1000 : 1000 + len(garbage), 0] = garbage
     model_set, report = fit_model_set([dirty], None, NAMES, SVM)
     alarms = [
-        np.array([r["is_anomaly"] for r in results(one, fresh)]) for one in (clean, model_set)
+        np.array([r["is_anomaly"] for r in results(one, fresh)]) for one in (fitted, model_set)
     ]
     assert alarms[1][400:500].mean() > 0.9
     assert abs(alarms[0].mean() - alarms[1].mean()) < 0.01
     assert any("vib" in n and "no measurement" in n and "row" in n for n in report.notes)
 
 
-def test_garbage_that_comes_live_is_a_sensor_fault_and_teaches_nothing(tmp_path):
-    model_set, _ = fit_model_set([plant()], None, NAMES, SVM)
-    Bundle({"default": model_set}).save(tmp_path / "bundle")
+def test_garbage_that_comes_live_is_a_sensor_fault_and_teaches_nothing(tmp_path, fitted):
+    Bundle({"default": fitted}).save(tmp_path / "bundle")
     again = Bundle.load(tmp_path / "bundle").model_set("default")
     values = plant(60, seed=2)
     values[50, 1] = 65535.0
-    for one in (model_set, again):
+    for one in (fitted, again):
         (bad,) = [r for r in results(one, values) if r["metadata"].get("outside_limits")]
         assert bad["metadata"]["outside_limits"] == ["temp"]
         assert bad["metadata"]["event"]["kind"] == "sensor_fault"
@@ -85,27 +97,19 @@ def test_garbage_that_comes_live_is_a_sensor_fault_and_teaches_nothing(tmp_path)
         assert bad["final_score"] == 1.0
 
 
-def test_a_code_that_stood_for_not_measured_is_a_missing_value_live():
-    values = plant()
-    values[::20, 2] = -200.0
-    options = FitOptions(models=("one_class_svm",), folds=3, missing="impute", max_imputed=1)
-    model_set, _ = fit_model_set([values], None, NAMES, options)
-    assert model_set.preprocessing.nulls == dict.fromkeys(NAMES, (-200.0,))
+def test_a_code_that_stood_for_not_measured_is_a_missing_value_live(coded):
+    assert coded.preprocessing.nulls == dict.fromkeys(NAMES, (-200.0,))
     fresh = plant(100, seed=3)
     fresh[60, 2] = -200.0
-    found = results(model_set, fresh)[60]
+    found = results(coded, fresh)[60]
     assert found["metadata"]["imputed"] == ["flow"]
     assert not found["is_anomaly"]
 
 
-def test_more_such_codes_than_may_be_imputed_are_too_many_missing_values_not_a_sensor_fault():
-    values = plant()
-    values[::20, 2] = -200.0
-    options = FitOptions(models=("one_class_svm",), folds=3, missing="impute", max_imputed=1)
-    model_set, _ = fit_model_set([values], None, NAMES, options)
+def test_more_such_codes_than_may_be_imputed_are_too_many_missing_values_not_a_sensor_fault(coded):
     fresh = plant(100, seed=3)
     fresh[60:90] = -200.0
-    found = results(model_set, fresh)
+    found = results(coded, fresh)
     assert [at for at, one in enumerate(found) if "error" in one] == list(range(60, 90))
     assert "final_score" not in found[60]
 
@@ -171,14 +175,13 @@ def test_a_stream_whose_only_sensor_stood_still_is_trained_and_judged(tmp_path, 
     assert any("no detector" in note for note in report.notes)
 
 
-def test_far_and_very_far_are_told_apart_by_log10_p():
-    model_set, _ = fit_model_set([plant()], None, NAMES, SVM)
+def test_far_and_very_far_are_told_apart_by_log10_p(fitted):
     values = plant(100, seed=5)
     found = []
     for size in (3.0, 10.0, 30.0):
         moved = values.copy()
         moved[80, 0] += size
-        found.append(results(model_set, moved)[80])
+        found.append(results(fitted, moved)[80])
     assert [r["final_score"] for r in found] == [1.0, 1.0, 1.0]
     assert found[0]["log10_p"] > found[1]["log10_p"] > found[2]["log10_p"]
     assert all(r["p"] >= 1e-12 for r in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,16 @@ import pytest
 from benchmarks.scored import run_series
 from models.bundles.serialization import load_model_set, save_model_set
 from models.fitting.cleaning import clean
-from models.fitting.model_set_fit import fit_model_set
+from models.fitting.model_set_fit import FitReport, fit_model_set
 from models.fitting.scatter import find_scatter
 from models.scoring.garbage import learn_garbage
 from models.scoring.missing_runs import LASTING
+from models.scoring.model_set import ModelSet
 from tests.fixtures.training import TINIEST
 
 Rng = np.random.Generator
 Floats = np.ndarray
+NAMES = list("abcdef")
 
 
 def plant(rng: Rng, n: int = 2000, assets: int = 3) -> list[Floats]:
@@ -151,17 +154,34 @@ def scattered(rng: Rng) -> list[Floats]:
     return streams
 
 
+@pytest.fixture(scope="module")
+def one_sensor() -> tuple[ModelSet, FitReport, Floats]:
+    """A set fitted where one sensor sends scattered garbage, its report, and a whole stream."""
+    streams = scattered(np.random.default_rng(5))
+    return *fit_model_set(streams, None, NAMES, TINIEST), streams[0]
+
+
+@pytest.fixture(scope="module")
+def two_sensors() -> tuple[ModelSet, Floats]:
+    """A set fitted where two sensors send scattered garbage, and a whole stream."""
+    rng = np.random.default_rng(5)
+    streams = scattered(rng)
+    here = rng.random(2000) < 0.1
+    streams[2][here, 4] = rng.uniform(-1e6, 1e6, here.sum())
+    return fit_model_set(streams, None, NAMES, TINIEST)[0], streams[0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("far", [5000.0, -3e5])
-def test_a_sensor_that_stays_beyond_the_bounds_is_a_sensor_fault(far: float) -> None:
-    names = list("abcdef")
-    streams = scattered(np.random.default_rng(5))
-    model_set, _ = fit_model_set(streams, None, names, TINIEST)
-    live = streams[0][:200].copy()
+def test_a_sensor_that_stays_beyond_the_bounds_is_a_sensor_fault(
+    one_sensor: tuple[ModelSet, FitReport, Floats], far: float
+) -> None:
+    model_set, _, stream = one_sensor
+    live = stream[:200].copy()
     live[60, 0] = live[90:100, 0] = live[120:180, 0] = far
     times = np.datetime64("2026-01-01") + np.arange(200) * np.timedelta64(60, "s")
     faults = [
-        run_series(model_set, times, live, names, chunk=chunk).score == 1.0 for chunk in (200, 7, 1)
+        run_series(model_set, times, live, NAMES, chunk=chunk).score == 1.0 for chunk in (200, 7, 1)
     ]
     expected = np.zeros(180, bool)  # averages of it last for some readings more
     expected[120 + LASTING :] = True
@@ -170,16 +190,16 @@ def test_a_sensor_that_stays_beyond_the_bounds_is_a_sensor_fault(far: float) -> 
 
 
 @pytest.mark.slow
-def test_it_counts_as_missing_in_training_and_live(tmp_path) -> None:
-    streams = scattered(np.random.default_rng(5))
-    names = list("abcdef")
-    model_set, report = fit_model_set(streams, None, names, TINIEST)
+def test_it_counts_as_missing_in_training_and_live(
+    one_sensor: tuple[ModelSet, FitReport, Floats], tmp_path: Path
+) -> None:
+    model_set, report, stream = one_sensor
     save_model_set(model_set, tmp_path / "set")
     pre = load_model_set(tmp_path / "set").preprocessing
     assert pre.spread[0] < 20
     low, high = pre.beyond["a"]
     assert -1e5 < low < 80 < 120 < high < 1e5
-    reading = dict(zip(names, streams[0][0].tolist(), strict=True))
+    reading = dict(zip(NAMES, stream[0].tolist(), strict=True))
     assert pre.measured(reading) == reading
     assert pre.measured({**reading, "a": -5e5}) == {k: reading[k] for k in "bcdef"}
     note = next(note for note in report.notes if note.startswith("a: "))
@@ -188,36 +208,30 @@ def test_it_counts_as_missing_in_training_and_live(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_more_such_values_than_may_be_imputed_are_a_sensor_fault_too() -> None:
-    names = list("abcdef")
-    rng = np.random.default_rng(5)
-    streams = scattered(rng)
-    here = rng.random(2000) < 0.1
-    streams[2][here, 4] = rng.uniform(-1e6, 1e6, here.sum())
-    model_set, _ = fit_model_set(streams, None, names, TINIEST)
+def test_more_such_values_than_may_be_imputed_are_a_sensor_fault_too(
+    two_sensors: tuple[ModelSet, Floats],
+) -> None:
+    model_set, stream = two_sensors
     assert model_set.preprocessing.beyond.keys() == {"a", "e"}
-    live = streams[0][:100].copy()
+    live = stream[:100].copy()
     live[50:60, [0, 4]] = 3e5
     times = np.datetime64("2026-01-01") + np.arange(100) * np.timedelta64(60, "s")
-    faults = run_series(model_set, times, live, names).score == 1.0
+    faults = run_series(model_set, times, live, NAMES).score == 1.0
     assert np.flatnonzero(faults).tolist() == list(range(50, 60))
 
 
 @pytest.mark.slow
-def test_the_run_is_the_same_in_all_batches_whatever_else_a_reading_has() -> None:
+def test_the_run_is_the_same_in_all_batches_whatever_else_a_reading_has(
+    two_sensors: tuple[ModelSet, Floats],
+) -> None:
     """Readings that do not enter the window (two sensors far off at once) count in all batches."""
-    names = list("abcdef")
-    rng = np.random.default_rng(5)
-    streams = scattered(rng)
-    here = rng.random(2000) < 0.1
-    streams[2][here, 4] = rng.uniform(-1e6, 1e6, here.sum())
-    model_set, _ = fit_model_set(streams, None, names, TINIEST)
-    live = streams[0][:120].copy()
+    model_set, stream = two_sensors
+    live = stream[:120].copy()
     live[30:90, 0] = 3e5
     live[35:45, 4] = -3e5
     times = np.datetime64("2026-01-01") + np.arange(120) * np.timedelta64(60, "s")
     faults = [
-        run_series(model_set, times, live, names, chunk=chunk).score == 1.0 for chunk in (120, 7, 1)
+        run_series(model_set, times, live, NAMES, chunk=chunk).score == 1.0 for chunk in (120, 7, 1)
     ]
     for one in faults:
         np.testing.assert_array_equal(one, faults[0])

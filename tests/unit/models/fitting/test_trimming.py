@@ -20,6 +20,7 @@ from training.simulate import simulate
 pytestmark = pytest.mark.slow  # fits models
 
 SVM = FitOptions(models=("one_class_svm",), folds=3)
+TRAINED = 1500
 
 
 def faulty(streams, max_share):
@@ -184,9 +185,9 @@ def test_faults_beyond_the_share_are_said_to_be_kept():
 
 
 def test_what_was_left_out_is_said_and_its_like_is_seen_later():
-    plant = simulate(assets=4, readings=3600, seed=2, machines=("PUMP",))
-    train = dirty([v[:2880] for v in plant.values], 0.05, 0)
-    fresh = plant.values[0][2880:].copy()
+    plant = simulate(assets=2, readings=2000, seed=2, machines=("PUMP",))
+    train = dirty([v[:TRAINED] for v in plant.values], 0.05, 0)
+    fresh = plant.values[0][TRAINED:].copy()
     fresh[400:460, 3] += 4.0 * train[0][:, 3].std()
     seen = {}
     for trim in (0.15, 0.0):
@@ -232,7 +233,7 @@ def test_what_people_called_a_false_alarm_is_no_unlabelled_fault():
 def _work(plant, values):
     from datasets import Stream
 
-    stream = Stream("PUMP-1", None, plant.timestamps[2880:], values)
+    stream = Stream("PUMP-1", None, plant.timestamps[TRAINED:], values)
     return StreamWork("PUMP-1", None, None, "medium", None, [],
                       list(readings_of(stream, plant.feature_names)))  # fmt: skip
 

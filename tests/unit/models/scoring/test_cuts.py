@@ -37,7 +37,10 @@ def fitted(counter: bool) -> ModelSet:
     """A set trained at irregular times, so that windows bridge nothing."""
     steps = np.random.default_rng(1).integers(20, 100, TRAINED)
     times = np.datetime64("2026-01-05", "us") + np.cumsum(steps) * np.timedelta64(1, "s")
-    options = FitOptions(seed=0, missing="impute", max_imputed=2)
+    options = FitOptions(
+        seed=0, missing="impute", max_imputed=2, folds=2,
+        lstm_autoencoder={"hidden": 8, "epochs": 3, "device": "cpu"},
+    )  # fmt: skip
     return fit_model_set([rows(TRAINED, 0, counter)], [times], NAMES, options)[0]
 
 

@@ -29,7 +29,7 @@ def plant(readings: int, seed: int) -> Floats:
 def test_steps_are_detected_beside_a_value_held_between_samples():
     values = plant(TRAINED + LIVE, 1)
     times = np.datetime64("2026-01-01", "us") + np.arange(TRAINED) * np.timedelta64(10, "m")
-    fitted, _ = fit_model_set([values[:TRAINED]], [times], NAMES, FitOptions(seed=0))
+    fitted, _ = fit_model_set([values[:TRAINED]], [times], NAMES, FitOptions(seed=0, folds=2))
     live = values[TRAINED:].copy()
     starts = range(200, LIVE - 100, 400)
     for k, at in enumerate(starts):
