@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from config import Settings
 from datasets import Dataset, save
 from models.registry.base import CHALLENGER, CHAMPION
-from tests.fixtures.training import TINIEST, run, settings_for, small_plant
+from tests.fixtures.training import TINIEST, run, settings_for, small_plant, use_bento_home
 from training import drift, promote
 from training.cli.common import registry_of
 from training.data.sources import TrainingData, from_matrix
@@ -30,22 +31,42 @@ def settings(tmp_path: Path, bento_home: Path) -> Settings:
     return settings_for(tmp_path / "var", mlflow=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plant() -> TrainingData:
     return small_plant(readings=500)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data(plant: TrainingData) -> TrainingData:
     """What is trained on: the plant's first readings."""
     return replace(plant, streams=[s.take(slice(300)) for s in plant.streams])
 
 
+@pytest.fixture(scope="module")
+def file(plant: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of the plant's readings, newer ones than were trained on among them; never changed."""
+    path = tmp_path_factory.mktemp("plant") / "plant.csv"
+    save(path, Dataset(plant.feature_names, plant.streams))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained_first(
+    data: TrainingData, file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Outcome]:
+    """The first training and the folder of its files; never changed."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        use_bento_home(folder / "bento", patch)
+        return folder, fit(settings_for(folder / "var", mlflow=False), data, file)
+
+
 @pytest.fixture
-def file(plant: TrainingData, tmp_path: Path) -> Path:
-    """All of the plant's readings, newer ones than were trained on among them."""
-    save(tmp_path / "plant.csv", Dataset(plant.feature_names, plant.streams))
-    return tmp_path / "plant.csv"
+def first(settings: Settings, tmp_path: Path, trained_first: tuple[Path, Outcome]) -> Outcome:
+    """The first training, whose files lie where the test's settings look for them."""
+    folder, outcome = trained_first
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return outcome
 
 
 @pytest.fixture
@@ -72,9 +93,8 @@ def fit(
 
 
 def test_a_bundle_that_is_not_worse_is_promoted_at_once(
-    settings: Settings, data: TrainingData, file: Path
+    settings: Settings, data: TrainingData, file: Path, first: Outcome
 ) -> None:
-    fit(settings, data, file)
     second = fit(settings, data, file).published
     assert second.alias == CHAMPION
     assert second.comparison is not None
@@ -83,9 +103,9 @@ def test_a_bundle_that_is_not_worse_is_promoted_at_once(
 
 
 def test_the_twins_are_compared_on_what_neither_was_fitted_on(
-    settings: Settings, data: TrainingData, file: Path
+    settings: Settings, data: TrainingData, file: Path, first: Outcome
 ) -> None:
-    fit(settings, data, file)  # its twin knows readings up to the 240th
+    # the first one's twin knows readings up to the 240th
     oldest = replace(data, streams=[s.take(slice(240)) for s in data.streams])
     second = fit(settings, oldest, file).published
     assert second.alias == CHALLENGER
@@ -98,11 +118,11 @@ def test_the_twins_are_compared_on_what_neither_was_fitted_on(
 
 
 def test_a_feature_that_is_no_longer_watched_keeps_a_challenger_back(
-    settings: Settings, data: TrainingData, file: Path
+    settings: Settings, data: TrainingData, first: Outcome
 ) -> None:
-    first = fit(settings, data, file).trained.results[0].power
-    assert first is not None
-    feature = max(first.shares, key=lambda f: first.share(f, WATCH))
+    power = first.trained.results[0].power
+    assert power is not None
+    feature = max(power.shares, key=lambda f: power.share(f, WATCH))
     at = data.feature_names.index(feature)
     streams = [replace(s, values=s.values.copy()) for s in data.streams]
     for stream in streams:
@@ -148,9 +168,13 @@ def test_a_matrix_that_is_not_of_this_plant_stays_challenger(
 
 
 def test_promote_compares_on_newer_readings_only(
-    settings: Settings, data: TrainingData, file: Path, command: Command, tmp_path: Path
+    settings: Settings,
+    data: TrainingData,
+    file: Path,
+    command: Command,
+    tmp_path: Path,
+    first: Outcome,
 ) -> None:
-    fit(settings, data, file)
     fit(settings, data, file, "false")
     save(tmp_path / "known.csv", Dataset(data.feature_names, data.streams))
     code, printed = command(promote, "--data", str(tmp_path / "known.csv"))
@@ -166,9 +190,8 @@ def test_promote_compares_on_newer_readings_only(
 
 
 def test_other_features_are_not_comparable_and_stay_challenger(
-    settings: Settings, data: TrainingData, file: Path
+    settings: Settings, data: TrainingData, file: Path, first: Outcome
 ) -> None:
-    fit(settings, data, file)
     names = ["a", *data.feature_names[1:]]
     second = fit(settings, replace(data, feature_names=names), file).published
     assert second.alias == CHALLENGER
@@ -177,13 +200,16 @@ def test_other_features_are_not_comparable_and_stay_challenger(
 
 
 def test_a_champion_for_other_assets_is_not_comparable_and_stays(
-    settings: Settings, data: TrainingData, plant: TrainingData, file: Path, command: Command
-) -> None:
-    run(Request(data, TINIEST, group_by="asset_id", recipe={"data": str(file)}), settings)
+    settings: Settings, data: TrainingData, plant: TrainingData, file: Path, command: Command,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    own = tmp_path / "plant.csv"
+    shutil.copyfile(file, own)
+    run(Request(data, TINIEST, group_by="asset_id", recipe={"data": str(own)}), settings)
     mine = [replace(s, asset_id=f"MY {s.asset_id}") for s in plant.streams]
-    save(file, Dataset(plant.feature_names, mine))
+    save(own, Dataset(plant.feature_names, mine))
     learnt = replace(data, streams=[s.take(slice(300)) for s in mine])
-    assert fit(settings, learnt, file).published.alias == CHALLENGER
+    assert fit(settings, learnt, own).published.alias == CHALLENGER
     code, printed = command(promote)
     assert code == promote.EXIT_NOT_PROMOTED, printed
     reason = (
@@ -195,9 +221,8 @@ def test_a_champion_for_other_assets_is_not_comparable_and_stays(
 
 
 def test_list_promote_and_roll_back(
-    settings: Settings, data: TrainingData, file: Path, command: Command
+    settings: Settings, data: TrainingData, file: Path, command: Command, first: Outcome
 ) -> None:
-    fit(settings, data, file)
     fit(settings, data, file, "false")
     registry = registry_of(settings)
     assert (registry.alias(CHAMPION), registry.alias(CHALLENGER)) == ("1", "2")
@@ -219,9 +244,8 @@ def test_list_promote_and_roll_back(
 
 
 def test_a_worse_challenger_needs_force(
-    settings: Settings, data: TrainingData, file: Path, command: Command
+    settings: Settings, data: TrainingData, file: Path, command: Command, first: Outcome
 ) -> None:
-    fit(settings, data, file)
     shifted = [replace(s, values=s.values + 40 * s.values.std(axis=0)) for s in data.streams]
     run(
         Request(replace(data, streams=shifted), TINIEST, promote="false",
@@ -244,9 +268,8 @@ def test_without_a_challenger_there_is_nothing_to_promote(command: Command) -> N
 
 
 def test_a_champion_that_cannot_be_loaded_does_not_stop_a_training(
-    settings: Settings, data: TrainingData, file: Path
+    settings: Settings, data: TrainingData, file: Path, first: Outcome
 ) -> None:
-    fit(settings, data, file)
     for path in settings.var_dir.rglob("model_set.json"):
         path.write_text("{}")
     second = fit(settings, data, file)
@@ -255,9 +278,13 @@ def test_a_champion_that_cannot_be_loaded_does_not_stop_a_training(
 
 
 def test_drift_names_the_features_that_moved(
-    settings: Settings, data: TrainingData, file: Path, command: Command, tmp_path: Path
+    settings: Settings,
+    data: TrainingData,
+    file: Path,
+    command: Command,
+    tmp_path: Path,
+    first: Outcome,
 ) -> None:
-    fit(settings, data, file)
     moved = [s.values.copy() for s in data.streams]
     for values in moved:
         values[:, 2] += 5 * values[:, 2].std()

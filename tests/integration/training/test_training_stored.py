@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,13 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay
 from models.scoring.stream_work import Reading
 from schemas import parse_timestamp
-from tests.fixtures.training import TINIEST, run, small_plant
+from tests.fixtures.training import (
+    TINIEST,
+    run,
+    settings_for,
+    small_plant,
+    use_bento_home,
+)
 from training import drift, fit, promote
 from training.data.postgres import LASTING, from_database
 from training.publishing.comparison import Comparison, compare
@@ -47,9 +54,23 @@ def settings(
     return made
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Bundle]:
+    """A bundle and the folder of its training's files; never changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        use_bento_home(folder / "bento", patch)
+        settings = settings_for(folder / "var", mlflow=False)
+        outcome = run(Request(DATA, TINIEST, recipe={"data": "small"}), settings)
+    return folder, outcome.trained.bundle
+
+
 @pytest.fixture
-def bundle(settings: Settings) -> Bundle:
-    return run(Request(DATA, TINIEST, recipe={"data": "small"}), settings).trained.bundle
+def bundle(settings: Settings, tmp_path: Path, trained: tuple[Path, Bundle]) -> Bundle:
+    """The champion, whose files lie where the test's settings look for them."""
+    folder, made = trained
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return made
 
 
 def points(stream: Stream, names: list[str], shift: float) -> Iterator[Reading]:
