@@ -71,26 +71,35 @@ def is_unit(nodeid: str) -> bool:
     return nodeid.startswith("tests/unit/")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run unit tests first: they are the quickest to say what is wrong."""
+def shares_servers(nodeid: str) -> bool:
+    """Return whether a test uses the session's servers, which one process should start."""
+    return not is_unit(nodeid) and not nodeid.startswith(APART)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run unit tests first: they are the quickest to say what is wrong.
+
+    Side by side, one process begins with the tests that share servers: they can't be parted, and
+    would be left alone at the end.
+    """
     items.sort(key=lambda item: not is_unit(item.nodeid))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not shares_servers(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Return what shares out tests to the processes of ``pytest -n 2``, as `make test` starts.
 
-    The files of unit tests run side by side. All tests of the service, the bridge and the page
-    then run one after the other in one process, whose servers they have in common; beside them,
-    those that share no server run in the other.
+    All tests of the service, the bridge and the page run one after the other in one process, whose
+    servers they have in common. Beside them run, file by file, the unit tests and then those that
+    share no server; whichever process is free takes the next file.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class UnitTestsSideBySide(LoadScopeScheduling):  # type: ignore[misc]
+    class ServersBesideFiles(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            if is_unit(nodeid):
-                return nodeid.partition("::")[0]
-            return "apart" if nodeid.startswith(APART) else "servers"
+            return "servers" if shares_servers(nodeid) else nodeid.partition("::")[0]
 
-    config.option.loadscopereorder = False  # the largest first: that would be the servers
-    return UnitTestsSideBySide(config, log)
+    config.option.loadscopereorder = False  # the order of pytest_collection_modifyitems
+    return ServersBesideFiles(config, log)

@@ -41,10 +41,8 @@ def client(make_service: MakeService, database_url: str) -> Iterator[tuple[Servi
 
 
 @pytest.mark.parametrize("query", ["end_date=0001-01-01", "end_date=9999-12-31T23:59:59.999999Z"])
-def test_a_span_at_the_calendars_ends_is_refused(
-    client: tuple[Service, httpx.Client], query: str
-) -> None:
-    answer = client[1].get(f"/fleet?{query}")
+def test_a_span_at_the_calendars_ends_is_refused(http: httpx.Client, query: str) -> None:
+    answer = http.get(f"/fleet?{query}")
     assert answer.status_code == 422, answer.text
     assert answer.json()["error"]["field"] in ("start_date", "end_date")
 
