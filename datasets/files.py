@@ -73,7 +73,7 @@ class OpenFile:
         odd: list[np.datetime64] = []
         count = 0
         for chunk in self.chunks:
-            if not len(chunk.rows) or self._made_up:
+            if not len(chunk.rows) or self.made_up:
                 yield chunk
                 continue
             inside = inside or main_range(chunk.times)
@@ -96,7 +96,7 @@ class OpenFile:
         ``drop`` leaves them out however many they are.
         """
         times = np.concatenate([chunk.times for chunk in chunks])
-        if self._made_up or not len(times):
+        if self.made_up or not len(times):
             return list(chunks)
         # on request the plausible ones stay, even if they are fewer
         sure = times[~implausible(times)] if drop else times
@@ -130,7 +130,8 @@ class OpenFile:
         return kept
 
     @property
-    def _made_up(self) -> bool:
+    def made_up(self) -> bool:
+        """Return whether the times count readings."""
         return self.counted or self._reader.clock.kind == ROW
 
     @property
@@ -140,7 +141,7 @@ class OpenFile:
         All have one if it stands in the name of their column.
         """
         found = self._reader.found
-        if self._made_up:
+        if self.made_up:
             return 0, 0
         if self._zone_in_name:
             return 0, found.local + found.universal

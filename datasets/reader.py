@@ -90,7 +90,7 @@ def load(
     )
     if form is not None and form.pivot is not None:
         data = pivoted(data, form.pivot)
-    return replace(data, units_of_streams=file.units_of_streams)
+    return replace(data, units_of_streams=file.units_of_streams, counted=file.made_up)
 
 
 def readings(

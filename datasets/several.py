@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from datasets import reader
+from datasets.counted_in_turn import in_turn
 from datasets.equal_names import told_apart
 from datasets.far_times import clock_note, never_set
 from datasets.files_in_turn import pieces_hint
@@ -99,9 +100,10 @@ def load_files(
         )
     notes += [*_unlike_units(found), *compare_units(found)]
     notes += _unlike_offsets(found, form)
+    parts, turns = in_turn(parts, [part.shown for part in found], what)
     streams, twice = joined_streams(parts, names, what)
     streams, unset = _without_unset_clocks(streams, form is not None and form.drop_far_times)
-    notes += [*unset, *twice]
+    notes += [*unset, *turns, *twice]
     return Dataset(names, streams, _gathered(notes), _groups(parts, group))
 
 

@@ -73,6 +73,7 @@ class Dataset:
     writes them, and what else stands below their names. ``local`` and ``universal`` are the numbers
     of times without and with an offset. ``label_counts`` are the rows of each text of the labels.
     ``units_of_streams`` are those that a column of units names, also of sensors that are pivoted.
+    ``counted`` is set if the times count readings.
     """
 
     feature_names: list[str]
@@ -84,6 +85,7 @@ class Dataset:
     universal: int = 0
     label_counts: dict[str, int] = field(default_factory=dict)
     units_of_streams: dict[StreamKey, list[str]] = field(default_factory=dict)
+    counted: bool = False
 
 
 def named(key: StreamKey) -> str:
