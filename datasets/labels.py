@@ -37,8 +37,10 @@ _LABEL: Final = re.compile(
 )
 #: Names of a label, or of a signal of the plant.
 _MAY_BE: Final = re.compile(
-    "(fault|failure|defect|att(ack)?|alarm|error|anomal(y|ous))(flag|state|status|type|code|class)?|"
-    "faulty|faults|failures|failed|broken|defective|changepoint|target|class|truth|gt|y"
+    "(fault|failure|defect|att(ack)?|alarm|error|anomal(y|ous))"
+    "(flag|state|status|type|code|class|id|no|nr|number)?|fail(ure|s)?(within|in|innext|next)\\d+\\w*|"
+    "faulty|faults|failures|failed|fails?|passfail|broken|defective|changepoint|target|class|truth|"
+    "gt|y"
 )
 #: Maximum number of grades of a label.
 _GRADES: Final = 20

@@ -49,6 +49,8 @@ def test_what_a_label_means(counts, meaning):
         ("anomaly", [], True, False),
         ("anomaly outlier", ["0.5", "0.75"], False, True),  # a score
         ("fault failure target class faultcode attflag", ["0", "1"], False, True),
+        ("fail passfail faultnumber failurewithin7days", ["0", "1"], False, True),
+        ("failsafe passflow faultlevel failing", ["0", "1"], False, False),
         ("fault", ["none", "bearing"], False, True),
         ("fault target error", ["0.5", "1.25"], False, False),
         ("target", [str(i) for i in range(30)], False, False),
