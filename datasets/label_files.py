@@ -6,7 +6,7 @@ Read as readings they would be assets of their own, whose only feature is the la
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ _GRADES: Final = 20
 
 
 def without_label_files(
-    files: Mapping[Path, list[Part]],
+    files: Mapping[Path, list[Part]], paths: Collection[Path]
 ) -> tuple[dict[Path, list[Part]], list[str]]:
     """Return the files without those of labels, and a note on these.
 
@@ -31,10 +31,11 @@ def without_label_files(
     ----------
     files
         What was read, by file.
+    paths
+        All files, also those that could not be read: the readings may be in these.
     """
-    said = [path for path in files if _says_labels(path)]
-    odd = [path for path in said if _are_grades(files[path])]
-    if not odd or len(said) == len(files):
+    odd = [path for path, found in files.items() if _says_labels(path) and _are_grades(found)]
+    if not odd or all(map(_says_labels, paths)):
         return dict(files), []
     shown = f"{odd[0].parent.name}/{odd[0].name}".removeprefix("/")
     more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""

@@ -106,6 +106,12 @@ def find_roles(
     find_units(columns, roles)
     roles.time_names = [columns.names[index] for index in roles.times]
     if not roles.names:
+        if roles.label is not None:
+            raise DatasetError(
+                f"holds labels ({columns.names[roles.label]}) and no features: copy them into a"
+                " column of the readings' file (--label COLUMN)",
+                field="features",
+            )
         why = "".join(f"; {note}" for note in roles.notes)[:300]
         raise DatasetError(f"no feature column{why}", field="features")
     return roles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -76,8 +77,10 @@ def load_files(
         found, notes = whole.found, _notes(paths[0], whole)
     else:
         assets = {path: bare_name(path) for path in paths}
-        files, notes = _loaded(assets, feature_names, form, group)
-        files, labels = without_label_files(files)
+        files, notes, problems = _loaded(assets, feature_names, form, group)
+        files, labels = without_label_files(files, paths)
+        if not files:
+            raise problems[0]
         pieces, joined = joined_pieces(files)
         if joined:
             notes = [note for note in notes if not note.endswith(NAMED_BY_FILE)]
@@ -146,8 +149,8 @@ def _loaded(
     feature_names: str | Sequence[str] | None,
     form: FileFormat | None,
     group: str | None,
-) -> tuple[dict[Path, list[Part]], list[str]]:
-    """Return what each file holds that can be read, and notes on all of them.
+) -> tuple[dict[Path, list[Part]], list[str], list[DatasetError]]:
+    """Return what each file holds that can be read, notes on all, and the errors of the others.
 
     Parameters
     ----------
@@ -159,10 +162,13 @@ def _loaded(
     parts: dict[Path, list[Part]] = {}
     notes: list[str] = []
     problems: list[DatasetError] = []
+    alike = Counter(path.name for path in assets)
     for path, asset in assets.items():
         try:
             found = _parts(path, asset, feature_names, form, group)
         except DatasetError as error:
+            if alike[path.name] > 1 and error.message.startswith(path.name):
+                error = DatasetError(f"{path.parent.name}/{error.message}", field=error.field)
             problems.append(error)
             notes.append(f"left out: {error.message}")
             continue
@@ -170,7 +176,7 @@ def _loaded(
         notes += _notes(path, found)
     if not parts:
         raise problems[0]
-    return parts, notes
+    return parts, notes, problems
 
 
 def _parts(
@@ -222,7 +228,7 @@ def _of_sensors(
         Those of :func:`datasets.reader.load`.
     """
     folders = {path: path.resolve().parent.name for path in paths}
-    files, notes = _loaded(folders, None, form, group)
+    files, notes, _ = _loaded(folders, None, form, group)
     parts = [part for found in files.values() for part in found]
     data = joined_by_time([part.name for part in parts], [part.data for part in parts])
     found = [note.replace(NAMED_BY_FILE, _NAMED_BY_FOLDER) for note in _gathered(notes)]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import datasets
 from datasets import Dataset, FileFormat
+from errors import DatasetError
 
 
 def _pumps(folder: Path, files: dict[str, tuple[str, float]], asset: str | None = None) -> Dataset:
@@ -44,3 +47,11 @@ def test_a_copy_in_a_folder_counts_once(tmp_path: Path) -> None:
 def test_a_file_beside_the_folder_keeps_its_name(tmp_path: Path) -> None:
     files = {"pump.csv": ("2026-01-01", 20.0), "hall 2/pump.csv": ("2026-01-01", 50.0)}
     assert _lengths(_pumps(tmp_path, files)) == {"hall 2/pump": 24, "pump": 24}
+
+
+def test_an_error_names_the_folder_of_a_file_whose_name_occurs_twice(tmp_path: Path) -> None:
+    for folder in ("test", "train"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "pump.csv").write_text("timestamp,temp\n")
+    with pytest.raises(DatasetError, match=r"^test/pump.csv: holds no rows"):
+        datasets.load_files(datasets.files_of(f"{tmp_path}/*/*.csv"))

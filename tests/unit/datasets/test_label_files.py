@@ -9,6 +9,7 @@ import pytest
 
 import datasets
 from datasets import Dataset, FileFormat
+from errors import DatasetError
 from tests.unit.datasets.plant_files import readings
 
 LABELS = np.repeat([0, 1, 0], [200, 20, 80])
@@ -65,6 +66,26 @@ def test_labels_alone_are_read(tmp_path: Path) -> None:
     write(tmp_path / "labels" / "pump.txt", LABELS)
     write(tmp_path / "labels" / "motor.txt", LABELS)
     assert len(load(f"{tmp_path}/**/*.txt").streams) == 2
+
+
+def test_a_file_of_labels_is_no_data_if_that_of_the_readings_cannot_be_read(tmp_path: Path) -> None:
+    folder = tmp_path / "rig"
+    write(folder / "rig.csv", readings(300))
+    lines = [f"{value},2026-01-01 {n // 60:02d}:{n % 60:02d}\n" for n, value in enumerate(LABELS)]
+    (folder / "rig_labels.csv").write_text("".join(lines))
+    form = FileFormat(header=False)
+    with pytest.raises(DatasetError, match=r"rig.csv: column 'timestamp' is missing"):
+        datasets.load_files(datasets.files_of(str(folder)), form=form)
+
+
+def test_a_file_with_a_label_and_no_feature_says_what_to_do_with_it(tmp_path: Path) -> None:
+    for name, head in (("test.csv", "timestamp,temp"), ("test_label.csv", "timestamp,label")):
+        rows = [f"2026-01-01 00:{n:02d},{n % 2}\n" for n in range(30)]
+        (tmp_path / name).write_text(f"{head}\n" + "".join(rows))
+    data = datasets.load_files(datasets.files_of(str(tmp_path)))
+    assert [stream.asset_id for stream in data.streams] == ["test"]
+    (note,) = [note for note in data.notes if note.startswith("left out")]
+    assert note.startswith("left out: test_label.csv: holds labels (label) and no features: copy")
 
 
 def test_a_machine_that_stands_still_stays_in_a_folder_whose_name_says_labels(
