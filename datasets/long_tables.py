@@ -14,6 +14,7 @@ from typing import Final
 
 from datasets.format import quoted
 from datasets.numbers import is_number
+from datasets.sampled_columns import plain_name
 
 #: Names, in lower case without punctuation, of columns that name the sensor in a long table.
 _SENSOR: Final = re.compile(
@@ -27,9 +28,13 @@ _VALUE: Final = re.compile(
     "(values?|val|reading|result|wert|messwert|valeur|valor|valore|waarde)(num|numeric)?"
 )
 _MACHINE: Final = re.compile(
-    "(machine|maschinen?|equipment|device|unit|asset|turbine|engine|pump|motor|compressor|robot|"
+    "(machine|maschinen?|equipment|device|unit|asset|(wind)?turbine|engine|pump|motor|compressor|robot|"
     "vehicle|truck|wtg|serial|host|anlagen?|aggregat|gerät|geraet|appareil|maquina|macchina)"
     "(?P<suffix>id|no|nr|num|number|name|nummer|code|key|serial|sn|tag)?"
+)
+#: Names of texts that say of what kind something is, or how it is, and not which.
+_KIND: Final = re.compile(
+    r"(type|class|category|kind|status|state|mode|label|error(_?id)?|fault|failure)$", re.IGNORECASE
 )
 #: Share of the readings, one in so many, that must have their time in common with others.
 _SHARED: Final = 10
@@ -116,17 +121,22 @@ def several(streams: Sequence[Hashable], cells: Sequence[str]) -> bool:
 
 
 def may_name_assets(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Suggest the single column of few texts that repeat as the one that names the assets.
+    """Suggest the single column that may name the assets: by its name, or few texts that repeat.
 
     Parameters
     ----------
     names : names of the columns.
     cells : the first filled cells of each column.
     """
-    found = []
+    named, texts = [], []
     for name, filled in zip(names, cells, strict=True):
         kinds = sorted(set(filled))
+        such = f", such as asset_id={quoted(name)} ({', '.join(kinds[:3])})"
+        if names_machines(plain_name(name), filled):
+            named.append(such)
         words = all(cell[0].isalpha() for cell in kinds)  # no numbers, and no times
-        if name and words and 0 < 2 * len(kinds) <= len(filled):
-            found.append(f", such as asset_id={quoted(name)} ({', '.join(kinds[:3])})")
+        kind = _KIND.search(name) is not None
+        if name and words and not kind and 0 < 2 * len(kinds) <= len(filled):
+            texts.append(such)
+    found = named or texts
     return found[0] if len(found) == 1 else ""

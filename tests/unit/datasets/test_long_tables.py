@@ -187,3 +187,8 @@ def test_the_only_column_of_repeated_texts_may_name_the_assets() -> None:
     assert found == ', such as asset_id="Anlage 1" (P7, P8)'
     assert may_name_assets(["Zeit", "A", "B"], [times, machines, machines]) == ""
     assert may_name_assets(["Zeit", "rms"], [times, []]) == ""
+    wells, codes = ["11", "12"] * 4, ["error1", "error2"] * 4
+    found = may_name_assets(["machineID", "Anlage 1"], [wells, machines])
+    assert found == ", such as asset_id=machineID (11, 12)"
+    assert may_name_assets(["machineID", "Turbine"], [wells, machines]) == ""
+    assert may_name_assets(["Type", "errorID", "operating mode"], [machines, codes, codes]) == ""
