@@ -68,7 +68,8 @@ def _opened(path: Path | SheetText, form: FileFormat) -> tuple[Source, str, Sequ
     if may_be_packed(start):
         raise DatasetError("holds a workbook or an archive: unpack it first")
     if other := what_else(start):
-        raise DatasetError(f"is {other}, despite its name: save its table as Parquet or CSV")
+        name = ", despite its name" if kind else ""
+        raise DatasetError(f"is {other}{name}: save its table as Parquet or CSV")
     if kind == "json" or is_json(start):
         return JsonSource(path, form), "a JSON file", ("sheet", *_OF_TEXTS)
     if is_line_protocol(start):

@@ -38,6 +38,7 @@ _TAR: Final = (257, b"ustar")
 _OTHERS: Final = {
     b"ARROW1": "an Arrow (Feather) file", b"\x89HDF": "an HDF5 file", b"MATLAB 5": "a MATLAB file",
     b"SQLite format 3": "a database (SQLite)", b"%PDF-": "a PDF", b"RDX": "a file of R",
+    b"\x93NUMPY": "an array of NumPy", b"Rar!": "a RAR archive", b"7z\xbc\xaf": "a 7-Zip archive",
 }  # fmt: skip
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),

@@ -254,3 +254,20 @@ def test_a_second_table_of_other_columns_is_called_one(load: Load, more: str) ->
     message = rf"row 61 names other columns \({more.replace(',', ', ')}\): a second table begins"
     with pytest.raises(DatasetError, match=message):
         load("\n".join([*rows, more, *below]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "what"),
+    [
+        ("A-1.npy", b"\x93NUMPY\x01\x00", "is an array of NumPy: save"),
+        ("a.csv", b"\x93NUMPY\x01\x00", "is an array of NumPy, despite its name: save"),
+        ("a.rar", b"Rar!\x1a\x07\x01\x00", "is a RAR archive: save"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n", "is an HDF5 file: save"),
+    ],
+)
+def test_files_of_other_programs_are_named(
+    tmp_path: Path, name: str, start: bytes, what: str
+) -> None:
+    (tmp_path / name).write_bytes(start + bytes(range(256)))
+    with pytest.raises(DatasetError, match=what):
+        datasets.load(tmp_path / name)
