@@ -22,6 +22,12 @@ _ROW_NUMBER: Final = re.compile(
     r"id|#|nr\.?|no\.?|line|record|x",
     re.IGNORECASE,
 )
+#: Last words of names of ids and kinds: status_type_id, ProductType, but not humid.
+_CODE: Final = re.compile(
+    r"(?:^|[\W_])(?i:id|type|code|class|category|cluster)$|(?<=[a-z\d])(?:ID|Id|Type|Code|Class)$"
+)
+#: Different codes in a column, at most; a measurement has more values.
+_CODES: Final = 20
 #: Those of them that pandas and R give to an index without a name.
 _INDEX: Final = re.compile(r"|unnamed: ?\d+|__index_level_\d+__", re.IGNORECASE)
 
@@ -119,15 +125,28 @@ def find_features(columns: Columns, taken: set[int], notes: list[str]) -> list[i
                 hint = f" (--label {quoted(name)} reads it as the label)"
             notes.append(f"column {name!r} holds no number ({shown}): left out{hint}")
         else:
-            if may_be_label(label_name(name), columns.filled(index, everywhere=True)):
+            everywhere = columns.filled(index, everywhere=True)
+            if may_be_label(label_name(name), everywhere):
                 notes.append(
                     f"column {name!r} is read as a feature: --label {quoted(name)} reads it as the"
                     " label"
+                )
+            elif _CODE.search(name) and _are_codes(everywhere):
+                notes.append(
+                    f"column {name!r} is read as a feature: if its numbers are codes (ids, kinds),"
+                    f" --exclude {quoted(name)} leaves it out"
                 )
             out.append(index)
     if empty:
         notes.append(f"{empty} columns without a name hold nothing: left out")
     return out
+
+
+def _are_codes(cells: Sequence[str]) -> bool:
+    """Return whether the cells are whole numbers, of which a few return again and again."""
+    kinds = set(cells)
+    whole = all(re.fullmatch(r"[+-]?\d+(?:\.0*)?", cell) for cell in kinds)
+    return whole and 1 < len(kinds) <= min(_CODES, len(cells) // 4)
 
 
 def _no_number(columns: Columns, index: int, filled: Sequence[str]) -> bool:

@@ -253,3 +253,29 @@ def test_a_column_that_counts_from_1970_beside_the_times_is_no_feature(
         in data.notes
     )
     assert load(text, features=[name, "f"]).feature_names == [name, "f"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "told"),
+    [
+        ("status_type_id", "0 3 4 5", True), ("ProductType", "1.0 2.0", True),
+        ("Cluster", "0 1 2", True), ("class", "0 1", False),  # a label, perhaps: another note
+        ("humid", "40 41 42", False), ("prototype", "1 2", False), ("type_k", "20 21", False),
+        ("coolant_id", "20.5 21.5", False), ("valve_id", "7", False), ("status", "0 1", False),
+    ],
+)  # fmt: skip
+def test_features_that_may_be_codes_are_named(
+    load: Load, name: str, cells: str, told: bool
+) -> None:
+    values = cells.split()
+    rows = (f"A,2026-01-01 00:{i:02d},{i / 8},{values[i % len(values)]}\n" for i in range(60))
+    data = load(f"asset_id,timestamp,f,{name}\n{''.join(rows)}")
+    assert data.feature_names == ["f", name]
+    note = f"column {name!r} is read as a feature: if its numbers are codes (ids, kinds), --exclude"
+    assert any(each.startswith(note) for each in data.notes) == told
+
+
+def test_whole_numbers_that_hardly_return_are_no_codes(load: Load) -> None:
+    rows = (f"A,2026-01-01 00:{i:02d},{i / 8},{i}\n" for i in range(15))
+    data = load(f"asset_id,timestamp,f,part_id\n{''.join(rows)}")
+    assert not any("codes" in note for note in data.notes)
