@@ -49,7 +49,9 @@ def joined_streams(
         shown = ", ".join(f"{key}: {unlike:,}" for key, unlike in other.items())
         notes.append(
             f"readings of one time have other values in another {what} ({shown[:200]}): all count;"
-            f" if they are the same, exported again, leave one of the {what}s out"
+            f" if they are the same, exported again, leave one of the {what}s out; if they are of"
+            f" other runs, make each {what} an asset of its own (no --asset-id, or --exclude the"
+            " column of assets)"
         )
     return out, notes
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import datasets
+from datasets import FileFormat
 
 
 def test_overlapping_exports_of_other_columns_and_of_other_values(tmp_path: Path) -> None:
@@ -22,7 +23,11 @@ def test_overlapping_exports_of_other_columns_and_of_other_values(tmp_path: Path
     write("b.csv", "temp", range(5, 20), "P1,2026-01-01 {h:02d}:00,{h}.3")
     data = datasets.load_files(datasets.files_of(str(tmp_path)))
     assert len(data.streams[0].timestamps) == 25
-    assert any("other values in another file (P1: 5): all count" in note for note in data.notes)
+    (note,) = [n for n in data.notes if "other values in another file (P1: 5): all count" in n]
+    assert note.endswith("(no --asset-id, or --exclude the column of assets)")
+    apart = FileFormat(exclude="asset_id")  # as the note says for files of other runs
+    data = datasets.load_files(datasets.files_of(str(tmp_path)), form=apart)
+    assert [stream.asset_id for stream in data.streams] == ["a", "b"]
 
 
 def test_readings_of_one_time_in_one_file_and_of_other_columns_all_count(tmp_path: Path) -> None:
