@@ -129,7 +129,10 @@ def with_rates(
         if timestamps is None or interval is None:
             unfit[name] = "has no rate without times"
             continue
-        if all((np.diff(stream[:, column]) == 1.0).all() for stream in made.streams):
+        if all(
+            _counts_rows(stream[:, column], at, interval)
+            for stream, at in zip(made.streams, timestamps, strict=True)
+        ):
             unfit[name] = "counts the rows"
             continue
         counted = [stream[:, column].copy() for stream in made.streams]
@@ -147,6 +150,18 @@ def with_rates(
             " of its value (--counters none: the value)"
         )
     return _without(made, unfit)
+
+
+def _counts_rows(values: Floats, times: Times, interval: float) -> bool:
+    """Return whether values (n,) number the readings, of which some may have been left out.
+
+    They rise by 1 from each reading to the next; by more only where so many intervals have passed,
+    as where readings labelled as faults are not among them.
+    """
+    steps = np.diff(values)
+    passed = np.maximum(np.rint(np.diff(times) / _span(interval)), 1.0)
+    whole = (steps >= 1.0) & (steps % 1.0 == 0.0) & (steps <= passed)
+    return bool(whole.all()) and 2 * int((steps == 1.0).sum()) >= len(steps)
 
 
 def _rates(

@@ -66,6 +66,22 @@ def test_its_rate_is_taken_but_where_it_is_not_known() -> None:
     assert np.array_equal(stream[:, 0], NOISE)
 
 
+def test_row_numbers_of_which_some_readings_were_left_out_are_not_used() -> None:
+    rows, there = np.arange(N) + 5.0, np.ones(N, bool)
+    there[60:75] = there[200:] = False
+    there[210:] = True
+    found = with_rates([np.column_stack([rows, NOISE])[there]], [TIMES[there]], ["UDI", "noise"])
+    assert found.unusable == ["UDI"]
+    assert found.notes == ["UDI: only rises, as a counter does, and counts the rows: not used"]
+
+
+def test_a_counter_that_rises_by_one_and_now_and_then_by_more_has_a_rate() -> None:
+    parts = np.cumsum(np.where(np.arange(N) % 40 == 7, 3.0, 1.0))
+    found = with_rates([np.column_stack([parts, NOISE])], [TIMES], ["parts", "noise"])
+    assert found.unusable == []
+    assert found.counters is not None
+
+
 @pytest.mark.parametrize("code", [-999.0, 65535.0])
 def test_error_codes_do_not_hide_a_counter(code: float) -> None:
     hours = HOURS.copy()
