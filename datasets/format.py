@@ -11,7 +11,7 @@ import codecs
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -140,6 +140,11 @@ class FileFormat:
         if name == "sensor_id" and self.pivot is not None:
             return self.pivot
         return self.columns.get(name)
+
+    def without_label(self) -> FileFormat:
+        """Return the format of a file that lacks the column of labels."""
+        columns = {role: name for role, name in self.columns.items() if role != "label"}
+        return replace(self, label=None, columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults, ready for JSON."""

@@ -162,10 +162,18 @@ def _loaded(
     parts: dict[Path, list[Part]] = {}
     notes: list[str] = []
     problems: list[DatasetError] = []
+    unlabelled: dict[Path, DatasetError] = {}
     alike = Counter(path.name for path in assets)
     for path, asset in assets.items():
         try:
-            found = _parts(path, asset, feature_names, form, group)
+            try:
+                found = _parts(path, asset, feature_names, form, group)
+            except DatasetError as error:
+                if form is None or not _lacks_label(error, form):
+                    raise
+                unlabelled[path] = error
+                found = _parts(path, asset, feature_names, form.without_label(), group)
+                found.notes.append(f"has no column {form.role('label')!r}: no reading has a label")
         except DatasetError as error:
             if alike[path.name] > 1 and error.message.startswith(path.name):
                 error = DatasetError(f"{path.parent.name}/{error.message}", field=error.field)
@@ -176,7 +184,15 @@ def _loaded(
         notes += _notes(path, found)
     if not parts:
         raise problems[0]
+    if all(path in unlabelled for path in parts):
+        raise next(iter(unlabelled.values()))  # a mistyped name
     return parts, notes, problems
+
+
+def _lacks_label(error: DatasetError, form: FileFormat) -> bool:
+    """Return whether a file cannot be read only since it lacks the column of labels."""
+    label = form.role("label")
+    return label is not None and f"column {label!r} is missing" in error.message
 
 
 def _parts(

@@ -290,3 +290,21 @@ def test_a_file_of_an_unknown_suffix_is_what_it_holds(tmp_path: Path) -> None:
         datasets.files_of(str(tmp_path))
     data = datasets.load_files(datasets.files_of(f"{tmp_path}/*"))
     assert any(note.startswith("left out: picture.png: ") for note in data.notes)
+
+
+def test_a_file_without_the_column_of_labels_is_read_if_another_has_it(tmp_path: Path) -> None:
+    def write(name: str, head: str, day: int, label: str) -> None:
+        rows = [f"2026-01-0{day} 00:{n:02d},{n / 8}{label}\n" for n in range(20)]
+        (tmp_path / name).write_text(f"timestamp,temp{head}\n" + "".join(rows))
+
+    write("normal.csv", "", 1, "")
+    write("test.csv", ",event", 2, ",1")
+    form = FileFormat(asset_id="P1", label="event")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)), form=form)
+    (stream,) = data.streams
+    assert stream.labels is not None
+    assert stream.labels.tolist() == [-1] * 20 + [1] * 20
+    assert "normal.csv: has no column 'event': no reading has a label" in data.notes
+    form = FileFormat(asset_id="P1", label="evnt")
+    with pytest.raises(DatasetError, match=r"normal.csv: --label: column 'evnt' is missing"):
+        datasets.load_files(datasets.files_of(str(tmp_path)), form=form)
