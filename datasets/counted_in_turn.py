@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Final
+
+import numpy as np
 
 from datasets.equal_names import copies
 from datasets.times import MADE_UP_STEP
@@ -24,8 +25,8 @@ def in_turn(
 ) -> tuple[list[Dataset], list[str]]:
     """Return the parts, the counted ones of a stream one after another, and a note on each stream.
 
-    They stay as they are if their counts begin differently, since they go on then, if they hold
-    different features, and if they are copies.
+    They stay as they are if their counts begin differently, since they go on then, and if they hold
+    different features. A copy of the one before begins with it.
 
     Parameters
     ----------
@@ -46,17 +47,25 @@ def in_turn(
     for key, numbers in of_stream.items():
         if what == "file":
             numbers.sort(key=lambda number: _natural(names[number]))
-        if len(numbers) < 2 or not _begin_anew([_only(out[n], key) for n in numbers]):
+        pieces = [_only(parts[number], key) for number in numbers]
+        if not _begin_anew(pieces):
             continue
-        for before, after in pairwise(numbers):
-            (last,) = _only(out[before], key).streams
-            out[after] = _following(out[after], key, last)
-        shown = ", ".join(names[number] for number in numbers)
-        more = " ..." if len(shown) > _SHOWN else ""
-        notes.append(
-            f"{named(key)}: no times tell the order of its {len(numbers)} {what}s, which follow"
-            f" one another as {shown[:_SHOWN]}{more}"
-        )
+        shown = []
+        start = end = pieces[0].streams[0].timestamps[0]
+        for number, before, piece in zip(numbers, [None, *pieces], pieces, strict=False):
+            if before is None or not copies(before, piece):
+                start = end
+                shown.append(names[number])
+            out[number] = _beginning(out[number], key, start)
+            times = piece.streams[0].timestamps
+            end = max(end, start + (times[-1] - times[0]) + MADE_UP_STEP)
+        if len(shown) > 1:
+            order = ", ".join(shown)
+            more = " ..." if len(order) > _SHOWN else ""
+            notes.append(
+                f"{named(key)}: no times tell the order of its {len(shown)} {what}s, which follow"
+                f" one another as {order[:_SHOWN]}{more}"
+            )
     return out, notes
 
 
@@ -64,10 +73,8 @@ def _begin_anew(pieces: Sequence[Dataset]) -> bool:
     """Return whether each piece of a stream counts its readings from the same number."""
     first, *others = pieces
     begin = first.streams[0].timestamps[0]
-    return (
-        all(piece.streams[0].timestamps[0] == begin for piece in others)
-        and all({*first.feature_names} & {*piece.feature_names} for piece in others)
-        and not any(copies(*pair) for pair in pairwise(pieces))
+    return all(piece.streams[0].timestamps[0] == begin for piece in others) and all(
+        {*first.feature_names} & {*piece.feature_names} for piece in others
     )
 
 
@@ -76,12 +83,11 @@ def _only(part: Dataset, key: StreamKey) -> Dataset:
     return replace(part, streams=[stream for stream in part.streams if _key(stream) == key])
 
 
-def _following(part: Dataset, key: StreamKey, last: Stream) -> Dataset:
-    """Return a part whose stream begins a step after the end of another."""
+def _beginning(part: Dataset, key: StreamKey, start: np.datetime64) -> Dataset:
+    """Return a part whose stream begins at a time."""
 
     def moved(stream: Stream) -> Stream:
-        shift = last.timestamps[-1] + MADE_UP_STEP - stream.timestamps[0]
-        return replace(stream, timestamps=stream.timestamps + shift)
+        return replace(stream, timestamps=stream.timestamps + (start - stream.timestamps[0]))
 
     streams = [moved(stream) if _key(stream) == key else stream for stream in part.streams]
     return replace(part, streams=streams)
@@ -91,6 +97,6 @@ def _key(stream: Stream) -> StreamKey:
     return (stream.asset_id, stream.sensor_id)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts names by the numbers in them: acc_2 before acc_10."""
-    return [(int(number or 0), text) for text, number in re.findall(r"(\D*)(\d*)", name)]
+def _natural(name: str) -> list[tuple[str, int]]:
+    """Return a key that sorts names, and equal ones by their numbers: a_2, a_10, b_1."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name)]

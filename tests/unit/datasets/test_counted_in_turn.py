@@ -76,6 +76,27 @@ def test_a_copy_of_a_file_without_times_counts_once(tmp_path: Path) -> None:
     assert len(stream.timestamps) == 10
 
 
+def test_beside_a_copy_files_follow_one_another_and_it_counts_once(tmp_path: Path) -> None:
+    values = np.arange(40.0).reshape(20, 2)
+    for name, rows in (
+        ("run_1", slice(0, 10)),
+        ("run_1 (1)", slice(0, 8)),
+        ("run_2", slice(10, 20)),
+    ):
+        write(tmp_path / f"{name}.csv", values[rows])
+    data = load(tmp_path)
+    assert np.array_equal(data.streams[0].values, values)
+    (note,) = [note for note in data.notes if NO_ORDER in note]
+    assert "its 2 files" in note
+
+
+def test_names_come_before_the_numbers_in_them(tmp_path: Path) -> None:
+    for shift, name in enumerate(("b_1", "a_10", "a_2")):
+        write(tmp_path / f"{name}.csv", np.arange(18.0).reshape(9, 2) + 100 * shift)
+    (note,) = [note for note in load(tmp_path).notes if NO_ORDER in note]
+    assert note.endswith("as a_2.csv, a_10.csv, b_1.csv")
+
+
 def test_files_with_times_keep_them(tmp_path: Path) -> None:
     for name, temp in (("a", 20), ("b", 30)):
         rows = [f"2026-01-01 00:0{minute}:00,{temp + minute}\n" for minute in range(9)]
