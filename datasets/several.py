@@ -173,7 +173,10 @@ def _loaded(
                     raise
                 unlabelled[path] = error
                 found = _parts(path, asset, feature_names, form.without_label(), group)
-                found.notes.append(f"has no column {form.role('label')!r}: no reading has a label")
+                streams = [stream for part in found.found for stream in part.data.streams]
+                none = all(stream.labels is None for stream in streams)
+                so = ": no reading has a label" if none else ""
+                found.notes.append(f"has no column {form.role('label')!r}{so}")
         except DatasetError as error:
             if alike[path.name] > 1 and error.message.startswith(path.name):
                 error = DatasetError(f"{path.parent.name}/{error.message}", field=error.field)
@@ -190,9 +193,14 @@ def _loaded(
 
 
 def _lacks_label(error: DatasetError, form: FileFormat) -> bool:
-    """Return whether a file cannot be read only since it lacks the column of labels."""
+    """Return whether a file cannot be read only since it lacks the column of labels.
+
+    One whose column is written otherwise (Event for event) has it: it would become a feature.
+    """
     label = form.role("label")
-    return label is not None and f"column {label!r} is missing" in error.message
+    if label is None or f"column {label!r} is missing" not in error.message:
+        return False
+    return f"(did you mean {label!r}?)".casefold() not in error.message.casefold()
 
 
 def _parts(

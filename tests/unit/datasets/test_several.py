@@ -308,3 +308,23 @@ def test_a_file_without_the_column_of_labels_is_read_if_another_has_it(tmp_path:
     form = FileFormat(asset_id="P1", label="evnt")
     with pytest.raises(DatasetError, match=r"normal.csv: --label: column 'evnt' is missing"):
         datasets.load_files(datasets.files_of(str(tmp_path)), form=form)
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ("Event", "left out: a.csv: --label: column 'event' is missing (did you mean 'Event'?)"),
+        ("anomaly", "a.csv: has no column 'event'"),
+        ("vent", "a.csv: has no column 'event': no reading has a label"),
+    ],
+)
+def test_a_column_of_labels_under_another_name_is_no_feature_and_labels_are_told(
+    tmp_path: Path, head: str, told: str
+) -> None:
+    for name, column, day in (("a.csv", head, 1), ("b.csv", "event", 2)):
+        rows = [f"2026-01-0{day} 00:{n:02d},{n / 8},{n % 2}\n" for n in range(20)]
+        (tmp_path / name).write_text(f"timestamp,temp,{column}\n" + "".join(rows))
+    form = FileFormat(asset_id="P1", label="event")
+    data = datasets.load_files(datasets.files_of(str(tmp_path)), form=form)
+    assert "Event" not in data.feature_names
+    assert any(note.split(";")[0] == told for note in data.notes), data.notes
