@@ -36,6 +36,8 @@ _MACHINE: Final = re.compile(
 _KIND: Final = re.compile(
     r"(type|class|category|kind|status|state|mode|label|error(_?id)?|fault|failure)$", re.IGNORECASE
 )
+#: A name of machines (Unit 7), or of units of measurement (bar), most of which have no digit.
+_UNITS: Final = re.compile("units?")
 #: Share of the readings, one in so many, that must have their time in common with others.
 _SHARED: Final = 10
 #: Readings of one time have equal cells so many times more rarely than by chance.
@@ -132,6 +134,8 @@ def may_name_assets(names: Sequence[str], cells: Sequence[Sequence[str]]) -> str
     for name, filled in zip(names, cells, strict=True):
         kinds = sorted(set(filled))
         such = f", such as asset_id={quoted(name)} ({', '.join(kinds[:3])})"
+        if _UNITS.fullmatch(plain_name(name)) and not all(re.search(r"\d", cell) for cell in kinds):
+            continue
         if names_machines(plain_name(name), filled):
             named.append(such)
         words = all(cell[0].isalpha() for cell in kinds)  # no numbers, and no times

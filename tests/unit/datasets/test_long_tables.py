@@ -192,3 +192,5 @@ def test_the_only_column_of_repeated_texts_may_name_the_assets() -> None:
     assert found == ", such as asset_id=machineID (11, 12)"
     assert may_name_assets(["machineID", "Turbine"], [wells, machines]) == ""
     assert may_name_assets(["Type", "errorID", "operating mode"], [machines, codes, codes]) == ""
+    assert may_name_assets(["value", "Unit"], [times, ["bar", "°C", "m3/h"] * 3]) == ""
+    assert "asset_id=Unit (U1, U2)" in may_name_assets(["Unit"], [["U1", "U2"] * 3])
