@@ -11,11 +11,11 @@ import numpy as np
 
 from models.arrays import Floats
 from models.fitting.cross_validation import OutOfFold
-from models.scoring.adaptation import GATE, HIGH, AdaptationParams, AdaptiveTail
+from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration, combine, subset_key, subsets
 from models.scoring.policy import BUDGETS
-from models.scoring.smoothing import ALPHA, CLIP, HALF_LIFE
 from models.scoring.tail import Tail, fit_tail, score_of
+from models.scoring.tail_kernel import ALPHA, CLIP, GATE, HALF_LIFE, HIGH
 
 #: Largest gain that brings the slow magnitude onto the swift one's scale.
 _MAX_GAIN = 10.0

@@ -22,8 +22,8 @@ from models.fitting.calibrate import ewma, smoothing
 from models.fitting.distance import fit_distance
 from models.fitting.held_out import own_magnitudes
 from models.fitting.trials import BEHIND, HOLDS, Fold, Steps, later_blocks, try_smoothings
-from models.scoring.smoothing import CLIP
 from models.scoring.tail import fit_tail
+from models.scoring.tail_kernel import CLIP
 
 _LENGTH: Final = 100  # readings that a weak fault lasts, and that the slow magnitude remembers
 #: Small steps only: either choice detects large ones.

@@ -1,17 +1,8 @@
 """Adaptive state of one stream: smoothing, recovery, and a tail that adapts to the stream.
 
 :class:`AdaptiveTail` is a record of a few numbers, which compiled functions change with each
-reading: those of :mod:`models.scoring.smoothing`, and here :func:`_adapt`. None of them uses the
-false-alarm budget: the same readings get the same score on every asset.
-
-The tail adapts by an offset and a stretch, ``p = tail((m - offset) / stretch)``. Both track a
-quantile by stochastic approximation (Robbins & Monro 1951): the stretch moves up by ``rate * 0.9``
-if a reading lies above the 90 % quantile and down by ``rate * 0.1`` if it lies below; the offset
-does the same at the median. A step does not depend on the distance, so a single reading's influence
-is bounded. Readings beyond the gate (``p`` below GATE) must not teach the tail, but merely leaving
-them out would bias it downwards for ever. They therefore also count as "above", as long as normal
-operation explains their number: each costs a token, and tokens are added at a small multiple of the
-gate's probability. A lasting fault soon uses up the tokens and then changes nothing.
+reading (:mod:`models.scoring.tail_kernel`). None of them uses the false-alarm budget: the same
+readings get the same score on every asset.
 
 A new stream's tail starts with the stretch that the training streams had at their end. How the
 stream's level differs from its group's is learned from its first ``start`` readings: none of them
@@ -28,24 +19,13 @@ import numpy as np
 
 from models.arrays import Floats
 from models.detectors.base import Array
-from models.detectors.kernels import exact
+from models.scoring import tail_kernel
 from models.scoring.calibration import Calibration
-from models.scoring.smoothing import UNSET, recovers, smooth, swift_alone
 from models.scoring.stored import Stored
+from models.scoring.tail_kernel import TOKENS, UNSET
 
-#: ``log10 p`` of the gate: readings with a smaller ``p`` do not teach the tail.
-GATE: Final = -2.0
-#: ``log10`` of the share of readings above the quantile that the stretch tracks.
-HIGH: Final = -1.0
-#: Readings beyond the gate teach the tail only while there are tokens: each costs one, every other
-#: reading earns three times what normal operation spends.
-_TOKEN_RATE = 3.0 * 10.0**GATE
-_TOKENS = 20.0  # saved at most
-_SHARE = 10.0**HIGH
-_FIRST = 10.0  # the offset's first step is the stretch over 2 * _FIRST
-
-#: A stream's numbers, in the order in which they are stored. Those of smoothing and excursion are
-#: explained in :mod:`models.scoring.smoothing`, the others at :func:`_adapt`.
+#: A stream's numbers, in the order in which they are stored; explained at the functions of
+#: :mod:`models.scoring.tail_kernel` that change them.
 TAIL: Final = np.dtype(
     [
         ("slow", np.float64), ("log_stretch", np.float64), ("tokens", np.float64),
@@ -103,118 +83,6 @@ class AdaptationParams(Stored):
         object.__setattr__(self, "numbers", numbers)
 
 
-@exact
-def _step(
-    tails: Any, fast: float, calibration: Any, limits: Any, accept: int
-) -> tuple[float, float]:
-    tail, cal, params = tails[0], calibration[0], limits[0]
-    recovered = recovers(tail, fast, cal)
-    m = smooth(tail, fast, cal, recovered)
-    if m > cal.gate and tail.peak == 0.0:
-        tail.peak = tail.level  # an excursion begins
-    if not params.adapts:
-        return m, m
-    lasting = cal.shift + cal.gain * tail.slow
-    return m, _adapt(tail, m, cal, params, recovered, accept, lasting)
-
-
-@exact
-def _follow(tails: Any, fast: Floats, calibration: Any, limits: Any) -> Floats:
-    out = np.empty(len(fast))
-    for i in range(len(fast)):
-        out[i] = _step(tails, fast[i], calibration, limits, 0)[1]
-    return out
-
-
-@exact
-def _learn_all(tails: Any, magnitudes: Floats, calibration: Any, limits: Any) -> None:
-    for m in magnitudes:
-        _adapt(tails[0], m, calibration[0], limits[0], False, 0, -np.inf)
-
-
-@exact
-def _adapt(
-    tail: Any, m: float, cal: Any, params: Any, recovered: bool, accept: int, lasting: float
-) -> float:
-    """Take in a magnitude; return it less the previous offset, over the previous stretch.
-
-    Parameters
-    ----------
-    tail : record
-        ``offset`` and ``log_stretch`` follow the stream's own median and 90 % quantile. ``tokens``
-        is the number of further readings beyond the gate that normal operation explains,
-        ``beyond`` that of consecutive readings beyond it, ``age`` that of readings so far, counted
-        up to the params' ``start``.
-    m
-        The magnitude, in decades.
-    cal, params : records
-    recovered
-        The magnitude is of a stream that is back from an excursion.
-    accept
-        Readings beyond the gate after which their level is the new normal; 0: never.
-    lasting
-        The slow average on the magnitude's scale. If it lies beyond the gate, the reading
-        teaches nothing, even if the last few readings do not confirm it.
-    """
-    u = _relative(tail, m, cal)
-    larger = _relative(tail, lasting, cal) if lasting > m else u
-    stretch = math.exp(tail.log_stretch)
-    young = tail.age < params.start
-    if young:
-        tail.age += 1
-    if young or recovered or larger <= cal.gate:
-        tail.beyond = 0
-        if tail.tokens < _TOKENS:
-            tail.tokens += _TOKEN_RATE
-        pace = params.rate * params.pace
-        if young:
-            pace = max(pace, 0.5 / (_FIRST + tail.age))
-        up = params.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
-        _move(tail, up, pace * stretch * (0.5 if u > cal.middle else -0.5), params)
-        return u
-    tail.beyond += 1
-    if accept and tail.beyond > accept:
-        tail.offset = max(m - cal.middle * stretch, 0.0)
-        tail.beyond = 0
-    elif tail.tokens >= 1.0:
-        tail.tokens -= 1.0
-        _move(tail, (1.0 - _SHARE) * params.rate, 0.5 * params.rate * params.pace * stretch, params)
-    return u
-
-
-@exact
-def _move(tail: Any, by: float, along: float, params: Any) -> None:
-    stretch = max(tail.log_stretch + by, params.log_min_stretch)
-    tail.log_stretch = min(stretch, params.log_max_stretch)
-    # an accepted shift may lie beyond the bound, and then only shrinks
-    bound = max(params.max_offset, tail.offset)
-    tail.offset = min(max(tail.offset + along, 0.0), bound)
-
-
-@exact
-def _relative(tail: Any, m: float, cal: Any) -> float:
-    """Return a magnitude relative to the tail: ``(m - offset) / stretch`` up to the gate.
-
-    Beyond the gate distances are not divided by the stretch: the size of a fault does not
-    depend on how noisy the stream has been.
-    """
-    above = m - tail.offset
-    stretch = math.exp(tail.log_stretch)
-    if not cal.local or above <= cal.gate * stretch:
-        return float(above / stretch)
-    return float(cal.gate + above - cal.gate * stretch)
-
-
-@exact
-def _of_one(tails: Any, m: float, calibration: Any) -> float:
-    return _relative(tails[0], m, calibration[0])
-
-
-@exact
-def _swift_of_one(fast: float, calibration: Any) -> float:
-    return swift_alone(fast, calibration[0])
-
-
 class AdaptiveTail:
     """Adaptive state of one stream, independent of the budget; ``step`` adds a reading."""
 
@@ -222,7 +90,7 @@ class AdaptiveTail:
 
     def __init__(self, median: float, age: int = 0) -> None:
         self._numbers = np.zeros(1, TAIL)
-        self._numbers["tokens"] = _TOKENS
+        self._numbers["tokens"] = TOKENS
         self._numbers["age"] = age
         self.pause(median)
         self._numbers["level"] = 0.0
@@ -264,7 +132,7 @@ class AdaptiveTail:
         (m, u) : the magnitude, and the magnitude relative to the tail.
         """
         limits = _FIXED if params is None else params.numbers
-        return _step(self._numbers, float(fast), cal.numbers, limits, accept)
+        return tail_kernel.step(self._numbers, float(fast), cal.numbers, limits, accept)
 
     def follow(self, fast: Floats, cal: Calibration, params: AdaptationParams | None) -> Floats:
         """Add readings one after another; return their magnitudes relative to the tail, (n,).
@@ -278,7 +146,7 @@ class AdaptiveTail:
         """
         limits = _FIXED if params is None else params.numbers
         fast = np.ascontiguousarray(fast, np.float64)
-        return _follow(self._numbers, fast, cal.numbers, limits)
+        return tail_kernel.follow(self._numbers, fast, cal.numbers, limits)
 
     def adapt(self, magnitudes: Floats, cal: Calibration, params: AdaptationParams) -> None:
         """Adapt to magnitudes (n,) that are smoothed already.
@@ -289,11 +157,11 @@ class AdaptiveTail:
             As in :meth:`step`.
         """
         magnitudes = np.ascontiguousarray(magnitudes, np.float64)
-        _learn_all(self._numbers, magnitudes, cal.numbers, params.numbers)
+        tail_kernel.learn_all(self._numbers, magnitudes, cal.numbers, params.numbers)
 
     def relative(self, m: float, cal: Calibration) -> float:
         """Return a magnitude relative to the tail; it changes nothing."""
-        return _of_one(self._numbers, float(m), cal.numbers)
+        return tail_kernel.relative(self._numbers, float(m), cal.numbers)
 
     def alone(self, fast: float, cal: Calibration, params: AdaptationParams | None) -> float:
         """Return the magnitude, relative to the tail, of a reading that changes nothing.
@@ -305,7 +173,7 @@ class AdaptiveTail:
         fast, cal, params
             Those of :meth:`step`.
         """
-        m = _swift_of_one(float(fast), cal.numbers)
+        m = tail_kernel.swift_alone(float(fast), cal.numbers)
         return m if params is None else self.relative(m, cal)
 
     def pause(self, median: float) -> None:
@@ -358,7 +226,7 @@ class AdaptiveTail:
 
 #: Defaults and valid ranges of a stored tail's numbers, in order. The ranges only keep computed
 #: values finite; the limits of adaptation are in the model set.
-_USUAL: Final = (None, 0.0, _TOKENS, 0.0, 0.0, 0.0, 0, 0, None, UNSET, 0, 0)
+_USUAL: Final = (None, 0.0, TOKENS, 0.0, 0.0, 0.0, 0, 0, None, UNSET, 0, 0)
 _RANGES: Final = {
     "slow": (-1e3, 1e3),
     "log_stretch": (-20.0, 20.0),

@@ -66,7 +66,7 @@ class Calibration(Stored):
         readings were trained on: it is the average itself.
     local : whether the adaptive stretch acts up to the gate only.
     ends : whether the slow magnitude ends with what it averages
-        (:func:`models.scoring.smoothing.smooth`).
+        (:func:`models.scoring.tail_kernel.smooth`).
 
     Attributes
     ----------

@@ -8,7 +8,6 @@ import numpy as np
 
 from errors import AnomalyError
 from models.detectors.base import LSTM_AUTOENCODER
-from models.scoring.adaptation import GATE
 from models.scoring.calibrated_scores import CalibratedScores
 from models.scoring.calibration import Calibration
 from models.scoring.clock import Step
@@ -23,6 +22,7 @@ from models.scoring.stream_events import (
     rare_features,
 )
 from models.scoring.tail import FLOOR, criticality_of, score_of
+from models.scoring.tail_kernel import GATE
 
 
 def error_entry(error: AnomalyError) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from models.scoring.adaptation import GATE, AdaptationParams, AdaptiveTail
+from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.bursts import Burst, OpeningRule
 from models.scoring.calibration import Calibration
 from models.scoring.departures import Range
@@ -20,6 +20,7 @@ from models.scoring.policy import ScoringPolicy
 from models.scoring.prepared import PreparedReading, PreparedStream
 from models.scoring.settling import MAX_LEVELS
 from models.scoring.stretch import PARTS, Level32
+from models.scoring.tail_kernel import GATE
 from schemas import REPEATED_HOUR_S
 
 #: The tail adapts by the default parameters at a settled level: training never saw that level.

@@ -26,10 +26,10 @@ from models.scoring.events import Event
 from models.scoring.missing_runs import OpenRuns
 from models.scoring.preprocessing import Preprocessing
 from models.scoring.settling import Level, Settling
-from models.scoring.smoothing import ALPHA
 from models.scoring.state_values import as_count, pack, unpack
 from models.scoring.stretch import Level32, Stretch
 from models.scoring.suppression import OffState
+from models.scoring.tail_kernel import ALPHA
 
 FORMAT: Final = 2  # of a state's tail; one in another format is not continued
 #: Readings with more features have no level stored: it would not fit into 4 KB.

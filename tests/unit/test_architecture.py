@@ -317,3 +317,25 @@ def test_documented_parameters_exist(package: str) -> None:
             if unknown:
                 wrong.append(f"{path.relative_to(ROOT)}: {name}: {sorted(unknown)}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "models").rglob("*.py")), ids=lambda p: p.stem)
+def test_compiled_functions_use_only_those_and_constants_of_their_own_file(path: Path) -> None:
+    """Numba's cache sees changes of a function's own file only, and would go on with old ones."""
+    tree = ast.parse(path.read_text())
+    foreign = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("models")
+        for alias in node.names
+    }
+    used = {
+        node.id
+        for function in tree.body
+        if isinstance(function, ast.FunctionDef)
+        and {"compiled", "exact"} & {ast.unparse(each) for each in function.decorator_list}
+        for statement in function.body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name)
+    }
+    assert not used & foreign

@@ -22,7 +22,7 @@ from models.fitting.cross_validation import OutOfFold
 from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.calibration import Calibration, subset_key
 from models.scoring.policy import BUDGETS, ScoringPolicy
-from models.scoring.smoothing import CLIP, SLOW_CLIP
+from models.scoring.tail_kernel import CLIP, SLOW_CLIP
 
 NAMES = ("one_class_svm",)
 HOW = AdaptationParams()

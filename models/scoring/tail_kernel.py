@@ -1,4 +1,4 @@
-"""Smooth one stream's magnitudes, and follow an excursion beyond the gate and the recovery from it.
+"""Smooth one stream's magnitudes, follow an excursion beyond the gate, and adapt the tail to both.
 
 The magnitude ``m`` is the maximum of the swift and the slow magnitude, in decades of rarity
 (:func:`smooth`). The swift one is that of the reading itself or, if larger, an average over a
@@ -9,15 +9,29 @@ An excursion beyond the gate has a peak (:func:`recovers`). When the level falls
 RECOVERY times the fading peak, the stream has recovered. Until the peak has faded, the remainder of
 the excursion is not smoothed into a new alarm, and the tail may adapt to it.
 
+The tail adapts by an offset and a stretch, ``p = tail((m - offset) / stretch)``. Both track a
+quantile by stochastic approximation (Robbins & Monro 1951): the stretch moves up by ``rate * 0.9``
+if a reading lies above the 90 % quantile and down by ``rate * 0.1`` if it lies below; the offset
+does the same at the median. A step does not depend on the distance, so a single reading's influence
+is bounded. Readings beyond the gate (``p`` below GATE) must not teach the tail, but merely leaving
+them out would bias it downwards for ever. They therefore also count as "above", as long as normal
+operation explains their number: each costs a token, and tokens are added at a small multiple of the
+gate's probability. A lasting fault soon uses up the tokens and then changes nothing.
+
 The functions here are compiled, since fits replay millions of readings. They read and change a
 record of one stream's numbers, :data:`models.scoring.adaptation.TAIL`, and read those of its
-calibration, :data:`models.scoring.calibration.NUMBERS`.
+calibration, :data:`models.scoring.calibration.NUMBERS`. All of them and their constants are in this
+file: Numba's cache sees changes of a function's own file only.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
+import numpy as np
+
+from models.arrays import Floats
 from models.detectors.kernels import exact
 
 #: Half-life of the smoothing, in readings.
@@ -50,6 +64,17 @@ LEVEL_CLIP: Final = 10.0
 RECOVERY: Final = 1.0 / 3.0
 PEAK_HALF_LIFE: Final = 800.0
 PEAK_DECAY: Final = 0.5 ** (1.0 / PEAK_HALF_LIFE)
+
+#: ``log10 p`` of the gate: readings with a smaller ``p`` do not teach the tail.
+GATE: Final = -2.0
+#: ``log10`` of the share of readings above the quantile that the stretch tracks.
+HIGH: Final = -1.0
+#: Readings beyond the gate teach the tail only while there are tokens: each costs one, every other
+#: reading earns three times what normal operation spends.
+_TOKEN_RATE = 3.0 * 10.0**GATE
+TOKENS = 20.0  # saved at most
+_SHARE = 10.0**HIGH
+_FIRST = 10.0  # the offset's first step is the stretch over 2 * _FIRST
 
 #: Marks an unknown magnitude; known ones are not negative.
 UNSET: Final = -1.0
@@ -137,14 +162,6 @@ def _swift(fast: float, average: float, cal: Any) -> float:
 
 
 @exact
-def swift_alone(fast: float, cal: Any) -> float:
-    """Return the swift magnitude of a reading as if usual readings had come before it."""
-    if cal.swiftness < 1.0:
-        return _swift(fast, _average(cal.median, fast, cal), cal)
-    return fast
-
-
-@exact
 def recovers(tail: Any, fast: float, cal: Any) -> bool:
     """Add a reading's combined magnitude; return whether the stream comes back from an excursion.
 
@@ -170,3 +187,151 @@ def recovers(tail: Any, fast: float, cal: Any) -> bool:
     if line < cal.high:
         tail.peak = 0.0
     return True
+
+
+@exact
+def adapt(
+    tail: Any, m: float, cal: Any, params: Any, recovered: bool, accept: int, lasting: float
+) -> float:
+    """Take in a magnitude; return it less the previous offset, over the previous stretch.
+
+    Parameters
+    ----------
+    tail : record
+        ``offset`` and ``log_stretch`` follow the stream's own median and 90 % quantile. ``tokens``
+        is the number of further readings beyond the gate that normal operation explains,
+        ``beyond`` that of consecutive readings beyond it, ``age`` that of readings so far, counted
+        up to the params' ``start``.
+    m
+        The magnitude, in decades.
+    cal, params : records
+    recovered
+        The magnitude is of a stream that is back from an excursion.
+    accept
+        Readings beyond the gate after which their level is the new normal; 0: never.
+    lasting
+        The slow average on the magnitude's scale. If it lies beyond the gate, the reading
+        teaches nothing, even if the last few readings do not confirm it.
+    """
+    u = _relative(tail, m, cal)
+    larger = _relative(tail, lasting, cal) if lasting > m else u
+    stretch = math.exp(tail.log_stretch)
+    young = tail.age < params.start
+    if young:
+        tail.age += 1
+    if young or recovered or larger <= cal.gate:
+        tail.beyond = 0
+        if tail.tokens < TOKENS:
+            tail.tokens += _TOKEN_RATE
+        pace = params.rate * params.pace
+        if young:
+            pace = max(pace, 0.5 / (_FIRST + tail.age))
+        up = params.rate * (1.0 - _SHARE if u > cal.high else -_SHARE)
+        _move(tail, up, pace * stretch * (0.5 if u > cal.middle else -0.5), params)
+        return u
+    tail.beyond += 1
+    if accept and tail.beyond > accept:
+        tail.offset = max(m - cal.middle * stretch, 0.0)
+        tail.beyond = 0
+    elif tail.tokens >= 1.0:
+        tail.tokens -= 1.0
+        _move(tail, (1.0 - _SHARE) * params.rate, 0.5 * params.rate * params.pace * stretch, params)
+    return u
+
+
+@exact
+def _move(tail: Any, by: float, along: float, params: Any) -> None:
+    stretch = max(tail.log_stretch + by, params.log_min_stretch)
+    tail.log_stretch = min(stretch, params.log_max_stretch)
+    # an accepted shift may lie beyond the bound, and then only shrinks
+    bound = max(params.max_offset, tail.offset)
+    tail.offset = min(max(tail.offset + along, 0.0), bound)
+
+
+@exact
+def _relative(tail: Any, m: float, cal: Any) -> float:
+    """Return a magnitude relative to the tail: ``(m - offset) / stretch`` up to the gate.
+
+    Beyond the gate distances are not divided by the stretch: the size of a fault does not
+    depend on how noisy the stream has been.
+    """
+    above = m - tail.offset
+    stretch = math.exp(tail.log_stretch)
+    if not cal.local or above <= cal.gate * stretch:
+        return float(above / stretch)
+    return float(cal.gate + above - cal.gate * stretch)
+
+
+@exact
+def step(
+    tails: Any, fast: float, calibration: Any, limits: Any, accept: int
+) -> tuple[float, float]:
+    """Add a reading; return its magnitude, and that relative to the tail.
+
+    Parameters
+    ----------
+    tails, calibration, limits : (1,)
+        Records: the stream's, its calibration's, and the parameters of the adaptation.
+    fast
+        The reading's combined magnitude, in decades.
+    accept
+        That of :func:`adapt`.
+    """
+    tail, cal, params = tails[0], calibration[0], limits[0]
+    recovered = recovers(tail, fast, cal)
+    m = smooth(tail, fast, cal, recovered)
+    if m > cal.gate and tail.peak == 0.0:
+        tail.peak = tail.level  # an excursion begins
+    if not params.adapts:
+        return m, m
+    lasting = cal.shift + cal.gain * tail.slow
+    return m, adapt(tail, m, cal, params, recovered, accept, lasting)
+
+
+@exact
+def follow(tails: Any, fast: Floats, calibration: Any, limits: Any) -> Floats:
+    """Add readings (n,) one after another; return their magnitudes relative to the tail (n,).
+
+    Parameters
+    ----------
+    tails, fast, calibration, limits
+        Those of :func:`step`.
+    """
+    out = np.empty(len(fast))
+    for i in range(len(fast)):
+        out[i] = step(tails, fast[i], calibration, limits, 0)[1]
+    return out
+
+
+@exact
+def learn_all(tails: Any, magnitudes: Floats, calibration: Any, limits: Any) -> None:
+    """Adapt to magnitudes (n,) that are smoothed already.
+
+    Parameters
+    ----------
+    tails, magnitudes, calibration, limits
+        As in :func:`step`.
+    """
+    for m in magnitudes:
+        adapt(tails[0], m, calibration[0], limits[0], False, 0, -np.inf)
+
+
+@exact
+def relative(tails: Any, m: float, calibration: Any) -> float:
+    """Return a magnitude relative to the tail; it changes nothing.
+
+    Parameters
+    ----------
+    tails, m, calibration
+        As in :func:`step`.
+    """
+    return _relative(tails[0], m, calibration[0])
+
+
+@exact
+def swift_alone(fast: float, calibration: Any) -> float:
+    """Return the swift magnitude of a reading as if usual readings had come before it."""
+    cal = calibration[0]
+    if cal.swiftness < 1.0:
+        return _swift(fast, _average(cal.median, fast, cal), cal)
+    return fast
