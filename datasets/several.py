@@ -171,12 +171,12 @@ def _loaded(
             except DatasetError as error:
                 if form is None or not _lacks_label(error, form):
                     raise
-                unlabelled[path] = error
                 found = _parts(path, asset, feature_names, form.without_label(), group)
                 streams = [stream for part in found.found for stream in part.data.streams]
-                none = all(stream.labels is None for stream in streams)
-                so = ": no reading has a label" if none else ""
-                found.notes.append(f"has no column {form.role('label')!r}{so}")
+                if any(stream.labels is not None for stream in streams):
+                    raise  # its labels may mean something else than those of the column
+                unlabelled[path] = error
+                found.notes.append(f"has no column {form.role('label')!r}: no reading has a label")
         except DatasetError as error:
             if alike[path.name] > 1 and error.message.startswith(path.name):
                 error = DatasetError(f"{path.parent.name}/{error.message}", field=error.field)

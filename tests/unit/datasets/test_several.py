@@ -314,11 +314,11 @@ def test_a_file_without_the_column_of_labels_is_read_if_another_has_it(tmp_path:
     ("head", "told"),
     [
         ("Event", "left out: a.csv: --label: column 'event' is missing (did you mean 'Event'?)"),
-        ("anomaly", "a.csv: has no column 'event'"),
+        ("anomaly", "left out: a.csv: --label: column 'event' is missing"),
         ("vent", "a.csv: has no column 'event': no reading has a label"),
     ],
 )
-def test_a_column_of_labels_under_another_name_is_no_feature_and_labels_are_told(
+def test_a_file_whose_labels_have_another_name_is_left_out(
     tmp_path: Path, head: str, told: str
 ) -> None:
     for name, column, day in (("a.csv", head, 1), ("b.csv", "event", 2)):
