@@ -20,11 +20,11 @@ from datasets.found_files import files_of, not_read
 from datasets.joined_sensors import one_value_per_row
 from datasets.reader import load, without_repetitions
 from datasets.several import load_files, readings
-from datasets.types import RESERVED, Dataset, Reading, Stream, StreamKey, datetimes
+from datasets.types import RESERVED, Dataset, Reading, Stream, StreamKey, datetimes, key_of
 from datasets.writer import save
 
 __all__ = [
     "RESERVED", "Dataset", "FileFormat", "Reading", "Stream", "StreamKey", "add_format_arguments",
-    "datetimes", "files_of", "format_of", "load", "load_files", "names_in", "not_read",
+    "datetimes", "files_of", "format_of", "key_of", "load", "load_files", "names_in", "not_read",
     "one_value_per_row", "readings", "save", "without_repetitions",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 
 from datasets.equal_names import copies
 from datasets.times import MADE_UP_STEP
-from datasets.types import Dataset, Stream, StreamKey, named
+from datasets.types import Dataset, Stream, StreamKey, key_of, named
 
 _SHOWN: Final = 100  # characters of the names in a note, at most
 
@@ -41,7 +41,7 @@ def in_turn(
     for number, part in enumerate(parts):
         for stream in part.streams if part.counted else ():
             if len(stream.timestamps):
-                of_stream.setdefault((stream.asset_id, stream.sensor_id), []).append(number)
+                of_stream.setdefault(key_of(stream), []).append(number)
     out = list(parts)
     notes = []
     for key, numbers in of_stream.items():
@@ -80,7 +80,7 @@ def _begin_anew(pieces: Sequence[Dataset]) -> bool:
 
 def _only(part: Dataset, key: StreamKey) -> Dataset:
     """Return a part with one of its streams."""
-    return replace(part, streams=[stream for stream in part.streams if _key(stream) == key])
+    return replace(part, streams=[stream for stream in part.streams if key_of(stream) == key])
 
 
 def _beginning(part: Dataset, key: StreamKey, start: np.datetime64) -> Dataset:
@@ -89,12 +89,8 @@ def _beginning(part: Dataset, key: StreamKey, start: np.datetime64) -> Dataset:
     def moved(stream: Stream) -> Stream:
         return replace(stream, timestamps=stream.timestamps + (start - stream.timestamps[0]))
 
-    streams = [moved(stream) if _key(stream) == key else stream for stream in part.streams]
+    streams = [moved(stream) if key_of(stream) == key else stream for stream in part.streams]
     return replace(part, streams=streams)
-
-
-def _key(stream: Stream) -> StreamKey:
-    return (stream.asset_id, stream.sensor_id)
 
 
 def _natural(name: str) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.reader import without_repetitions
-from datasets.types import Dataset, Flags, Stream, StreamKey, named
+from datasets.types import Dataset, Flags, Stream, StreamKey, key_of, named
 
 
 def joined_streams(
@@ -28,7 +28,7 @@ def joined_streams(
     for part in parts:
         for stream in part.streams:
             whole = _aligned(stream, part.feature_names, names)
-            pieces.setdefault((stream.asset_id, stream.sensor_id), []).append(whole)
+            pieces.setdefault(key_of(stream), []).append(whole)
     out: list[Stream] = []
     repeated = 0
     other: dict[str, int] = {}

@@ -20,7 +20,7 @@ from datasets.reader import load
 from datasets.roles import NAMED_BY_FILE
 from datasets.sheet_choice import Choice
 from datasets.suffixes import bare_name, read_as
-from datasets.types import Dataset, StreamKey, Times
+from datasets.types import Dataset, StreamKey, Times, key_of
 from datasets.workbook import SheetText, Workbook, is_workbook
 from errors import DatasetError
 
@@ -181,7 +181,7 @@ def _contradict(parts: Sequence[Part]) -> bool:
     pieces: dict[StreamKey, list[Times]] = {}
     for part in parts:
         for stream in part.data.streams:
-            pieces.setdefault((stream.asset_id, stream.sensor_id), []).append(stream.timestamps)
+            pieces.setdefault(key_of(stream), []).append(stream.timestamps)
     return not all(map(one_after_another, pieces.values()))
 
 

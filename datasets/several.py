@@ -29,7 +29,7 @@ from datasets.pieces_of_assets import joined_pieces
 from datasets.roles import NAMED_BY_FILE
 from datasets.sampled_columns import plain_name
 from datasets.suffixes import bare_name
-from datasets.types import Dataset, Reading, Stream, StreamKey, named
+from datasets.types import Dataset, Reading, Stream, StreamKey, key_of, named
 from datasets.units import differ
 from datasets.units_of_parts import compare_units
 from errors import DatasetError
@@ -330,7 +330,7 @@ def _and_more(parts: Sequence[Part]) -> str:
 
 
 def _keys(parts: Sequence[Part]) -> set[StreamKey]:
-    return {(stream.asset_id, stream.sensor_id) for part in parts for stream in part.data.streams}
+    return {key_of(stream) for part in parts for stream in part.data.streams}
 
 
 def _without_unset_clocks(streams: list[Stream], drop: bool) -> tuple[list[Stream], list[str]]:

@@ -88,6 +88,11 @@ class Dataset:
     counted: bool = False
 
 
+def key_of(stream: Stream) -> StreamKey:
+    """Return the stream's key."""
+    return (stream.asset_id, stream.sensor_id)
+
+
 def named(key: StreamKey) -> str:
     """Return a stream's name in messages."""
     return " / ".join(part for part in key if part)

@@ -16,7 +16,7 @@ import pandas as pd
 from rich.console import Console
 
 from config import Settings
-from datasets import Stream, add_format_arguments, format_of
+from datasets import Stream, add_format_arguments, format_of, key_of
 from errors import TrainingError
 from models.bundles.bundle import DEFAULT
 from models.detectors.base import MODEL_NAMES
@@ -273,7 +273,7 @@ def in_order(
     for streams in by_asset(data.streams).values():
         for stream, k in zip(streams, training_sizes(streams, cut), strict=True):
             if k < len(stream.timestamps):
-                key = (stream.asset_id, stream.sensor_id)
+                key = key_of(stream)
                 out.append(scored.get(key) or _unscored(stream, k, threshold))
     return out
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from datasets import key_of
 from errors import TrainingError
 from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
@@ -17,7 +18,6 @@ from training.data.own_groups import named_by_somebody
 from training.data.preparation import prepare
 from training.data.schedule_file import without_suppressed
 from training.data.sensors import split_by_sensors
-from training.data.sources import key_of
 from training.fitting.parallel_fit import Task
 from training.request import Request
 

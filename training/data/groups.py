@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets import key_of
 from errors import TrainingError, UnknownGroup
 from models.bundles.bundle import DEFAULT, Bundle
 from models.bundles.rules import Rule, RuleIndex
 from training.cli.text_files import read_document
-from training.data.sources import TrainingData, key_of
+from training.data.sources import TrainingData
 
 NO_SENSOR = "no_sensor"
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets import Stream, one_value_per_row
+from datasets import Stream, key_of, one_value_per_row
 from errors import TrainingError
 
 #: Minimum number of readings for a fit.
@@ -268,7 +268,6 @@ def _cut(kept: list[Stream], streams: Sequence[Stream], holdout: float) -> list[
     if starts.max() < ends.min():
         times = [np.sort(np.concatenate(times))] * len(streams)
     moments = {
-        (s.asset_id, s.sensor_id): own[int(len(own) * (1 - holdout))]
-        for s, own in zip(streams, times, strict=True)
+        key_of(s): own[int(len(own) * (1 - holdout))] for s, own in zip(streams, times, strict=True)
     }
-    return [int(np.searchsorted(s.timestamps, moments[s.asset_id, s.sensor_id])) for s in kept]
+    return [int(np.searchsorted(s.timestamps, moments[key_of(s)])) for s in kept]

@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import numpy as np
 
-from datasets import Stream, datetimes
+from datasets import Stream, datetimes, key_of
 from errors import InputError, TrainingError
 from models.arrays import Bools
 from models.scoring.maintenance_window import MaintenanceWindow
@@ -35,7 +35,7 @@ from models.scoring.stream_work import present_features
 from models.scoring.suppression import OffCondition, Suppression, suppressed_rows
 from schemas import parse_timestamp
 from training.cli.text_files import read_document
-from training.data.sources import TrainingData, key_of
+from training.data.sources import TrainingData
 
 T = TypeVar("T", MaintenanceWindow, OffCondition)
 

@@ -17,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from datasets import FileFormat, Stream, StreamKey, files_of, load_files, names_in, not_read
+from datasets import (
+    FileFormat,
+    Stream,
+    StreamKey,
+    files_of,
+    load_files,
+    names_in,
+    not_read,
+)
 from errors import DatasetError, InputError, TrainingError
 from models.arrays import Bools
 from models.fitting.options import FitOptions
@@ -110,11 +118,6 @@ class TrainingData:
             "end": str(max(t[-1] for t in times)) if times and self.timed else None,
             "sha256": digest.hexdigest(),
         }
-
-
-def key_of(stream: Stream) -> StreamKey:
-    """Return the stream's key."""
-    return (stream.asset_id, stream.sensor_id)
 
 
 def key_text(stream: Stream) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from config import Settings
-from datasets import Stream
+from datasets import Stream, key_of
 from errors import AnomalyError, Unavailable
 from models.bundles.bundle import Bundle
 from models.registry.base import CHALLENGER, CHAMPION, Registry
@@ -24,7 +24,7 @@ from models.scoring.policy import ScoringPolicy
 from training.cli.common import policy_of
 from training.cli.progress import ProgressDisplay
 from training.data.former import tested_on
-from training.data.sources import TrainingData, key_of
+from training.data.sources import TrainingData
 from training.evaluation.summary import Measures
 from training.fitting.parallel_fit import Task
 from training.publishing.comparison import Comparison, compare, foreign, unseen
