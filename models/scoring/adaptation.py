@@ -24,17 +24,27 @@ from models.scoring.calibration import Calibration
 from models.scoring.stored import Stored
 from models.scoring.tail_kernel import TOKENS, UNSET
 
-#: A stream's numbers, in the order in which they are stored; explained at the functions of
-#: :mod:`models.scoring.tail_kernel` that change them.
-TAIL: Final = np.dtype(
-    [
-        ("slow", np.float64), ("log_stretch", np.float64), ("tokens", np.float64),
-        ("peak", np.float64), ("level", np.float64), ("offset", np.float64),
-        ("beyond", np.int64), ("age", np.int64), ("quick", np.float64), ("swift", np.float64),
-        ("lull", np.int64), ("longest", np.int64),
-    ],
-    align=True,
-)  # fmt: skip
+_COUNT: Final = (0, 2**53)
+#: A stream's numbers in the order in which they are stored: the type of each, its default (None: as
+#: the first, which is always stored), and the range of stored ones. The ranges only keep computed
+#: values finite; the limits of adaptation are in the model set. The numbers are explained at the
+#: functions of :mod:`models.scoring.tail_kernel` that change them.
+_NUMBERS: Final[dict[str, tuple[type, float | None, tuple[float, float]]]] = {
+    "slow": (np.float64, None, (-1e3, 1e3)),
+    "log_stretch": (np.float64, 0.0, (-20.0, 20.0)),
+    "tokens": (np.float64, TOKENS, (-1.0, 1e3)),
+    "peak": (np.float64, 0.0, (-1e3, 1e3)),
+    "level": (np.float64, 0.0, (-1e3, 1e3)),
+    "offset": (np.float64, 0.0, (-1e30, 1e30)),
+    "beyond": (np.int64, 0, _COUNT),
+    "age": (np.int64, 0, _COUNT),
+    "quick": (np.float64, None, (-1e3, 1e3)),
+    "swift": (np.float64, UNSET, (-1.0, 1e300)),
+    "lull": (np.int64, 0, _COUNT),
+    "longest": (np.int64, 0, _COUNT),
+}
+TAIL: Final = np.dtype([(name, kind) for name, (kind, _, _) in _NUMBERS.items()], align=True)
+_USUAL: Final = tuple(usual for _, usual, _ in _NUMBERS.values())
 _LIMITS = np.dtype(
     [
         ("rate", np.float64), ("pace", np.float64), ("log_min_stretch", np.float64),
@@ -209,35 +219,13 @@ class AdaptiveTail:
         ValueError, TypeError
             The list is empty, or an entry is not a number in its range.
         """
-        values: list[Any] = list(data)[: len(_RANGES)]
+        values: list[Any] = list(data)[: len(_NUMBERS)]
         if not values:
             raise ValueError("tail: is empty")
-        for value, (name, (lowest, highest)) in zip(values, _RANGES.items(), strict=False):
+        for value, (name, (_, _, (lowest, highest))) in zip(values, _NUMBERS.items(), strict=False):
             if isinstance(value, bool) or not lowest <= value <= highest:
                 raise ValueError(f"tail: {name} {value!r:.40} lies outside {lowest:g}..{highest:g}")
         values += _USUAL[len(values) :]
-        stored = dict(zip(_RANGES, values, strict=True))
-        if stored["quick"] is None:
-            stored["quick"] = stored["slow"]
         tail = cls.__new__(cls)
-        tail._numbers = np.array([tuple(stored.values())], TAIL)
+        tail._numbers = np.array([tuple(values[0] if v is None else v for v in values)], TAIL)
         return tail
-
-
-#: Defaults and valid ranges of a stored tail's numbers, in order. The ranges only keep computed
-#: values finite; the limits of adaptation are in the model set.
-_USUAL: Final = (None, 0.0, TOKENS, 0.0, 0.0, 0.0, 0, 0, None, UNSET, 0, 0)
-_RANGES: Final = {
-    "slow": (-1e3, 1e3),
-    "log_stretch": (-20.0, 20.0),
-    "tokens": (-1.0, 1e3),
-    "peak": (-1e3, 1e3),
-    "level": (-1e3, 1e3),
-    "offset": (-1e30, 1e30),
-    "beyond": (0, 2**53),
-    "age": (0, 2**53),
-    "quick": (-1e3, 1e3),
-    "swift": (-1.0, 1e300),
-    "lull": (0, 2**53),
-    "longest": (0, 2**53),
-}
