@@ -117,19 +117,18 @@ def choose_shrinkage(streams: Sequence[Floats], horizon: int, seed: int = 0) -> 
     steps = OF_ALL_SIZES if few else _SMALL
     ways = (*shares, *CLOSER)
     trials = _trials(folds, [(horizon, share) for share in ways], steps, seed)
-    found = dict(zip(ways, trials, strict=True))
-    usual = _largest({share: found[share] for share in shares})
-    closer = {share: found[share] for share in CLOSER}
-    quiet = {s: one for s, one in closer.items() if one.surplus <= found[usual].surplus + HOLDS}
-    if max((one.power for one in quiet.values()), default=0.0) >= found[usual].power + BEHIND:
-        return _largest(quiet)
-    return usual
+    power = {way: trial.power for way, trial in zip(ways, trials, strict=True)}
+    surplus = {way: trial.surplus for way, trial in zip(ways, trials, strict=True)}
+    usual = _largest(shares, power)
+    quiet = [share for share in CLOSER if surplus[share] <= surplus[usual] + HOLDS]
+    sees_more = any(power[share] >= power[usual] + BEHIND for share in quiet)
+    return _largest(quiet, power) if sees_more else usual
 
 
-def _largest(trials: Mapping[float, Trial]) -> float:
-    """Return the largest share of the identity that costs hardly any power."""
-    least = max(trial.power for trial in trials.values()) - BEHIND / 2.0
-    return max(share for share, trial in trials.items() if trial.power >= least)
+def _largest(shares: Sequence[float], power: Mapping[float, float]) -> float:
+    """Return the largest share of the identity that costs hardly any power, of some shares."""
+    least = max(power[share] for share in shares) - BEHIND / 2.0
+    return max(share for share in shares if power[share] >= least)
 
 
 def _chosen(trials: Sequence[Trial]) -> Trial:
