@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import difflib
 import errno
 import functools
 import gc
@@ -197,6 +198,18 @@ def at_least(least: int) -> Callable[[str], int]:
     return parse
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """Reports a wrong call in two lines; argparse would list all options before them."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        options = list(self._option_string_actions)
+        near = difflib.get_close_matches(unknown[1], options, cutoff=0.75) if unknown else []
+        if near:
+            message += f" (did you mean {near[0]}?)"
+        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help lists the options\n")
+
+
 def command_parser(
     module: str, description: str | None, epilog: str | None = None
 ) -> argparse.ArgumentParser:
@@ -209,7 +222,7 @@ def command_parser(
     description, epilog
         Texts above and below the list of options.
     """
-    parser = argparse.ArgumentParser(
+    parser = _CommandParser(
         prog=f"python -m {module}",
         description=description,
         epilog=epilog,

@@ -8,7 +8,6 @@ explanations can be measured. Everything is seeded.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.arrays import Floats, Times
-from runtime import at_least, run_command
+from runtime import at_least, command_parser, run_command
 
 FaultKind = Literal["bearing_wear", "cavitation", "sensor_stuck", "sudden_shift"]
 
@@ -246,10 +245,10 @@ def _inject(
 
 def main(argv: list[str] | None = None) -> int:
     """Write a plant in the wide form, and list its faults."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.simulate",
-        description="Write a simulated plant as wide CSV. The defaults are the plant that"
-        " `python -m training.fit` trains on; its faults lie in the last fifth.",
+    parser = command_parser(
+        "training.simulate",
+        "Write a simulated plant as wide CSV. The defaults are the plant that\n"
+        "`python -m training.fit` trains on; its faults lie in the last fifth.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="CSV to write")
     parser.add_argument("--assets", type=at_least(1), default=4,

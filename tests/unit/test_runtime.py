@@ -106,3 +106,25 @@ def test_a_list_of_numbers_may_begin_with_a_minus_sign() -> None:
     parser.add_argument("--no-header", action="store_true")
     given = parser.parse_args(["--null", "-200,-999.25,void", "--no-header"])
     assert (given.null, given.no_header) == ("-200,-999.25,void", True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--nul", "1", "--hedaer"], "unrecognized arguments: --hedaer (did you mean --header?)"),
+        (["--name", "x"], "unrecognized arguments: --name x"),
+        (["--null"], "argument --null: expected one argument"),
+    ],
+)
+def test_a_wrong_call_is_reported_without_the_list_of_options(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = command_parser("training.fit", None)
+    parser.add_argument("--null")
+    parser.add_argument("--header", action="store_true")
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(given)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        f"python -m training.fit: error: {said}\npython -m training.fit --help lists the options\n"
+    )
