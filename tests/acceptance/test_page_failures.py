@@ -120,3 +120,58 @@ def test_whoever_uses_the_keyboard_goes_on_where_they_were(
         page.get_by_role("button", name="Acknowledge").press("Enter")
         expect(page.locator(".message.done")).to_contain_text("acknowledged")
         expect(page.locator("#main")).to_be_focused()  # its button is gone
+
+
+#: JavaScript: counts the exchanges after which the focus, or a time in the viewer's zone, is
+#: missing for a moment.
+NOTE_GAPS = """() => {
+  const seen = document.body.dataset;
+  seen.gaps = 0;
+  document.addEventListener("htmx:afterSwap", () => setTimeout(() => {
+    if (document.activeElement === document.body) seen.gaps = Number(seen.gaps) + 1;
+    if (document.querySelector("time:not([data-local])")) seen.gaps = Number(seen.gaps) + 1;
+  }));
+}"""
+
+
+def refresh(page: Page, part: str) -> None:
+    """Let the page look for what is new, and wait until this part of it is replaced."""
+    page.locator(part).evaluate("(it) => { it.dataset.old = ''; }")
+    page.evaluate("() => { document.body.dispatchEvent(new Event('refresh')); }")
+    expect(page.locator(f"{part}[data-old]")).to_have_count(0)
+
+
+def test_a_refresh_takes_neither_the_focus_nor_a_key(
+    browser: Browser, open_plant: ShownPlant
+) -> None:
+    """Else Enter presses another button than the chosen one, and typed letters are lost."""
+    one, _, last = (an_incident(open_plant) for _ in range(3))
+    with visit(browser, open_plant.url) as page:
+        named(page)
+        page.goto("/")
+        page.evaluate(NOTE_GAPS)
+        because = page.get_by_label("because")
+        because.fill("half a sentence")
+        chosen = page.get_by_role("button", name="Shelve", exact=True)
+        for element in (chosen, page.get_by_role("link", name="All", exact=True), because):
+            element.focus()
+            refresh(page, "#list")
+            expect(element).to_be_focused()
+        page.keyboard.press("Home")
+        refresh(page, "#list")
+        page.keyboard.type("not ")
+        expect(because).to_have_value("not half a sentence")
+        page.locator(f"#i-{last} button").focus()
+        refresh(page, "#list")
+        expect(page.locator(f"#i-{last} button")).to_be_focused()
+        open_plant.act({"id": last}, "acknowledge")  # its row goes, and the next is another's
+        refresh(page, "#list")
+        expect(page.get_by_role("group", name="The incidents")).to_be_focused()
+        expect(page.locator("body")).to_have_attribute("data-gaps", "0")
+        page.goto(f"/incidents/{one}")
+        page.get_by_role("button", name="Acknowledge").focus()
+        refresh(page, "#facts")
+        expect(page.get_by_role("button", name="Acknowledge")).to_be_focused()
+        open_plant.act({"id": one}, "acknowledge")
+        refresh(page, "#facts")
+        expect(page.get_by_role("button", name="Take the ack")).not_to_be_focused()

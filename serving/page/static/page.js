@@ -80,11 +80,9 @@
     if (!event.detail.target.matches("[data-keep]")) return;
     const rows = [...document.querySelectorAll("[data-keep] tbody tr[id]")];
     const first = rows.find((row) => row.getBoundingClientRect().bottom > 0);
-    const active = document.activeElement;
     kept = {
       values: new Map(fields().map((one) => [key(one), one.type === "checkbox" ? one.checked : one.value])),
       row: first && first.id, top: first && first.getBoundingClientRect().top,
-      focus: active && active.closest("[data-keep]") ? [active.closest("tr[id]")?.id, active.name, active.tagName] : null,
       left: document.querySelector("[data-keep] .scroll")?.scrollLeft,
     };
   });
@@ -97,15 +95,30 @@
     }
     const scroll = document.querySelector("[data-keep] .scroll");
     if (scroll && kept.left) scroll.scrollLeft = kept.left;
-    if (kept.focus) {
-      const [row, name, tag] = kept.focus;
-      const within = (row && document.getElementById(row)) || document.querySelector("[data-keep]");
-      [...within.querySelectorAll(tag)].find((one) => one.name === name)?.focus({ preventScroll: true });
-    }
     const row = kept.row && document.getElementById(kept.row);
     if (row && kept.top < 0) window.scrollBy(0, row.getBoundingClientRect().top - kept.top);
     kept = null;
     picked();
+  });
+
+  // What is replaced while the keyboard's focus is in it keeps the focus, at the same place in what has an id. It goes to
+  // no other row and to no other action: whoever presses Enter would do what they did not choose.
+  let focused = null;
+  const kind = (one) => [one.tagName, one.name, one.matches("[name=verb], [name=do]") ? one.value : ""].join("|");
+  const alike = (within, like) => [...within.querySelectorAll("a, button, input, select, summary, [tabindex]")].filter((one) => one.closest("[id]") === within && kind(one) === like);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const one = document.activeElement, within = one?.closest("main [id]");
+    focused = null;
+    if (!within || event.detail.target.id === "main") return;
+    focused = { id: within.id, like: kind(one), at: alike(within, kind(one)).indexOf(one), caret: [one.selectionStart, one.selectionEnd] };
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (!focused || document.activeElement !== document.body) return;
+    const { id, like, at, caret } = focused;
+    focused = null;
+    const within = document.getElementById(id), found = within && alike(within, like)[at];
+    (found || document.querySelector("[data-keep] .scroll"))?.focus({ preventScroll: true });
+    if (found && Number.isInteger(caret[0])) found.setSelectionRange(...caret);
   });
 
   // A screen that an action replaces keeps what is typed in its other forms, and if the action failed, in its own.
