@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.fixtures.browser import visit
+from tests.fixtures.browser import stand_still, visit
 from tests.fixtures.screens import SCREENS, address, named
 from tests.fixtures.shown_plant import ShownPlant
 
@@ -59,6 +59,7 @@ def test_tab_comes_to_everything_that_can_be_used(
     browser: Browser, busy_plant: ShownPlant, screen: str
 ) -> None:
     with visit(browser, busy_plant.url) as page:
+        stand_still(page)
         named(page)
         page.goto(address(busy_plant, screen))
         for summary in page.locator("summary").all():
