@@ -13,6 +13,8 @@ from tests.fixtures.records import plant, reading
 from tests.fixtures.waiting import wait_until
 
 SMALL = {"BRIDGE_BATCH_MAX": "20"}
+#: Sent during an outage: what was sent before may all be stored before a busy machine begins it.
+LATER = [(b"LATER", reading("LATER", number)) for number in range(100)]
 
 
 def test_postgres_killed_and_restarted(broker, own_postgres, own_engine, scoring, tmp_path):
@@ -26,6 +28,7 @@ def test_postgres_killed_and_restarted(broker, own_postgres, own_engine, scoring
         stage.wait_accounted(200)
         own_engine.dispose()
         own_postgres.kill()
+        sent += stage.produce(LATER)
         wait_until(lambda: "database: " in bridge.text(), "the outage is logged")
         own_postgres.start()
         stage.wait_accounted(sent)
@@ -50,6 +53,7 @@ def test_service_away_then_back(scene, scoring):
     bridge = stage.bridge(**SMALL)
     stage.wait_accounted(100)
     service.kill()
+    sent += stage.produce(LATER)
     wait_until(lambda: "service: " in bridge.text(), "the outage is logged")
     service.start()
     stage.wait_accounted(sent)
@@ -68,7 +72,7 @@ def test_broker_killed_and_restarted(scene, scoring, broker):
     stage.wait_accounted(200)
     broker.kill()
     broker.start()
-    sent += stage.produce([(b"LATER", reading("LATER", number)) for number in range(100)])
+    sent += stage.produce(LATER)
     stage.wait_accounted(sent)
     bridge.signal(signal.SIGTERM)
     assert bridge.wait() == 0, bridge.text()
