@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import Callable
 
 import httpx
@@ -41,7 +43,7 @@ def test_another_takes_over_from_one_that_is_killed_and_nothing_is_lost(
         try:
             hooked.read((0,), state="opened", asset="A")
             wait_until(lambda: webhook.received == ["opened"], "the first change is sent")
-            webhook.delay = 30  # killed while the receiver has not answered
+            webhook.delay = 300  # killed while the receiver has not answered
             hooked.read((1, "high"), asset="A")
             wait_until(lambda: len(webhook.times) == 2, "the second is under way")
             assert not leads(second)()
@@ -101,10 +103,13 @@ def test_stop_finishes_what_is_under_way(hooked: Stage, webhook: WebServer) -> N
     sender = hooked.start()
     try:
         wait_until(leads(sender), "it leads")
-        webhook.delay = 1.0
+        answered = threading.Event()
+        webhook.answer = lambda body: (200 if answered.wait(60) else 500, {})
         hooked.read((0,), (1, "high"), state="opened")
         wait_until(lambda: webhook.times, "the first is under way")
-        assert sender.stop() == 0
+        sender.process.send_signal(signal.SIGTERM)
+        threading.Timer(1.0, answered.set).start()  # by then it has learned that it is to stop
+        assert sender.wait() == 0
     finally:
         sender.kill()
     assert webhook.received == ["opened"]
@@ -190,7 +195,8 @@ def test_failures_are_in_the_metrics(hooked: Stage, webhook: WebServer) -> None:
 
     def metrics() -> dict[str, float]:
         try:
-            page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            url = f"http://127.0.0.1:{port}/metrics"
+            page = httpx.get(url, trust_env=False, timeout=60).text
         except httpx.TransportError:
             return {}
         return {

@@ -82,7 +82,7 @@ def test_a_row_that_postgresql_refuses_costs_no_other_request(
 
 @pytest.mark.parametrize("late", ["before the commit", "in the commit"])
 def test_what_is_said_to_be_stored_is_what_is_stored(
-    database_url: str, engine: Engine, late: str
+    database_url: str, engine: Engine, late: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that answers too late: rolled back and false, or, at the COMMIT, null."""
     own = make_engine(database_url)
@@ -93,11 +93,18 @@ def test_what_is_said_to_be_stored_is_what_is_stored(
         assert go_on.wait(30)
 
     one = result("one", anomalous=True)
+    waiting = asyncio.wait
+
+    async def until_blocked(tasks: Any, timeout: float) -> Any:
+        """The time is over once the server hangs, however busy the machine was until then."""
+        assert await asyncio.to_thread(blocked.wait, 30)
+        return await waiting(tasks, timeout=timeout)
 
     async def scenario() -> None:
-        database = Database(lambda: own, quick_s=0.3)
+        database = Database(lambda: own, quick_s=0.05)
         await database.start()
         await database.opened.wait()
+        monkeypatch.setattr("serving.database.asyncio.wait", until_blocked)
         event.listen(own, "begin" if late.startswith("b") else "commit", wait)
         await Journal(database, given(journal_rest="all")).store([one])
         assert blocked.is_set()
