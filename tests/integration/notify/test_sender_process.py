@@ -66,6 +66,8 @@ def test_another_takes_over_from_one_that_is_killed_and_nothing_is_lost(
 def test_only_one_of_several_sends(hooked: Stage, webhook: WebServer) -> None:
     senders = [hooked.start() for _ in range(3)]
     try:
+        # before that the others may not heed SIGTERM yet
+        wait_until(lambda: all("store: " in one.text for one in senders), "all have begun")
         wait_until(lambda: any(leads(one)() for one in senders), "one leads")
         for number in range(30):
             hooked.read((0,), state="opened", asset=f"A{number}")
