@@ -37,7 +37,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory, bundle_dir: Path) -> d
         "import_folder(Path(sys.argv[1]), '1', {})\n"
     )
     subprocess.run(
-        [sys.executable, "-c", code, bundle_dir], cwd=ROOT, check=True, timeout=60,
+        [sys.executable, "-c", code, bundle_dir], cwd=ROOT, check=True, timeout=240,
         env={**os.environ, "BENTOML_HOME": str(home)},
     )  # fmt: skip
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
@@ -58,7 +58,7 @@ def tag(environment: dict[str, str]) -> str:
     """The tag of a Bento built as a user builds it."""
     done = subprocess.run(
         [BENTOML, "build", "--output", "tag"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     found = re.search(r"__tag__:(\S+)", done.stdout)
     assert found, done.stdout[-2000:] + done.stderr[-4000:]
@@ -83,7 +83,7 @@ def handed(
     env = {**environment, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         [BENTOML, "containerize", tag, "--opt", "build-arg=BASE_IMAGE=here"],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60,
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return {"context": folder / "context", "arguments": (folder / "arguments").read_text().split()}
@@ -135,7 +135,7 @@ def test_bento_packs_the_bundle_and_the_pinned_packages(bento: Path, tmp_path: P
     done = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--dry-run", "--require-hashes", "-r",
          str(tmp_path / "locked.txt")],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -155,7 +155,7 @@ def test_bento_trains_migrates_and_bridges_without_the_embedded_servers(
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path, env={**environment, "PYTHONPATH": str(bento / "src")},
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert all(line.startswith(str(bento / "src")) for line in done.stdout.splitlines())
@@ -211,7 +211,7 @@ def test_tag_serves_from_another_folder_in_either_mode(
     }
     command = [sys.executable, "-c", SERVE, str(tmp_path), BENTOML, "serve", tag]
     children = Children(tmp_path / "log", {**environment, **settings})
-    with children, httpx.Client(trust_env=False) as client:
+    with children, httpx.Client(trust_env=False, timeout=60) as client:
 
         def ready() -> bool:
             try:
@@ -219,7 +219,7 @@ def test_tag_serves_from_another_folder_in_either_mode(
             except httpx.HTTPError:
                 return False
 
-        child = children.start("service", *command).wait_ready(ready, within=90)
+        child = children.start("service", *command).wait_ready(ready, within=240)
         status = client.get(f"{url}/api/v1/anomalies/status").json()
         assert status["source"] == "packed in the Bento"
         features = status["models"]["isolation_forest"]["feature_names"]

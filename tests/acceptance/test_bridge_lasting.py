@@ -15,7 +15,7 @@ from tests.acceptance.test_bridge_service import records
 from tests.fixtures.bundle import points
 
 AFTER = 100
-CLOSED_SECONDS = 30.0
+CLOSED_SECONDS = 60.0
 SHIFTED, FURTHER, END, READINGS = 150, 350, 370, 540
 
 
@@ -74,11 +74,11 @@ def test_a_lasting_shift_is_one_incident_until_a_person_closes_it(
     whats = stage.sql("SELECT what FROM incident_log WHERE what = 'persistent'")
     assert len(whats) == 1
 
-    counted = httpx.get(f"{service.url}/metrics", trust_env=False).text
+    counted = httpx.get(f"{service.url}/metrics", trust_env=False, timeout=60).text
     assert 'anomaly_persistent_events_total{change="settled"} ' in counted
 
     (of,) = stage.sql("SELECT id FROM incidents WHERE persistent")
-    with httpx.Client(base_url=f"{service.url}/api/v1", timeout=30) as client:
+    with httpx.Client(base_url=f"{service.url}/api/v1", trust_env=False, timeout=60) as client:
         assert client.get(f"/incidents/{of[0]}").json()["persistent"] is True
         closed = client.post(f"/incidents/{of[0]}/close", json={"verdict": "expected"})
         assert closed.status_code == 200

@@ -13,7 +13,7 @@ from db.session import transaction
 from tests.acceptance.test_bridge_service import records
 from tests.fixtures.waiting import wait_until
 
-RESET_SECONDS = 30.0
+RESET_SECONDS = 60.0
 
 
 def marks(stage, key: str, asset: str = "PUMP_001") -> list[str]:

@@ -64,11 +64,12 @@ def account(text: str) -> tuple[int, int, int]:
     return sent, stored, dead
 
 
+@pytest.mark.timeout(1500)
 def test_demo_twice_accounts_for_every_reading_and_leaves_no_process(
     var: Path, plant: Path
 ) -> None:
     first = start_demo(var, "--data", str(plant), "--rate", "0")
-    text = first.communicate(timeout=240)[0]
+    text = first.communicate(timeout=600)[0]
     assert first.returncode == 0, text[-4000:]
     sent, stored, dead = account(text.rsplit("what happened", 1)[-1])
     assert sent == 3 * 1500
@@ -93,7 +94,7 @@ def test_demo_twice_accounts_for_every_reading_and_leaves_no_process(
     with urllib.request.urlopen(address[1], timeout=30) as answer:
         assert answer.status == 200
     second.send_signal(signal.SIGINT)
-    rest = second.communicate(timeout=120)[0]
+    rest = second.communicate(timeout=300)[0]
     assert second.returncode == 130, rest[-4000:]
     sent, stored, dead = account(text.rsplit("what happened", 1)[-1])
     assert (sent, stored + dead) == (500, 500)
@@ -104,7 +105,7 @@ def test_a_file_without_a_needed_column_is_refused_by_name(tmp_path: Path) -> No
     bad = tmp_path / "bad.csv"
     bad.write_text("asset_id,rms\nA,1.0\n")
     demo = start_demo(tmp_path / "var", "--data", str(bad))
-    text = demo.communicate(timeout=60)[0]
+    text = demo.communicate(timeout=120)[0]
     assert demo.returncode == 1
     assert "timestamp" in text
     assert "the demo has no such options; training.fit and consumers.replay have" in text

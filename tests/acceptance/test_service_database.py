@@ -135,7 +135,7 @@ def an_outage_costs_no_answer(
     for _ in range(20):
         result = api.post("/detect", json=item).json()
         assert result["metadata"]["degraded"] is True
-    assert time.perf_counter() - began < 5  # no time-out for each
+    assert time.perf_counter() - began < 15  # no time-out of a second or more for each
     stored = api.post("/detect", json=wild).json()
     assert stored["is_anomaly"] is True
     assert stored["metadata"]["stored"] is False
@@ -143,7 +143,7 @@ def an_outage_costs_no_answer(
     refused = api.get("/")
     assert refused.status_code == 503
     assert "retry-after" in refused.headers
-    assert httpx.get(service.url + "/readyz", trust_env=False).status_code == 200
+    assert httpx.get(service.url + "/readyz", trust_env=False, timeout=60).status_code == 200
     run_admin(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     service.until(lambda: api.get("/status").json()["database"]["available"])
     again = api.post("/detect", json=item).json()

@@ -59,8 +59,8 @@ def test_a_service_from_nothing_to_its_end(
 
 
 def without_a_bundle_it_says_what_to_run(service: Service) -> None:
-    assert httpx.get(service.url + "/readyz", trust_env=False).status_code == 503
-    assert httpx.get(service.url + "/health", trust_env=False).status_code == 200
+    assert httpx.get(service.url + "/readyz", trust_env=False, timeout=60).status_code == 503
+    assert httpx.get(service.url + "/health", trust_env=False, timeout=60).status_code == 200
     shown = status(service)
     assert shown["ready"] is False
     assert [m["is_trained"] for m in shown["models"].values()] == [False] * 3
@@ -78,8 +78,8 @@ def keys_open_what_their_roles_allow(service: Service) -> None:
     assert call(service, "GET", "/health", None).status_code == 200
     wrong = {"x-api-key": "wrong"}
     url = f"{service.url}{PREFIX}/status"
-    assert httpx.get(url, headers=wrong, trust_env=False).status_code == 401
-    bento = httpx.post(f"{service.url}/detect", json=ITEM, trust_env=False)
+    assert httpx.get(url, headers=wrong, trust_env=False, timeout=60).status_code == 401
+    bento = httpx.post(f"{service.url}/detect", json=ITEM, trust_env=False, timeout=60)
     assert bento.status_code == 401
     assert "without API keys" not in service.log_text()
 

@@ -121,7 +121,7 @@ def test_a_mixed_load_is_answered(service: Service, plant: Plant) -> None:
 
 
 def batches_were_shared(service: Service) -> None:
-    text = httpx.get(service.url + "/metrics", trust_env=False).text
+    text = httpx.get(service.url + "/metrics", trust_env=False, timeout=60).text
     figures = dict(
         line.split(" ", 1) for line in text.splitlines() if line.startswith("anomaly_batch_size_")
     )

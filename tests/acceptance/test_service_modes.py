@@ -33,7 +33,7 @@ def scores(results: list[dict[str, Any]]) -> list[list[float]]:
 
 
 def metric(service: Service, name: str) -> list[float]:
-    text = httpx.get(service.url + "/metrics", trust_env=False).text
+    text = httpx.get(service.url + "/metrics", trust_env=False, timeout=60).text
     return [float(value) for value in re.findall(rf"^{re.escape(name)} (\S+)", text, re.MULTILINE)]
 
 
@@ -41,7 +41,9 @@ def test_runner_services_and_workers_score_like_one_process(
     make_service: MakeService, service: Service, database_url: str, plant: Plant
 ) -> None:
     other = make_service(database_url, RUNNER_MODE="processes", SERVICE_WORKERS="2")
-    version = httpx.get(f"{other.url}{PREFIX}/status", trust_env=False).json()["bundle_version"]
+    version = httpx.get(f"{other.url}{PREFIX}/status", trust_env=False, timeout=60).json()[
+        "bundle_version"
+    ]
     with service.client() as one, other.client() as two:
         expected = [one.post("/detect/batch", json=batch(plant, a)).json() for a in range(24)]
         # alone, then all at once: whatever the batching, the same scores

@@ -51,7 +51,7 @@ with transaction(engine) as connection:
 noted = Path(sys.argv[1], "postgres", "postmaster.pid").read_text()
 os.kill(int(noted.splitlines()[0]), signal.SIGKILL)
 engine.dispose()  # a connection made before may be answered for a moment
-until = time.monotonic() + 45
+until = time.monotonic() + 120
 while time.monotonic() < until:
     try:
         print("found", ask())
@@ -74,7 +74,7 @@ def start_user(folder: Path, before: str = "") -> tuple[subprocess.Popen[str], s
 
 
 def leave(process: subprocess.Popen[str]) -> None:
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -96,7 +96,7 @@ def test_processes_share_the_embedded_server_and_the_last_stops_it(embedded_fold
     assert first_url == second_url
     assert "/plant" in first_url
     killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=30)
+    killed.communicate(timeout=60)
     assert answers(first_url)
     third, _ = start_user(folder)
     leave(second)
@@ -113,7 +113,7 @@ def test_without_a_database_setting_the_embedded_one_is_meant(embedded_folder: P
         env={**environment, "VAR_DIR": str(embedded_folder / "var")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert "store: embedded PostgreSQL under" in done.stderr
@@ -126,7 +126,7 @@ def test_a_server_that_was_killed_is_started_again_by_who_needs_it(embedded_fold
     other, url = start_user(embedded_folder / "postgres")
     done = subprocess.run(
         [sys.executable, "-c", SURVIVOR, str(embedded_folder)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.stdout == "found 1\n", done.stderr[-2000:]
     assert "died and was started again" in done.stderr
@@ -139,7 +139,7 @@ def test_a_server_that_cannot_be_started_again_says_why(embedded_folder: Path) -
     """As of a full disk: the message named pg_ctl, its options and its exit code."""
     broken = """
 Path(sys.argv[1], "postgres", "postgresql.conf").write_text("shared_buffers = no")
-told, until = [], time.monotonic() + 45
+told, until = [], time.monotonic() + 120
 while len(told) < 2 and time.monotonic() < until:
     try:
         ask()
@@ -151,7 +151,7 @@ print(*told, sep="\\n")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DATABASE_")}
     done = subprocess.run(
         [sys.executable, "-c", SURVIVOR.partition("until =")[0] + broken, str(embedded_folder)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     first, again = done.stdout.splitlines()
     assert first == again

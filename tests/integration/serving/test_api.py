@@ -24,7 +24,7 @@ def refusal(response: httpx.Response, status: int) -> dict[str, Any]:
 
 def test_health_at_both_places_with_and_without_a_slash(service: Service) -> None:
     for path in ("/health", "/health/", f"{PREFIX}/health", f"{PREFIX}/health/"):
-        answer = httpx.get(service.url + path, trust_env=False)
+        answer = httpx.get(service.url + path, trust_env=False, timeout=60)
         assert answer.status_code == 200
         assert answer.json()["status"] == "healthy"
         assert set(answer.json()) == {"status", "service", "version"}
@@ -32,7 +32,7 @@ def test_health_at_both_places_with_and_without_a_slash(service: Service) -> Non
 
 def test_bentos_own_pages_keep_working(service: Service) -> None:
     for path in ("/docs.json", "/livez", "/readyz", "/metrics", "/schema.json"):
-        assert httpx.get(service.url + path, trust_env=False).status_code == 200, path
+        assert httpx.get(service.url + path, trust_env=False, timeout=60).status_code == 200, path
 
 
 def test_the_documentation_loads_nothing_from_elsewhere(api: httpx.Client) -> None:

@@ -90,7 +90,7 @@ def test_fleet_says_worst_score_and_state_of_each_step(
     wrong = http.get("/fleet", params={"step": "60"})
     assert wrong.status_code == 422
     assert wrong.json()["error"]["field"] == "step"
-    page = httpx.get(f"{http.base_url.copy_with(path='/fleet')}", trust_env=False).text
+    page = httpx.get(f"{http.base_url.copy_with(path='/fleet')}", trust_env=False, timeout=60).text
     assert "/assets/QUIET%2F1" in page
     assert "in maintenance" in page
 

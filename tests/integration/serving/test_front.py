@@ -45,7 +45,7 @@ def reading(plant: Plant) -> dict[str, Any]:
 
 
 def get(service: Service, path: str, **headers: str) -> httpx.Response:
-    return httpx.get(service.url + path, headers=headers, trust_env=False)
+    return httpx.get(service.url + path, headers=headers, trust_env=False, timeout=60)
 
 
 def post(service: Service, path: str, content: Any, **headers: str) -> httpx.Response:
@@ -117,7 +117,7 @@ def test_any_number_of_paths_makes_no_series(closed: Service) -> None:
             assert get(closed, path).status_code == 404
             assert post(closed, path, b"").status_code == 404
         assert get(closed, f"{PREFIX}/{number}").status_code == 401
-        httpx.request(f"M{number}", closed.url + f"/livez{number}", trust_env=False)
+        httpx.request(f"M{number}", closed.url + f"/livez{number}", trust_env=False, timeout=60)
 
     ask(0)
     before = series()
@@ -236,7 +236,7 @@ def test_head_has_the_length_of_get(service: Service, path: str) -> None:
     # a screen has tokens of its own at each request, which are compressed to different lengths
     plain = {"accept-encoding": "identity"}
     head = httpx.head(service.url + path, headers=plain, trust_env=False)
-    whole = httpx.get(service.url + path, headers=plain, trust_env=False)
+    whole = httpx.get(service.url + path, headers=plain, trust_env=False, timeout=60)
     assert head.status_code == whole.status_code
     assert head.headers["content-length"] == whole.headers["content-length"]
     assert head.content == b""

@@ -276,7 +276,9 @@ def test_keys_have_names_and_a_proxy_is_believed_only_where_it_is_trusted(
 
     def post(verb: str, key: str, body: Any = None, **headers: str) -> httpx.Response:
         sent = {"X-API-Key": key, **headers}
-        return httpx.post(f"{url}/{verb}", json=body or {}, headers=sent, trust_env=False)
+        return httpx.post(
+            f"{url}/{verb}", json=body or {}, headers=sent, trust_env=False, timeout=60
+        )
 
     assert refused(post("acknowledge", "d"), 403)["message"].endswith("the call needs operate")
     assert refused(post("acknowledge", "x"), 401)
@@ -287,9 +289,13 @@ def test_keys_have_names_and_a_proxy_is_believed_only_where_it_is_trusted(
         (b"X-Remote-User", "JÖRG".encode()),
         (b"X-Forwarded-For", b"10.1.2.3"),
     ]  # fmt: skip
-    answer = httpx.post(f"{url}/comment", json={"why": "mine"}, trust_env=False, headers=refusals)
+    answer = httpx.post(
+        f"{url}/comment", json={"why": "mine"}, trust_env=False, timeout=60, headers=refusals
+    )
     assert answer.status_code == 200, answer.text
-    log = httpx.get(f"{url}/log", headers={"X-API-Key": "d"}, trust_env=False).json()["log"]
+    log = httpx.get(f"{url}/log", headers={"X-API-Key": "d"}, trust_env=False, timeout=60).json()[
+        "log"
+    ]
     assert [entry["who"] for entry in log] == ["system", "panel", "JÖRG"]
 
 

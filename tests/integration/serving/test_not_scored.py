@@ -64,5 +64,5 @@ def test_a_reading_that_no_detector_scored_is_stored_and_never_an_anomaly(
     with transaction(engine) as connection:
         query = "SELECT count(*) FROM anomaly_detections WHERE metadata ? 'not_scored'"
         assert connection.execute(text(query)).scalar_one() == 10
-    counted = httpx.get(service.url + "/metrics", trust_env=False).text
+    counted = httpx.get(service.url + "/metrics", trust_env=False, timeout=60).text
     assert 'anomaly_readings_total{outcome="not_scored"} 10.0' in counted

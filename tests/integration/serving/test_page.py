@@ -39,7 +39,8 @@ def test_every_screen_keeps_other_origins_out(page: httpx.Client) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
     stranger = {"x-forwarded-proto": "https"}  # of nobody who is trusted
-    assert "; secure" not in httpx.get(page.base_url, headers=stranger).headers["set-cookie"]
+    other = httpx.get(page.base_url, headers=stranger, trust_env=False, timeout=60)
+    assert "; secure" not in other.headers["set-cookie"]
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
@@ -398,7 +399,7 @@ def test_a_form_of_another_visit_changes_nothing(page: httpx.Client, stored: Eng
         refused = page.post(f"/incidents/{one}", data=fields)
         assert refused.status_code == 403
         assert "another session" in refused.text
-    with httpx.Client(base_url=page.base_url, trust_env=False) as without_cookie:
+    with httpx.Client(base_url=page.base_url, trust_env=False, timeout=60) as without_cookie:
         fields = {"verb": "acknowledge", "version": "1", "form_token": form}
         assert without_cookie.post(f"/incidents/{one}", data=fields).status_code == 403
     assert version(page, one) == "1"

@@ -115,7 +115,7 @@ def test_off_conditions_are_tried_added_changed_and_removed(
     assert html.unescape(messages(added)) == f"done From now on: {html.unescape(sentence)}, as ANNA"
     twice = page.post("/plant", data=who | OFF | {"do": "keep"})
     assert "0.5 is already on the list" in messages(twice)
-    with httpx.Client(base_url=page.base_url, trust_env=False) as other:
+    with httpx.Client(base_url=page.base_url, trust_env=False, timeout=60) as other:
         ben = {"form_token": named(other, "BEN"), "value": "9", "do": "keep"}
         assert "as BEN" in messages(other.post("/plant", data=OFF | ben))
     with transaction(stored) as connection:  # what stays is still its author's

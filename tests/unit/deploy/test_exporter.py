@@ -306,7 +306,9 @@ def test_the_command_serves_its_metrics_until_it_is_ended(
 
     def looked() -> bool:
         if not port_is_free(port):
-            shown.append(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
+            shown.append(
+                httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).text
+            )
         return bool(shown) and 'exporter_failures_total{what="model"} 1.0' in shown[-1]
 
     def look_and_end() -> None:

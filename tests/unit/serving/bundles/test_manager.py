@@ -246,7 +246,7 @@ def test_many_unknown_versions_are_asked_about_once(tmp_path: Path, bundle_dir: 
         loop = asyncio.get_running_loop()
         began = loop.time()
         await kept.ensure_versions({f"v{number}" for number in range(500)}, in_time())
-        assert loop.time() - began < 3
+        assert loop.time() - began < 15  # one by one each would wait for its answer
         await kept.ensure_versions({"w"}, loop.time() - 1)  # the deadline is over: no waiting
         await kept.stop()
 
