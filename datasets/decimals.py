@@ -120,10 +120,13 @@ class Decimals:
         self._typed = {index for index, cells in enumerate(columns) if cells is None}
         self._delimiter = delimiter
         self.given = given
+        self._settled = False
         self.add({index: cells for index, cells in enumerate(columns) if cells is not None})
 
     def add(self, cells: Mapping[int, Collection[str]]) -> None:
         """Take further cells of some columns, by index, into account; not of typed ones."""
+        if self._settled:
+            return
         for index, found in cells.items():
             for cell in set() if index in self._typed else set(found):
                 self._columns[index].add(plain_sign(cell))
@@ -132,6 +135,16 @@ class Decimals:
     def sign(self, index: int) -> str:
         """Return a column's decimal sign."""
         return self._signs[index] if index < len(self._signs) else "."
+
+    def of(self, columns: Sequence[int]) -> Decimals:
+        """Return the signs of some columns, by index, which further cells do not change."""
+        found = Decimals(given=self.given)
+        found._signs = [self.sign(index) for index in columns]
+        found.usual = self.usual
+        for own, whole in ((found.problems, self.problems), (found.thousands, self.thousands)):
+            own.update({i: whole[index] for i, index in enumerate(columns) if index in whole})
+        found._settled = True
+        return found
 
     def _decide(self) -> None:
         known = [column.known() for column in self._columns]

@@ -135,6 +135,11 @@ class OpenFile:
         return self.counted or self._reader.clock.kind == ROW
 
     @property
+    def time_format(self) -> str | None:
+        """Return the strptime format of the times, if they are texts in one."""
+        return next(iter(self._reader.clock.formats), None)
+
+    @property
     def offsets(self) -> tuple[int, int]:
         """Return the numbers of times without and with an offset so far; made-up ones have none.
 
@@ -157,7 +162,7 @@ class OpenFile:
             return chunk
         odd = self._reader.found.rows
         self._far += int(far.sum())
-        with _named(self.path):
+        with naming(self.path):
             for at in np.flatnonzero(far):
                 row = int(chunk.rows[at])
                 odd.add(row, problem(row, chunk.times[at], inside))
@@ -181,6 +186,7 @@ def open_file(
     wanted: str | Sequence[str] | None = None,
     group: str | None = None,
     asset: str | None = None,
+    source: Source | None = None,
 ) -> OpenFile:
     """Recognise a file's format and columns; rows are read as ``chunks`` is consumed.
 
@@ -192,6 +198,8 @@ def open_file(
         Format options given by the caller.
     wanted, group, asset
         Those of :func:`datasets.roles.find_roles`.
+    source : Source, optional
+        The file, or some of its columns, if it is open already.
 
     Raises
     ------
@@ -199,8 +207,8 @@ def open_file(
         The file cannot be read; the error names the file and the cause.
     """
     form = form or FileFormat()
-    with _named(path):
-        source = opened_source(path, form)
+    with naming(path):
+        source = source or opened_source(path, form)
         if not any(source.columns.cells):
             raise DatasetError("holds no rows below its names, or a quote does not close")
         source.columns.nulls = frozenset(text.casefold() for text in form.null)
@@ -278,7 +286,7 @@ def _chunks(path: Path | SheetText, source: Source, reader: ChunkReader) -> Iter
     roles = reader.roles
     numbers = frozenset(index for index in roles.features if source.plain(index))
     done = 0
-    with _named(path):
+    with naming(path):
         while True:
             try:
                 for piece in _pieces(source, roles.used(), numbers, done):
@@ -315,8 +323,9 @@ def _numbers(done: int, n: int, odd: Unreadable) -> Rows:
 
 
 @contextmanager
-def _named(path: Path | SheetText) -> Iterator[None]:
-    """Prefix errors with the file's name."""
+def naming(path: Path | SheetText, part: str = "") -> Iterator[None]:
+    """Prefix errors with the file's name, and that of the part of it that is read, if any."""
+    name = path.name if not part else f"{path.name}: {part}"
     try:
         yield
     except UnicodeDecodeError as error:
@@ -326,9 +335,10 @@ def _named(path: Path | SheetText) -> Iterator[None]:
             field="encoding",
         ) from None
     except DatasetError as error:
-        if error.message.startswith(f"{path.name}: "):
+        if error.message.startswith(f"{name}: "):
             raise
-        raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
+        rest = error.message.removeprefix(f"{path.name}: ")
+        raise DatasetError(f"{name}: {rest}", field=error.field) from None
     except InputError as error:
         raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
     except DAMAGED as error:

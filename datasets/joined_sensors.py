@@ -39,6 +39,7 @@ class _Sensor:
     times : (n,) in order; of equal times the last counts.
     values : (n,) NaN where nothing was measured.
     labels : (n,) -1 where unknown.
+    rows : (n,) row numbers in the file; None unless all are from one file.
     usual_s, longest_s : usual interval, and that which hardly any is longer than.
     """
 
@@ -46,6 +47,7 @@ class _Sensor:
     times: Times
     values: Floats
     labels: npt.NDArray[np.int8]
+    rows: npt.NDArray[np.int64] | None
     usual_s: float
     longest_s: float
 
@@ -73,6 +75,26 @@ def joined_by_time(files: Sequence[str], parts: Sequence[Dataset]) -> Dataset:
             for index, column in enumerate(part.feature_names):
                 name = column if column in telling else _name(file, stream, column, part)
                 assets.setdefault(stream.asset_id, {}).setdefault(name, []).append((stream, index))
+    return _joined_assets(assets, parts)
+
+
+def joined_columns(parts: Sequence[Dataset]) -> Dataset:
+    """Return the parts of one file, whose features have different names, as one stream per asset.
+
+    The row of a reading is that of the value whose time it has.
+    """
+    assets: dict[str, dict[str, list[tuple[Stream, int]]]] = {}
+    for part in parts:
+        for stream in part.streams:
+            for index, name in enumerate(part.feature_names):
+                assets.setdefault(stream.asset_id, {})[name] = [(stream, index)]
+    return _joined_assets(assets, parts)
+
+
+def _joined_assets(
+    assets: dict[str, dict[str, list[tuple[Stream, int]]]], parts: Sequence[Dataset]
+) -> Dataset:
+    """Return the sensors of each asset, by name, as one stream; they are of ``parts``."""
     names = list(dict.fromkeys(name for sensors in assets.values() for name in sensors))
     notes: list[str] = []
     streams = [
@@ -144,10 +166,15 @@ def _sensor(name: str, pieces: Sequence[tuple[Stream, int]]) -> _Sensor:
             for stream, _ in pieces
         ]
     )
+    of_streams = [stream.rows for stream, _ in pieces]
+    rows = of_streams[0] if len(of_streams) == 1 else None
     order = np.argsort(times, kind="stable")
     steps = np.diff(np.unique(times)).astype(np.int64) / 1e6
     usual, longest = np.quantile(steps, (0.5, 0.95)) if len(steps) else (0.0, 0.0)
-    return _Sensor(name, times[order], values[order], labels[order], float(usual), float(longest))
+    return _Sensor(
+        name, times[order], values[order], labels[order], None if rows is None else rows[order],
+        float(usual), float(longest),
+    )  # fmt: skip
 
 
 def _joined(asset: str, sensors: list[_Sensor], names: list[str], notes: list[str]) -> Stream:
@@ -180,7 +207,21 @@ def _joined(asset: str, sensors: list[_Sensor], names: list[str], notes: list[st
         notes.append(
             f"{asset}: {repeated:,} values are given twice for one time: the last is taken"
         )
-    return Stream(asset, None, times, values, labels if (labels >= 0).any() else None)
+    return Stream(
+        asset, None, times, values, labels if (labels >= 0).any() else None, _rows(times, order)
+    )
+
+
+def _rows(times: Times, order: Sequence[_Sensor]) -> npt.NDArray[np.int64] | None:
+    """Return the row (n,) of the value that gives each reading its time; None of several files."""
+    rows = np.zeros(len(times), np.int64)
+    for sensor in reversed(order):  # the first gives the times
+        if sensor.rows is None:
+            return None
+        at = np.minimum(np.searchsorted(times, sensor.times), len(times) - 1)
+        exact = times[at] == sensor.times
+        rows[at[exact]] = sensor.rows[exact]
+    return rows
 
 
 def _times_of(order: Sequence[_Sensor]) -> Times:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from datasets.channels import Table, open_table, read_channels
 from datasets.coded_texts import Texts, distinct
 from datasets.columns import Chunk
 from datasets.files import OpenFile, open_file
@@ -58,7 +59,42 @@ def load(
         The file cannot be read, or names a missing or invalid column.
     """
     opened = Path(path) if isinstance(path, str) else path
-    file = open_file(opened, form, feature_names, group, asset)
+    table = open_table(opened, form)
+    if table.channels:
+        return _of_channels(table, feature_names, form, group, asset)
+    return _whole(open_file(opened, form, feature_names, group, asset, table.source), form, group)
+
+
+def _of_channels(
+    table: Table,
+    feature_names: str | Sequence[str] | None,
+    form: FileFormat | None,
+    group: str | None = None,
+    asset: str | None = None,
+) -> Dataset:
+    """Read a table whose channels have times of their own.
+
+    Parameters
+    ----------
+    table
+        The table.
+    feature_names, form, group, asset
+        Those of :func:`load`.
+    """
+    if group is not None:
+        table.source.columns.index(group, "group-by")
+        raise DatasetError(
+            f"{table.path.name}: column {group!r} cannot name groups, since each channel has times"
+            " of its own",
+            field="group-by",
+        )
+    return read_channels(
+        table, feature_names, form, asset, lambda file, own: _whole(file, own, None)
+    )
+
+
+def _whole(file: OpenFile, form: FileFormat | None, group: str | None) -> Dataset:
+    """Read all rows of an open file; ``form`` and ``group`` are those of :func:`load`."""
     chunks = list(file.chunks)
     if not any(len(chunk.rows) for chunk in chunks):
         raise DatasetError(f"{file.path.name}: holds no rows")
@@ -102,7 +138,8 @@ def readings(
 ) -> Iterator[Reading]:
     """Stream a file's rows in file order.
 
-    Memory does not grow with the file, unless all of it decides: to pivot it, or to drop far times.
+    Memory does not grow with the file, unless all of it decides: to pivot it, to drop far times, or
+    to join channels whose times differ.
 
     Parameters
     ----------
@@ -123,7 +160,12 @@ def readings(
     if form is not None and (form.pivot is not None or form.drop_far_times):
         yield from readings_of(load(path, feature_names, form), report)
         return
-    file = open_file(Path(path) if isinstance(path, str) else path, form, feature_names)
+    opened = Path(path) if isinstance(path, str) else path
+    table = open_table(opened, form)
+    if table.channels:
+        yield from readings_of(_of_channels(table, feature_names, form), report)
+        return
+    file = open_file(opened, form, feature_names, source=table.source)
     zone = LocalTime(file.zone) if file.zone else None
     counts: dict[StreamKey, int] = {}
     expected = Counter(file.labels)

@@ -75,7 +75,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         roles.times = (columns.index("timestamp"),)
         _join_time_of_day(columns, roles, free)
         return
-    timed = [p for p in free if p in columns.timed or _holds_times(columns, p)]
+    timed = [p for p in free if p in columns.timed or holds_times(columns, p)]
     timed = timed or [p for p in free if counts_from_1970(columns, p)]
     named = [p for p in columns.like(TIME_NAMES) if p in free]
     dates = [p for p in free if p in {*timed, *named} and is_date(columns.filled(p))]
@@ -166,7 +166,7 @@ def count_rows(columns: Columns, form: FileFormat, roles: Roles) -> None:
     roles.notes.append(f"{names}: left out, since the rows are counted instead")
 
 
-def _holds_times(columns: Columns, index: int) -> bool:
+def holds_times(columns: Columns, index: int) -> bool:
     """Return whether a column holds times; digits such as 20260131 only if its name says so."""
     cells = columns.filled(index)[:40]
     name = plain_name(columns.names[index])
@@ -325,6 +325,12 @@ def _dates_only(columns: Columns, day: int, hours: Sequence[int]) -> DatasetErro
     )
 
 
+def _each(columns: Columns, times: Sequence[int]) -> str:
+    """Return what names all columns of times, the first if there are many."""
+    names = [columns.names[p] for p in times]
+    return quoted("+".join(names[:5]) + ("+..." if len(names) > 5 else ""))
+
+
 def _counts(columns: Columns) -> list[int]:
     """Return the columns of numbers that never fall and are named like times, the best first."""
     found = []
@@ -352,8 +358,8 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
         names = ", ".join(repr(columns.names[p]) for p in chosen[:5])
         raise DatasetError(
             f"column 'timestamp' is missing, and each of {names} may be it: --columns"
-            " timestamp=COLUMN chooses one for all columns (if each is the time of the columns"
-            " after it, save these as a file of their own)",
+            " timestamp=COLUMN chooses one for all columns, --columns"
+            f" timestamp={_each(columns, chosen)} reads each as the time of the columns after it",
             field="timestamp",
         )
     has = ", ".join(filter(None, columns.names))[:300]
@@ -366,10 +372,14 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
                 " reads them",
                 field="timestamp",
             )
+        each = ""
+        if len(counts) > 1:
+            each = " (--time-unit s alone, if each such column is the time of the columns after it)"
         raise DatasetError(
             f"column 'timestamp' is missing; it has {has}. {name!r} holds numbers such as"
             f" {cell}: --columns timestamp={quoted(name)} --time-unit s reads them as seconds (ms,"
-            " us, ns) since 1970 or since the start, --time-unit row counts the readings instead",
+            f" us, ns) since 1970 or since the start{each}, --time-unit row counts the readings"
+            " instead",
             field="timestamp",
         )
     for p in columns.like(TIME_NAMES):
