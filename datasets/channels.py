@@ -92,8 +92,15 @@ def read_channels(
     names = table.source.columns.names
     filled = [channel for channel in table.channels if channel.values]
     titles = [channel.name or names[channel.values[0]] for channel in filled]
+    form = form or FileFormat()
     with naming(table.path):
-        files = _opened(table, filled, titles, form or FileFormat(), asset)
+        if not (form.asset_id or asset):
+            raise DatasetError(
+                "no column names the asset of its channels, which have times of their own:"
+                " --asset-id NAME gives it",
+                field="asset_id",
+            )
+        files = _opened(table, filled, titles, form, asset)
         parts: list[Dataset] = []
         for channel, title, (file, own) in zip(filled, titles, files, strict=True):
             with naming(table.path, title):

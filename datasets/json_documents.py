@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -189,6 +190,11 @@ def _values(first: bytes, file: IO[bytes], odd: Unreadable) -> Iterator[Numbered
 
 def _end(row: int, rest: str, error: Exception, odd: Unreadable) -> None:
     """Record an array's last object if it is cut short; refuse an array damaged before its end."""
+    if re.match(r"\]\s*\[", rest):
+        raise DatasetError(
+            f"holds several arrays on end, the second from object {row} on: jq -s add joins them,"
+            " or save each as a file"
+        )
     problem = DatasetError(f"row {row} is no JSON ({_why(error)}): {rest[:60]!r}")
     if row == 1 or "}" in rest.rstrip("}] \r\n\t"):
         raise problem

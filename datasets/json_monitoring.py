@@ -1,8 +1,8 @@
-"""Read the answers of monitoring tools: Prometheus, InfluxDB 1.x and Grafana.
+"""Read the answers of monitoring tools: Prometheus, InfluxDB 1.x, Grafana and CloudWatch.
 
 Prometheus and InfluxDB give one list per series. Each value becomes a row with the labels (tags) of
 its series, as in a long table: a label may name a machine or a sensor, which only the caller knows.
-Grafana names its series, so those become columns, joined by equal times.
+Grafana and CloudWatch name their series, so those become columns, joined by equal times.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from datasets.json_documents import Document
 from datasets.long_tables import names_values
 from datasets.sampled_columns import plain_name
+from datasets.senml import is_record, rows_of_pack
 from errors import DatasetError
 
 Answers = Callable[[Iterable[Document]], Iterator[Document]]
@@ -29,6 +30,10 @@ def answers_of(document: Document) -> Answers | None:
     data, results = document.get("data"), document.get("results")
     if isinstance(data, dict) and "resultType" in data:
         return _prometheus
+    if isinstance(document.get("MetricDataResults"), list):
+        return _cloudwatch
+    if is_record(document):
+        return rows_of_pack
     if isinstance(results, dict) or _is_frame(document):
         return _grafana
     if isinstance(document.get("series"), list) and all(map(_is_frame, document["series"])):
@@ -113,6 +118,22 @@ def _grafana(documents: Iterable[Document]) -> Iterator[Document]:
                 name = f"{name} {schema.get('refId') or len(names)}"
             names.add(name)
             for time, value in zip(columns[times[0]], columns[index], strict=True):
+                rows.setdefault(time, {"timestamp": time})[name] = value
+    yield from (rows[time] for time in sorted(rows))
+
+
+def _cloudwatch(documents: Iterable[Document]) -> Iterator[Document]:
+    """Yield one row per time of get-metric-data's answers, with a column for each metric."""
+    rows: dict[Any, Document] = {}
+    ids: dict[str, str] = {}
+    for document in documents:
+        for series in document["MetricDataResults"]:
+            if (status := series.get("StatusCode")) in ("InternalError", "Forbidden"):
+                raise DatasetError(f"holds an error of CloudWatch: {series['Label']}: {status}")
+            name, which = str(series["Label"]), str(series.get("Id"))
+            if ids.setdefault(name, which) != which:
+                name = f"{name} {which}"
+            for time, value in zip(series["Timestamps"], series["Values"], strict=True):
                 rows.setdefault(time, {"timestamp": time})[name] = value
     yield from (rows[time] for time in sorted(rows))
 

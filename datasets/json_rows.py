@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from datasets.dynamodb import plain_item
 from datasets.json_documents import Document
 from errors import DatasetError
 
@@ -47,6 +48,7 @@ class Rows:
         DatasetError
             The object has two values for a column, or wraps something that is no object.
         """
+        document = plain_item(document)
         if "payload" in document and ("topic" in document or "schema" in document):
             document = self._unwrapped(document)
         if type(document.get("features")) is dict:

@@ -10,6 +10,7 @@ from datasets.below_names import lines_below_names
 from datasets.comments import comments_above
 from datasets.counted_columns import below_counts, numbered
 from datasets.decimals import Decimals
+from datasets.easylog import WithoutSerial, is_easylog
 from datasets.first_lines import LINE_END, first_lines
 from datasets.format import BLANKS, FileFormat
 from datasets.influx import AnnotatedTables, is_annotated
@@ -19,6 +20,7 @@ from datasets.separator import MAX_PREAMBLE, delimiter_of, table_of
 from datasets.text import MemoryFile, without_formulas
 from datasets.two_lines_of_names import are_names, joined_names, names_above_an_index
 from datasets.units import bare
+from datasets.vrm import is_vrm, vrm_names
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class Layout:
     trim : whether fields begin with a blank that belongs to the separator.
     formulas : whether cells are texts in formulas, such as ``="0012"``.
     below : the lines of units, types and roles below the names.
+    easylog : whether it is a Lascar logger's file, without whose serial number it is read.
     annotated : whether it is InfluxDB's annotated CSV, whose annotations do not count as lines.
     notes : findings for the user.
     """
@@ -50,6 +53,7 @@ class Layout:
     notes: list[str] = field(default_factory=list)
     below: list[list[str]] = field(default_factory=list)
     formulas: bool = False
+    easylog: bool = False
 
 
 def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
@@ -66,6 +70,10 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     annotated = is_annotated(lines)
     lines = AnnotatedTables()(lines) if annotated else lines
     notes = []
+    easylog = form.header and is_easylog(lines)
+    if easylog:
+        lines = WithoutSerial()(lines)
+        notes.append("the serial number, which only the first row has, is left out")
     if form.encoding is None and not encoding.startswith("utf"):
         notes.append(f"read as {encoding}, since it is not UTF-8 (--encoding names another)")
     if formulas:
@@ -80,7 +88,8 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
         lines[first - 1] = title
         comments, first = comments - 1, first - 1
     table, ends = table_of(lines[first:], delimiter)
-    top = names_row(table) if form.header else first_row(table)
+    vrm = form.header and is_vrm(table)
+    top = 0 if vrm else names_row(table) if form.header else first_row(table)
     before = ends[top - 1] if top else 0
     if before + comments:
         what = "line of names" if form.header else "first row"
@@ -92,6 +101,10 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     trim = delimiter != BLANKS and _padded(names)
     if not form.header:
         names, rows, skip = [str(i + 1) for i in range(len(names))], table[top:], first + before
+    elif vrm:
+        names, rows, ends = vrm_names(names, rows[0]), rows[1:], ends[1:]
+        skip = first + ends[0]
+        notes.append(_joined_note(names))
     elif rows and len(rows[0]) < len(names) and {*names[len(rows[0]) :]} <= NO_FIELD:
         names = names[: len(rows[0])]
     elif top and (both := joined_names(table[top - 1], names)):
@@ -117,8 +130,10 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
         names.append("")  # every row ends with a separator, but the line of names does not
     elif rows and len(rows[0]) == len(names) + 1 and numbered(rows):
         names.insert(0, "")  # R gives no name to the numbers of the rows
+    if easylog and numbered(rows):
+        names[0] = ""  # the logger's
     between: list[list[str]] = []
-    if form.header and (below := lines_below_names(rows)):
+    if form.header and (below := 1 if vrm else lines_below_names(rows)):
         between = rows[:below]
         shown = " / ".join(", ".join(row) for row in between)[:80]
         which = f"{below} lines below the names (units, types) are"
@@ -128,7 +143,18 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     cells = [bare(column) for column in zip(*whole, strict=True)]
     decimals = Decimals(cells, delimiter, form.decimal)
     return Layout(
-        names, rows, skip, delimiter, decimals, encoding, trim, annotated, notes, between, formulas
+        names,
+        rows,
+        skip,
+        delimiter,
+        decimals,
+        encoding,
+        trim,
+        annotated,
+        notes,
+        between,
+        formulas,
+        easylog,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
+from datasets.easylog import WithoutSerial
 from datasets.format import BLANKS, FileFormat
 from datasets.influx import AnnotatedTables
 from datasets.layout import Layout, read_layout
@@ -84,6 +85,8 @@ class TextSource:
         kept: Callable[[list[str]], list[str]] | None = None
         if layout.annotated:
             kept = AnnotatedTables()
+        elif layout.easylog:
+            kept = WithoutSerial()
         elif layout.formulas:
             kept = _without_formulas
         text = utf8(self._path, layout.encoding, layout.delimiter == BLANKS, kept)

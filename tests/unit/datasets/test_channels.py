@@ -237,6 +237,11 @@ def test_labels_are_those_of_their_channel(load: Load) -> None:
         load("\n".join(lines), asset_id="P1", label="labl")
 
 
+def test_the_asset_must_be_named(load: Load) -> None:
+    with pytest.raises(DatasetError, match="no column names the asset of its channels"):
+        load(trend(REPEATED, TEMP, FLOW))
+
+
 def test_no_column_can_name_groups(tmp_path: Path) -> None:
     path = tmp_path / "P1.csv"
     path.write_text(trend(REPEATED, TEMP, FLOW))

@@ -131,3 +131,32 @@ def test_other_objects_are_read_as_before(load: Load):
     rows = [{"timestamp": s, "results": i, "error": i / 4} for i, s in enumerate(SECONDS)]
     data = load(dump(rows), "json", asset_id="P")
     assert data.feature_names == ["results", "error"]
+
+
+def cloudwatch(*metrics: tuple[str, str, int], status: str = "Complete") -> dict[str, Any]:
+    times = [f"2026-01-01T00:{i:02d}:00+00:00" for i in reversed(range(N))]
+    results = [
+        {"Id": which, "Label": label, "Timestamps": times[-n:], "StatusCode": status,
+         "Values": [i / 4 for i in reversed(range(n))]}
+        for which, label, n in metrics
+    ]  # fmt: skip
+    return {"MetricDataResults": results, "Messages": []}
+
+
+def test_metrics_of_cloudwatch_are_joined_by_time(load: Load):
+    answer = cloudwatch(("m1", "CPU", N), ("m2", "Net", 30), ("m3", "CPU", N))
+    data = load(dump(answer), "json", asset_id="P")
+    assert data.feature_names == ["CPU", "Net", "CPU m3"]
+    assert data.streams[0].values[4].tolist() == [1, 1, 1]
+    assert np.isnan(data.streams[0].values[:, 1]).sum() == N - 30
+    with pytest.raises(DatasetError, match="an error of CloudWatch: CPU: Forbidden"):
+        load(dump(cloudwatch(("m1", "CPU", 1), status="Forbidden")), "json", asset_id="P")
+
+
+def test_the_statistics_of_a_metric_of_cloudwatch(load: Load):
+    order = np.random.default_rng(0).permutation(N).tolist()
+    points = [{"Timestamp": f"2026-01-01T00:{i:02d}:00+00:00", "Average": i / 4, "Maximum": i + 1,
+               "Unit": "Percent"} for i in order]  # fmt: skip
+    data = load(dump({"Label": "CPU", "Datapoints": points}), "json", asset_id="P")
+    assert data.feature_names == ["Average", "Maximum"]
+    assert data.streams[0].values.tolist() == [[i / 4, i + 1] for i in range(N)]

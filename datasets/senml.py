@@ -1,0 +1,69 @@
+"""Read SenML (RFC 8428): records with base values that hold for those after them.
+
+The values of one time become a row with a column per name. The base name is its device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from datasets.json_documents import Document
+from errors import DatasetError
+
+_BASE: Final = frozenset(("bn", "bt", "bu", "bv", "bs", "bver"))
+_FIELDS: Final = _BASE | {"n", "u", "v", "vs", "vb", "vd", "s", "t", "ut"}
+#: Seconds below which a time counts from the moment at which the record is received.
+_RELATIVE_S: Final = 2**28
+
+
+def is_record(document: Document) -> bool:
+    """Return whether an object is the first record of a pack: it has base values, and a value."""
+    keys = document.keys()
+    text = all(type(document.get(key, "")) is str for key in ("bn", "n"))
+    return bool(keys & _BASE and keys & {"v", "vs", "vb", "s", "n"}) and keys <= _FIELDS and text
+
+
+def rows_of_pack(documents: Iterable[Document]) -> Iterator[Document]:
+    """Yield a row per device and time, with a column for each name; records may have any order.
+
+    Raises
+    ------
+    DatasetError
+        A time is not absolute, a name has two units, or a field must be understood and is not.
+    """
+    base: Document = {}
+    units: dict[tuple[str, str], Any] = {}
+    rows: dict[tuple[str, float], Document] = {}
+    for number, record in enumerate(documents, start=1):
+        if unknown := next((key for key in record if key.endswith("_")), None):
+            raise DatasetError(f"row {number} has the field {unknown!r}, which is not known")
+        if base and record.get("bn") == base.get("bn", ""):
+            base = {}  # given again: the next pack begins
+        base |= {key: record[key] for key in _BASE & record.keys()}
+        time = base.get("bt", 0) + record.get("t", 0)
+        if time < _RELATIVE_S:
+            raise DatasetError(
+                f"row {number} has the time {time:g}, which counts from the moment at which it was"
+                " received: save records with absolute times (bt or t)",
+                field="timestamp",
+            )
+        device, name = base.get("bn", ""), str(record.get("n") or "value")
+        unit = record.get("u", base.get("bu"))
+        if unit is not None and units.setdefault((device, name), unit) != unit:
+            raise DatasetError(
+                f"row {number} gives {name!r} in {unit!r}, others in {units[device, name]!r}:"
+                " convert one of them",
+                field=name,
+            )
+        row = rows.setdefault((device, time), {"timestamp": time})
+        if device:
+            row["device"] = device.rstrip(":/-._")
+        if "v" in record or "bv" in base:
+            row[name] = base.get("bv", 0) + record.get("v", 0)
+        for key in ("vs", "vb"):
+            if key in record:
+                row[name] = record[key]
+        if "s" in record or "bs" in base:
+            row[f"{name} sum"] = base.get("bs", 0) + record.get("s", 0)
+    yield from rows.values()
