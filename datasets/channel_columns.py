@@ -1,9 +1,9 @@
 """Find the channels of a table in which each has times of its own: Time, Temp, Time, Flow.
 
 Trend exports write the channels side by side, so the cells of a row are of several times. Other
-tables have several columns of times too: the start and the end of something, when it was planned
-and when it was done. So only names decide: the columns of times have one name, or each has a name
-in common with the columns after it.
+tables have several columns of times too: the start and the end of something, or the stages of a
+process. So only names decide: the columns of times have one name, or each has a name in common with
+the value after it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from datasets.numbers import is_number, missing
 from datasets.roles import names_assets
 from datasets.sampled_columns import Columns, plain_name
 from datasets.time_columns import counts_from_1970, holds_times
-from datasets.time_formats import dates_only, is_time_of_day
+from datasets.time_formats import dates_only, is_time, is_time_of_day
 from datasets.time_of_day import written
 from datasets.units import unit_of
+from errors import DatasetError
 
 _TIME: Final = (
     r"date[ _/-]?(?:and[ _])?time|time[ _-]?stamp|time|date|zeit[ _-]?stempel|"
@@ -37,6 +38,7 @@ _BEHIND: Final = re.compile(
 _ASIDE: Final = re.compile(r"\s*[(\[](?:UTC|GMT|[A-Z]{3,4}|[A-Z]\w+/\w+|m?s|sec)[^)\]]*[)\]]$")
 #: A number that tells columns of one name apart, as pandas (Time.1) and people (Time 2) write it.
 _NUMBER: Final = re.compile(r"[\s._#(\[-]*\d+[)\]]?$")
+_IN_BRACKETS: Final = re.compile(r"[(\[][^)\]]*[)\]]")
 #: Names of values beside those of :func:`datasets.long_tables.names_values`.
 _VALUES: Final = frozenset(("valuey", "y"))
 #: Words that say which of several times of one row is meant, and not whose time it is.
@@ -52,7 +54,8 @@ _WHICH: Final = frozenset(
      "processing", "min", "max", "minimum", "maximum", "peak", "from", "to", "in", "out", "on",
      "off", "at", "of", "the", "utc", "gmt", "before", "after", "old", "new", "von", "bis",
      "anfang", "beginn", "ende", "soll", "ist", "geplant", "erstellt", "geändert", "debut",
-     "début", "fin", "inicio")
+     "début", "fin", "inicio", "kommt", "geht",
+     "gekommen", "gegangen", "coming", "going", "came", "gone", "raised", "set", "reset")
 )  # fmt: skip
 
 
@@ -101,25 +104,30 @@ def channels_of(columns: Columns, form: FileFormat) -> list[Channel]:
     Raises
     ------
     DatasetError
-        ``exclude`` names a column that is missing.
+        ``exclude`` names a column that is missing, or the times that ``columns`` names are not
+        those of channels.
     """
     if not form.header or form.time_unit == ROW or form.role("sensor_id") is not None:
         return []
-    if form.role("asset_id") is not None or any(map(_names_asset, columns.names)):
-        return []
     excluded = names_in(form.exclude, columns.names, "exclude") if form.exclude else []
+    kept = (name for name in columns.names if name not in excluded)
+    if form.role("asset_id") is not None or any(map(_names_asset, kept)):
+        return []
     left_out = {p for p, name in enumerate(columns.names) if name in excluded}
     given = form.role("timestamp")
     named = [] if given is None else [part.strip() for part in given.split("+")]
     if given is not None and (given in columns.names or not {*named} <= {*columns.names}):
         return []
-    parts = _used(_parts(columns, form, named), left_out)
-    if sum(_measured(columns, values) for _, values in parts) < 2:
+    parts = _used(_parts(columns, form, named, left_out), left_out)
+    if not _are_channels(columns, parts, named):
+        if len(named) > 1 and all(_is_whole_time(columns, name) for name in named):
+            raise DatasetError(
+                f"--columns timestamp: each of {', '.join(map(repr, named))[:200]} holds whole"
+                " times, and is read as that of the columns after it: each needs a column of"
+                " numbers, and no other may stand before the first (--exclude leaves it out)",
+                field="timestamp",
+            )
         return []
-    for times, values in parts:
-        empty = not any(map(columns.filled, (*times, *values)))
-        if not (empty or _measured(columns, values)) or not _one_time(columns, times, named):
-            return []
     names = _names(columns, parts)
     if not names and not named:
         return []
@@ -130,11 +138,27 @@ def channels_of(columns: Columns, form: FileFormat) -> list[Channel]:
     ]
 
 
+def _are_channels(columns: Columns, parts: _Parts, named: Sequence[str]) -> bool:
+    """Return whether each part has one time, and columns of numbers or none with anything."""
+    measured = [_measured(columns, values) for _, values in parts]
+    return sum(measured) > 1 and all(
+        _one_time(columns, times, named)
+        and (numbers or not any(map(columns.filled, (*times, *values))))
+        for numbers, (times, values) in zip(measured, parts, strict=True)
+    )
+
+
+def _is_whole_time(columns: Columns, name: str) -> bool:
+    index = columns.names.index(name)
+    cells = columns.filled(index)
+    return index in columns.timed or (is_time(cells[:40]) and not dates_only(cells))
+
+
 def _names_asset(name: str) -> bool:
     return names_assets(plain_name(name))
 
 
-def _parts(columns: Columns, form: FileFormat, named: Sequence[str]) -> _Parts:
+def _parts(columns: Columns, form: FileFormat, named: Sequence[str], left_out: Set[int]) -> _Parts:
     """Return the columns of times, and those after them up to the next; none if others are first.
 
     Parameters
@@ -143,6 +167,8 @@ def _parts(columns: Columns, form: FileFormat, named: Sequence[str]) -> _Parts:
         The table's columns, and the caller's format options.
     named
         The names of all columns of times, if the caller gives them.
+    left_out
+        Columns that are left out.
     """
     out: list[tuple[list[int], list[int]]] = []
     for index, name in enumerate(columns.names):
@@ -155,7 +181,7 @@ def _parts(columns: Columns, form: FileFormat, named: Sequence[str]) -> _Parts:
             out[-1][0].append(index)
         elif out:
             out[-1][1].append(index)
-        elif not _numbers_rows(columns.cells[index]):
+        elif index not in left_out and not _numbers_rows(columns.cells[index]):
             return []
     return [(tuple(times), tuple(values)) for times, values in out]
 
@@ -198,12 +224,14 @@ def _one_time(columns: Columns, times: Sequence[int], named: Sequence[str]) -> b
 
 def _measured(columns: Columns, values: Sequence[int]) -> bool:
     """Return whether some column of a channel holds numbers."""
-    for index in values:
-        cells = columns.filled(index)
-        figures = sum(is_number(cell) or is_number(cell, ",") for cell in cells)
-        if cells and (2 * figures > len(cells) or unit_of(cells)):
-            return True
-    return False
+    return any(holds_numbers(columns, index) for index in values)
+
+
+def holds_numbers(columns: Columns, index: int) -> bool:
+    """Return whether most cells of a column are numbers, by its first cells."""
+    cells = columns.filled(index)
+    figures = sum(is_number(cell) or is_number(cell, ",") for cell in cells)
+    return bool(cells) and (2 * figures > len(cells) or bool(unit_of(cells)))
 
 
 def _numbers_rows(cells: Sequence[str]) -> bool:
@@ -236,15 +264,16 @@ def _names(columns: Columns, parts: Sequence[tuple[tuple[int, ...], tuple[int, .
     for times, values in zip(heads, below, strict=True):
         found = {_channel(name) for name in times}
         name = next(iter(found)) if len(found) == 1 else None
-        if not name or not _tells(name) or not all(_shares(name, value) for value in values):
+        if not name or not _tells(name) or not _of_channel(name, times, values):
             return []
         names.append(name)
     return names if len(set(map(str.casefold, names))) == len(names) else []
 
 
 def _base(name: str) -> str:
-    """Return a name without its zone or unit, and without a number that tells it from others."""
-    return _NUMBER.sub("", _ASIDE.sub("", name.strip()))
+    """Return a name without a number that tells it from others; its zone and unit stay."""
+    text = _ASIDE.sub("", name.strip())
+    return _NUMBER.sub("", text) + name.strip()[len(text) :]
 
 
 def _channel(name: str) -> str | None:
@@ -267,6 +296,24 @@ def _tells(name: str) -> bool:
     """Return whether a name is not only a word such as Start, of one of several times of a row."""
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
     return not words or not {word.casefold() for word in words} <= _WHICH
+
+
+def _of_channel(name: str, times: Sequence[str], values: Sequence[str]) -> bool:
+    """Return whether columns are those of a channel, by its name and theirs.
+
+    All have its name, and one says no more than that it holds values. Others may tell stages of a
+    process (Tap Time, Tap Temp), unless they have the form of a path, as in Group 1/Temp.
+
+    Parameters
+    ----------
+    name : what the names of the columns of times share.
+    times, values : the names of the columns of times, and of those after them.
+    """
+    if not all(_shares(name, value) for value in values):
+        return False
+    path = all(re.match(rf"{re.escape(name)}\s*[/\\]", each) for each in (*times, *values))
+    plain = (_IN_BRACKETS.sub("", value.replace(name, "", 1)) for value in values)
+    return path or not values or any(map(names_a_value, plain))
 
 
 def _shares(name: str, value: str) -> bool:

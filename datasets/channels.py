@@ -14,11 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from datasets.channel_columns import Channel, channels_of
+from datasets.channel_columns import Channel, channels_of, holds_numbers
 from datasets.channel_source import ChannelSource
 from datasets.files import OpenFile, naming, open_file
 from datasets.format import FileFormat, names_in
 from datasets.joined_sensors import joined_columns
+from datasets.long_tables import may_name_machines
+from datasets.sampled_columns import plain_name
 from datasets.source import Source, opened_source
 from datasets.survey import survey
 from datasets.types import Dataset, Stream
@@ -91,7 +93,7 @@ def read_channels(
     """
     names = table.source.columns.names
     filled = [channel for channel in table.channels if channel.values]
-    titles = [channel.name or names[channel.values[0]] for channel in filled]
+    titles = [channel.name or _title(table.source, channel) for channel in filled]
     form = form or FileFormat()
     with naming(table.path):
         if not (form.asset_id or asset):
@@ -100,6 +102,8 @@ def read_channels(
                 " --asset-id NAME gives it",
                 field="asset_id",
             )
+        if form.asset_id is None:
+            _check_machines(table.source, filled)
         files = _opened(table, filled, titles, form, asset)
         parts: list[Dataset] = []
         for channel, title, (file, own) in zip(filled, titles, files, strict=True):
@@ -120,6 +124,31 @@ def read_channels(
     at = [data.feature_names.index(name) for name in chosen]
     streams = [replace(stream, values=stream.values[:, at]) for stream in data.streams]
     return replace(data, feature_names=chosen, streams=streams)
+
+
+def _title(source: Source, channel: Channel) -> str:
+    """Return how messages call a channel: as its first column of numbers."""
+    columns = source.columns
+    which = (index for index in channel.values if holds_numbers(columns, index))
+    return columns.names[next(which, channel.values[0])]
+
+
+def _check_machines(source: Source, channels: Sequence[Channel]) -> None:
+    """Refuse channels of several machines, which would be read as one asset."""
+    columns = source.columns
+    kinds: dict[str, dict[str, None]] = {}
+    for index in (index for channel in channels for index in channel.values):
+        name = plain_name(columns.names[index])
+        if may_name_machines(name) and not name.startswith("unit"):  # of measurement
+            kinds.setdefault(columns.names[index], {}).update(dict.fromkeys(columns.filled(index)))
+    for name, found in kinds.items():
+        if len(found) > 1:
+            raise DatasetError(
+                f"column {name!r} of the channels may name several assets"
+                f" ({', '.join(found)[:80]}), which would be read as one: save those of each as a"
+                " file, or --asset-id NAME says that all are of one",
+                field="asset_id",
+            )
 
 
 def _opened(

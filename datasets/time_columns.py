@@ -326,9 +326,15 @@ def _dates_only(columns: Columns, day: int, hours: Sequence[int]) -> DatasetErro
 
 
 def _each(columns: Columns, times: Sequence[int]) -> str:
-    """Return what names all columns of times, the first if there are many."""
+    """Say how each of several columns of times is read as that of the columns after it."""
     names = [columns.names[p] for p in times]
-    return quoted("+".join(names[:5]) + ("+..." if len(names) > 5 else ""))
+    if len(set(names)) < len(names):
+        return (
+            "; each is read as the time of the columns after it if no others stand before the first"
+            " (--exclude leaves columns out) and all have numbers"
+        )
+    shown = quoted("+".join(names[:5]) + ("+..." if len(names) > 5 else ""))
+    return f", --columns timestamp={shown} reads each as the time of the columns after it"
 
 
 def _counts(columns: Columns) -> list[int]:
@@ -358,8 +364,7 @@ def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
         names = ", ".join(repr(columns.names[p]) for p in chosen[:5])
         raise DatasetError(
             f"column 'timestamp' is missing, and each of {names} may be it: --columns"
-            " timestamp=COLUMN chooses one for all columns, --columns"
-            f" timestamp={_each(columns, chosen)} reads each as the time of the columns after it",
+            f" timestamp=COLUMN chooses one for all columns{_each(columns, chosen)}",
             field="timestamp",
         )
     has = ", ".join(filter(None, columns.names))[:300]

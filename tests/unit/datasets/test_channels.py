@@ -75,6 +75,8 @@ def check(data: datasets.Dataset, names: Sequence[str], *channels: Values) -> No
          ["P1.Temp", "P1.Flow"]),
         (["Temp_Timestamp", "Temp_Value", "Flow_Timestamp", "Flow_Value"], ["Temp", "Flow"]),
         (["Timestamp (Temp)", "Temp", "Timestamp (Flow)", "Flow"], ["Temp", "Flow"]),
+        (["Temp Time", "Temp (°C)", "Flow Time", "Flow [m3/h]"], ["Temp (°C)", "Flow [m3/h]"]),
+        (["Time (UTC)", "Temp", "Time (UTC)", "Flow"], ["Temp", "Flow"]),
         (["TempTime", "Temp", "FlowTime", "Flow"], ["Temp", "Flow"]),
         (["G1/Time", "G1/Temp", "G2/Time", "G2/Flow"], ["G1/Temp", "G2/Flow"]),
         (["TI101.PV", "", "FI102.PV", ""], ["TI101.PV", "FI102.PV"]),
@@ -154,13 +156,13 @@ def test_an_empty_channel_is_left_out(load: Load) -> None:
 
 
 def test_several_values_qualities_and_empty_columns(load: Load) -> None:
-    lines = ["No,G1 Time,G1 Temp,G1 Temp Quality,,G2 Time,G2 Flow,G2 Vib,"]
+    lines = ["No,G1/Time,G1/Temp,G1/Temp Quality,,G2/Time,G2/Flow,G2/Vib,"]
     for i in range(60):
         moment = f"{START + timedelta(seconds=i)}"
         quality = "Bad" if i == 7 else "Good"
         lines.append(f"{i + 1},{moment},{50 + i % 7},{quality},,{moment},{i % 5},{i % 3},")
     data = load("\n".join(lines), asset_id="P1")
-    assert data.feature_names == ["G1 Temp", "G2 Flow", "G2 Vib"]
+    assert data.feature_names == ["G1/Temp", "G2/Flow", "G2/Vib"]
     assert np.argwhere(np.isnan(data.streams[0].values)).tolist() == [[7, 0]]
 
 
@@ -206,8 +208,13 @@ def test_the_caller_may_name_the_times_of_all_channels(load: Load) -> None:
     text = trend(["Moment A", "Temp", "Instant B", "Flow"], TEMP, FLOW)
     with pytest.raises(DatasetError, match=r'timestamp="Moment A\+Instant B" reads each'):
         load(text, asset_id="P1")
-    data = load(text, asset_id="P1", columns={"timestamp": "Moment A+Instant B"})
-    check(data, ["Temp", "Flow"], TEMP, FLOW)
+    both = {"timestamp": "Moment A+Instant B"}
+    check(load(text, asset_id="P1", columns=both), ["Temp", "Flow"], TEMP, FLOW)
+    head, *lines = text.splitlines()
+    text = "\n".join([f"Heat,{head}", *(f"{700 + i},{line}" for i, line in enumerate(lines))])
+    with pytest.raises(DatasetError, match="no other may stand before the first"):
+        load(text, asset_id="P1", columns=both)
+    check(load(text, asset_id="P1", columns=both, exclude="Heat"), ["Temp", "Flow"], TEMP, FLOW)
 
 
 def test_options_choose_columns(load: Load) -> None:
@@ -269,6 +276,10 @@ def test_workbooks_parquet_and_json(load: Load, tmp_path: Path) -> None:
         ["created_at", "temp", "updated_at", "flow"],
         ["Planned Time", "Planned Temp", "Actual Time", "Actual Temp"],
         ["Server Timestamp", "Server Value", "Source Timestamp", "Source Value"],
+        ["Tap Time", "Tap Temp", "Cast Time", "Cast Temp"],
+        ["tap.time", "tap.temp", "cast.time", "cast.temp"],
+        ["Kommt Zeit", "Kommt Wert", "Geht Zeit", "Geht Wert"],
+        ["Time (UTC)", "Temp", "Time (CET)", "Flow"],
         ["Start Time 1", "Temp", "Start Time 2", "Flow"],
     ],
 )
@@ -305,8 +316,20 @@ def test_times_that_do_not_run_on_are_no_channels(load: Load) -> None:
 def test_a_table_with_assets_has_no_channels(load: Load) -> None:
     text = trend(REPEATED, TEMP, FLOW).replace("Time,Temp", "asset_id,Time,Temp", 1)
     head, *lines = text.splitlines()
+    text = "\n".join([head, *(f"P1,{line}" for line in lines)])
     with pytest.raises(DatasetError, match="each of 'Time', 'Time' may be it"):
-        load("\n".join([head, *(f"P1,{line}" for line in lines)]))
+        load(text)
+    check(load(text, asset_id="P1", exclude="asset_id"), ["Temp", "Flow"], TEMP, FLOW)
+
+
+def test_channels_of_several_machines_are_refused(load: Load, tmp_path: Path) -> None:
+    lines = ["Time,machine,Temp,Unit,Time,machine,Flow,Unit"]
+    lines += [f"{moment},M1,{value},°C,{moment},M2,{value / 9:.2f},m3/h" for moment, value in TEMP]
+    assert load("\n".join(lines), asset_id="P1").feature_names == ["Temp", "Flow"]
+    with pytest.raises(DatasetError, match=r"'machine' .* may name several assets \(M1, M2\)"):
+        datasets.load(tmp_path / "plant.csv", asset="plant")
+    (tmp_path / "plant.csv").write_text("\n".join(lines).replace("M2", "M1"))
+    assert datasets.load(tmp_path / "plant.csv", asset="plant").streams[0].asset_id == "plant"
 
 
 def test_repeated_names_of_other_columns_are_refused_as_before(load: Load) -> None:
