@@ -243,6 +243,27 @@ def test_ten_thousand_incidents_are_listed_in_a_moment(busy_plant: ShownPlant) -
     assert min(took) < LIST_MS, took
 
 
+def test_a_slow_registry_takes_no_reason_that_is_typed(
+    browser: Browser, busy_plant: ShownPlant
+) -> None:
+    with visit(browser, busy_plant.url) as page:
+        named(page)
+        page.goto("/models")
+        page.evaluate("""() => {  // as it is where the registry has not answered yet
+            const sides = document.getElementById("sides");
+            for (const [name, value] of Object.entries({
+                "hx-get": "/models", "hx-trigger": "refresh from:body", "hx-select": "#sides",
+                "hx-swap": "outerHTML", "hx-select-oob": "#moves,#versions",
+            })) sides.setAttribute(name, value);
+            htmx.process(sides);
+            sides.dataset.old = document.getElementById("moves").dataset.old = "";
+        }""")
+        page.get_by_label("because").fill("half a sentence")
+        page.evaluate("() => { document.body.dispatchEvent(new Event('refresh')); }")
+        expect(page.locator("[data-old]")).to_have_count(0)
+        expect(page.get_by_label("because")).to_have_value("half a sentence")
+
+
 def test_a_challenger_is_promoted_and_rolled_back(browser: Browser, busy_plant: ShownPlant) -> None:
     registry = open_registry(None, "anomaly-detection", busy_plant.service.var_dir)
     before, challenger = registry.alias(CHAMPION), registry.alias(CHALLENGER)

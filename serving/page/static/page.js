@@ -76,7 +76,7 @@
       if (event.detail.requestConfig.verb === "post") say(refusal(event.detail.xhr));
     }
     if (!event.detail.shouldSwap) return;
-    if (event.detail.target.id === "main") typed = typing(event.detail);
+    if (event.detail.target.matches("#main, #sides")) typed = typing(event.detail);
     if (!event.detail.target.matches("[data-keep]")) return;
     const rows = [...document.querySelectorAll("[data-keep] tbody tr[id]")];
     const first = rows.find((row) => row.getBoundingClientRect().bottom > 0);
@@ -121,7 +121,8 @@
     if (found && Number.isInteger(caret[0])) found.setSelectionRange(...caret);
   });
 
-  // A screen that an action replaces keeps what is typed in its other forms, and if the action failed, in its own.
+  // A screen that an action replaces keeps what is typed in its other forms, and if the action failed, in its own. So do
+  // the versions of the models once a slow registry has answered.
   let typed = null;
   const formOf = (form) => [...form.querySelectorAll("button[name=verb], button[name=do]")].map((one) => one.value).join();
   const inputs = (form) => [...form.elements].filter((one) => one.name && one.matches("input:not([type=hidden]), select"));
