@@ -80,6 +80,10 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
     named = [p for p in columns.like(TIME_NAMES) if p in free]
     dates = [p for p in free if p in {*timed, *named} and is_date(columns.filled(p))]
     hours = _written_hours(columns, [p for p in free if p not in dates])
+    plain = [p for p in dates if p in named]
+    if hours and len(plain) == 1:  # Date and Time; a Calibration date is that of something else
+        timed = [p for p in timed if p not in dates or p in plain]
+        dates = plain
     chosen = [p for p in named if p in timed and p not in dates]
     if len(dates) == 1 and len(hours) == 1 and set(timed) <= {*dates, *hours}:
         chosen = [dates[0], hours[0]]

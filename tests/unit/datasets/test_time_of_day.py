@@ -55,6 +55,16 @@ def test_digits_beside_a_date_are_hours_and_minutes(load: Load, day: str, form: 
     same(load(two[::-1]), frame)
 
 
+def test_the_date_of_something_else_is_left_out(load: Load) -> None:
+    frame = plant()
+    two = apart(frame, "Time", frame.timestamp.dt.strftime("%H:%M"))
+    for other in ("2024-01-31", (frame.timestamp - pd.Timedelta(days=3)).dt.strftime("%Y-%m-%d")):
+        data = load(two.assign(**{"Calibration date": other}))
+        same(data, frame)
+        assert "columns 'Date' and 'Time' are read as timestamp" in data.notes
+        assert any("column 'Calibration date' holds no number" in note for note in data.notes)
+
+
 NUMBERS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "hours": ("1h", "Hour", lambda at: at.hour),
     "hours of another name": ("1h", "Time", lambda at: at.hour),
