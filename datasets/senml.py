@@ -34,21 +34,22 @@ def rows_of_pack(documents: Iterable[Document]) -> Iterator[Document]:
     """
     base: Document = {}
     units: dict[tuple[str, str], Any] = {}
-    rows: dict[tuple[str, float], Document] = {}
+    out: list[Document] = []
+    rows: dict[tuple[str, Any], Document] = {}  # the newest of each device and time
     for number, record in enumerate(documents, start=1):
         if unknown := next((key for key in record if key.endswith("_")), None):
             raise DatasetError(f"row {number} has the field {unknown!r}, which is not known")
         if base and record.get("bn") == base.get("bn", ""):
             base = {}  # given again: the next pack begins
         base |= {key: record[key] for key in _BASE & record.keys()}
-        time = base.get("bt", 0) + record.get("t", 0)
-        if time < _RELATIVE_S:
+        time = _added(base.get("bt", 0), record.get("t", 0))
+        if type(time) is not str and time < _RELATIVE_S:
             raise DatasetError(
                 f"row {number} has the time {time:g}, which counts from the moment at which it was"
                 " received: save records with absolute times (bt or t)",
                 field="timestamp",
             )
-        device, name = base.get("bn", ""), str(record.get("n") or "value")
+        device, name = str(base.get("bn", "")), str(record.get("n") or "value")
         unit = record.get("u", base.get("bu"))
         if unit is not None and units.setdefault((device, name), unit) != unit:
             raise DatasetError(
@@ -56,14 +57,25 @@ def rows_of_pack(documents: Iterable[Document]) -> Iterator[Document]:
                 " convert one of them",
                 field=name,
             )
-        row = rows.setdefault((device, time), {"timestamp": time})
-        if device:
-            row["device"] = device.rstrip(":/-._")
+        row = rows.get((device, time))
+        if row is None or name in row:  # a second value of a time is that of the next reading
+            row = rows[device, time] = {"timestamp": time}
+            if device:
+                row["device"] = device.rstrip(":/-._")
+            out.append(row)
         if "v" in record or "bv" in base:
-            row[name] = base.get("bv", 0) + record.get("v", 0)
+            row[name] = _added(base.get("bv", 0), record.get("v", 0))
         for key in ("vs", "vb"):
             if key in record:
                 row[name] = record[key]
         if "s" in record or "bs" in base:
-            row[f"{name} sum"] = base.get("bs", 0) + record.get("s", 0)
-    yield from rows.values()
+            row[f"{name} sum"] = _added(base.get("bs", 0), record.get("s", 0))
+    yield from out
+
+
+def _added(base: Any, own: Any) -> Any:
+    """Return a value and its base added; what is no number as a text, which is then reported."""
+    for part in (own, base):
+        if type(part) not in (int, float):
+            return str(part)
+    return base + own

@@ -147,7 +147,8 @@ class Clock:
         if self.kind in TIME_UNITS:
             per_tick = 10**6 / TIME_UNITS[self.kind]
         begin = epoch.begin_us if epoch else 0
-        late = ~(np.abs(ticks * per_tick + begin) <= _MAX_COUNTED_US)
+        with np.errstate(over="ignore"):  # 1e308 is infinite then, and too late as well
+            late = ~(np.abs(ticks * per_tick + begin) <= _MAX_COUNTED_US)
         if late.any():
             row = int(np.flatnonzero(late)[0])
             what = "count of readings" if self.kind == ROW else f"time in {self.kind}"

@@ -83,3 +83,24 @@ def test_records_without_base_values_are_a_long_table_as_before(load: Load) -> N
     data = load("\n".join(map(json.dumps, lines)), "jsonl", asset_id="P1", pivot="n",
                 columns={"timestamp": "t"})  # fmt: skip
     assert data.feature_names == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"n": "temp", "t": 60, "v": {"a": 1}}, "row 401: column 'temp' holds"),
+        ({"n": "temp", "t": "soon", "v": 1}, "row 401: timestamp 'soon' is not a number"),
+        ({"n": "temp", "t": 1e308, "v": 1}, "row 401: timestamp 1e+308 is no plausible time"),
+    ],
+)
+def test_a_bad_record_alone_is_left_out(load: Load, bad: dict[str, Any], said: str) -> None:
+    many = pack(n=400)
+    data = load(json.dumps([*many, bad]), "json", asset_id="P1")
+    assert any(said in note for note in data.notes)
+    kept = load(json.dumps(many), "json", asset_id="P1").streams[0].values.tolist()
+    assert [row for row in data.streams[0].values.tolist() if row in kept] == kept
+
+
+def test_a_second_value_of_a_time_is_that_of_the_next_reading(load: Load) -> None:
+    data = load(json.dumps([*pack(n=2), {"n": "temp", "t": 60, "v": 99}]), "json", asset_id="P1")
+    assert [row[0] for row in data.streams[0].values.tolist()] == [20, 20.125, 99]

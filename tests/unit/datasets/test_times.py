@@ -143,11 +143,11 @@ def test_another_unit_than_the_numbers_have_is_noticed():
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns", "row"])
 @pytest.mark.parametrize("kind", [pa.string(), pa.float64()])
-@pytest.mark.parametrize("bad", ["inf", "-inf", "1e30", "-1e30"])
+@pytest.mark.parametrize("bad", ["inf", "-inf", "1e30", "-1e30", "1e+308"])
 def test_what_is_no_finite_number_is_named_among_epochs(unit: str, kind: Any, bad: str) -> None:
     column = pa.array(["1.5", bad]).cast(kind)
     clock = clock_of(FileFormat(time_unit=unit), [[]], True, [column])
-    with pytest.raises(DatasetError, match=r"row 2: timestamp -?(inf|1e\+?30) is no plausible"):
+    with pytest.raises(DatasetError, match=r"row 2: timestamp -?(inf|1e\+?308?) is no plausible"):
         clock.parse(column, 1)
 
 
