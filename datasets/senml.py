@@ -5,6 +5,7 @@ The values of one time become a row with a column per name. The base name is its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -18,10 +19,17 @@ _RELATIVE_S: Final = 2**28
 
 
 def is_record(document: Document) -> bool:
-    """Return whether an object is the first record of a pack: it has base values, and a value."""
+    """Return whether an object is the first record of a pack: it has base values, and a value.
+
+    Other objects have such keys too, as ``bv`` for a battery's voltage, so a base name is needed,
+    or a name and a base time that is absolute.
+    """
     keys = document.keys()
     text = all(type(document.get(key, "")) is str for key in ("bn", "n"))
-    return bool(keys & _BASE and keys & {"v", "vs", "vb", "s", "n"}) and keys <= _FIELDS and text
+    numbers = all(_is_number(document.get(key, 0)) for key in ("t", "bt", "bv", "bs"))
+    if not (text and numbers and keys <= _FIELDS and keys & {"v", "vs", "vb", "s", "n"}):
+        return False
+    return "bn" in keys or ("n" in keys and bool(document.get("bt", 0) >= _RELATIVE_S))
 
 
 def rows_of_pack(documents: Iterable[Document]) -> Iterator[Document]:
@@ -50,6 +58,8 @@ def rows_of_pack(documents: Iterable[Document]) -> Iterator[Document]:
                 field="timestamp",
             )
         device, name = str(base.get("bn", "")), str(record.get("n") or "value")
+        if name in ("timestamp", "device"):
+            name += " value"  # beside the row's own
         unit = record.get("u", base.get("bu"))
         if unit is not None and units.setdefault((device, name), unit) != unit:
             raise DatasetError(
@@ -76,6 +86,14 @@ def rows_of_pack(documents: Iterable[Document]) -> Iterator[Document]:
 def _added(base: Any, own: Any) -> Any:
     """Return a value and its base added; what is no number as a text, which is then reported."""
     for part in (own, base):
-        if type(part) not in (int, float):
+        if not _is_number(part):
             return str(part)
-    return base + own
+    try:
+        float(base + own)
+        return base + own
+    except OverflowError:  # a whole number may be above all floats
+        return math.inf
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)

@@ -104,3 +104,47 @@ def test_a_bad_record_alone_is_left_out(load: Load, bad: dict[str, Any], said: s
 def test_a_second_value_of_a_time_is_that_of_the_next_reading(load: Load) -> None:
     data = load(json.dumps([*pack(n=2), {"n": "temp", "t": 60, "v": 99}]), "json", asset_id="P1")
     assert [row[0] for row in data.streams[0].values.tolist()] == [20, 20.125, 99]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"bv": 3.6},
+        {"bs": 3.6},
+        {"n": "pump1", "bv": 3.6},
+        {"bt": 25.5},
+        {"n": "pump1", "bt": 25.5},
+    ],
+)
+@pytest.mark.parametrize("text", [False, True])
+def test_short_keys_of_other_objects_are_columns(
+    load: Load, own: dict[str, Any], text: bool
+) -> None:
+    times = [f"2026-03-02T06:{i:02}:00" if text else START_S + 60 * i for i in range(40)]
+    rows = [{"t": time, "v": 20 + i / 8, **own} for i, time in enumerate(times)]
+    data = load(json.dumps(rows), "json", columns={"timestamp": "t"}, asset_id="P1", exclude="n"
+                if "n" in own else ())  # fmt: skip
+    key = next(key for key in own if key != "n")
+    assert data.feature_names == ["v", key]
+    assert data.streams[0].values[:2].tolist() == [[20, own[key]], [20.125, own[key]]]
+    assert data.streams[0].timestamps[0].astype("datetime64[s]").astype(int) == START_S
+
+
+@pytest.mark.parametrize("base", [{"bv": 1.5, "v": 10**400}, {"t": 10**400}, {"t": -(10**400)}])
+def test_numbers_above_all_floats_are_reported(load: Load, base: dict[str, Any]) -> None:
+    records = pack()
+    records[0] |= base
+    with pytest.raises(DatasetError, match="row 1"):
+        load(json.dumps(records), "json", asset_id="P1")
+
+
+@pytest.mark.parametrize("name", ["timestamp", "device"])
+def test_sensors_called_as_the_columns_of_a_row_do_not_replace_these(load: Load, name: str) -> None:
+    records = pack()
+    for i in range(40):
+        records[2 * i + 1] |= {"n": name, "v": START_S + i % 7}
+    data = load(json.dumps(records), "json", columns={"asset_id": "device"})
+    assert data.streams[0].asset_id == "urn:dev:ow:10e2"
+    assert "temp" in data.feature_names
+    assert data.streams[0].timestamps[0].astype("datetime64[s]").astype(int) == START_S
+    assert len(data.streams[0].timestamps) == 40
