@@ -195,7 +195,8 @@ def to_floats(
     values: Floats = numbers.to_numpy(zero_copy_only=False).copy()
     others = np.flatnonzero(~good.to_numpy(zero_copy_only=False))
     cells = text.take(pa.array(others)).to_pylist()
-    if any(cell is not None and cell.casefold() in _SWITCH for cell in set(cells)):
+    switches = _SWITCH.keys() - nulls.texts
+    if any(cell is not None and cell.casefold() in switches for cell in set(cells)):
         found.on_off[name] = None
     known: dict[str, float] = {}
     wrong: set[str] = set()
@@ -214,7 +215,7 @@ def to_floats(
         values[row] = known[cell]
         if cell.casefold() not in _EMPTY and _is_state(cell.casefold()):
             found.states.setdefault((name, cell), []).append(int(rows[row]))
-    switched = next((cell for cell in known if cell.casefold() in _SWITCH), None)
+    switched = next((cell for cell in known if cell.casefold() in switches), None)
     if switched is not None and not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
         row = rows[others[cells.index(switched)]]
         raise DatasetError(

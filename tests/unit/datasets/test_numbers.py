@@ -92,6 +92,7 @@ def test_a_switch_is_zero_or_one_unless_it_stands_among_numbers():
     assert read(["ИСТИНА", "ЛОЖЬ", "Sim", "Não", "PRAWDA", "FAŁSZ"]).tolist() == [1.0, 0.0] * 3
     with pytest.raises(DatasetError, match="row 2: column 'x' holds 'on' among numbers"):
         read(["17.5", "on"])
+    np.testing.assert_array_equal(read(["17.5", "On"], null=("on",)), [17.5, np.nan])
 
 
 @pytest.mark.parametrize(
