@@ -47,6 +47,14 @@ def test_answered_queries_do_not_end_an_outage_of_writing(monkeypatch):
     assert notices == ["unavailable", None, "unavailable", None]
 
 
+def test_a_database_that_is_read_only_has_failed_in_writing_whoever_says_so():
+    notices = []
+    outage = Outage("database", lambda what, code: notices.append(code))
+    outage.record_failure(Unavailable("read-only", code="storage_read_only"))
+    outage.record_success(reading=True)
+    assert notices == ["storage_read_only"]
+
+
 def test_trouble_waits_at_least_as_long_as_asked():
     assert Outage("service", lambda *_: None).record_failure(Unavailable("busy"), 42.0) == 42.0
 
