@@ -7,6 +7,8 @@
     |   |-- UnknownGroup         no model group matches the stream                  422
     |   |-- TooLarge             a limit on size or number is exceeded              413
     |   `-- DatasetError         a file of training or replay data cannot be used   422
+    |       |-- MissingColumn    it lacks a column that is asked for                422
+    |       `-- UnclearTimes     its times can be read in several formats           422
     |-- NotFound                 the row, job or data set does not exist            404
     |-- Conflict                 the current state does not allow the action        409
     |-- PreconditionFailed       somebody else has changed the entry meanwhile      412
@@ -25,6 +27,7 @@ Each error has a stable ``code`` (also the reason of a dead letter), the HTTP ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -108,6 +111,39 @@ class DatasetError(InputError):
     """A file of readings cannot be read."""
 
     code = "bad_dataset"
+
+
+class MissingColumn(DatasetError):
+    """A file lacks a column that is asked for by name.
+
+    Parameters
+    ----------
+    message : str
+    name : str
+        The column.
+    meant : str or None
+        The one that may have been meant.
+    """
+
+    def __init__(self, message: str, *, name: str = "", meant: str | None = None) -> None:
+        super().__init__(message, field=name)
+        self.name = name
+        self.meant = meant
+
+
+class UnclearTimes(DatasetError):
+    """Times can be read in several formats, with day and month in each other's place.
+
+    Parameters
+    ----------
+    message : str
+    formats : sequence of str
+        The formats, for `strptime`.
+    """
+
+    def __init__(self, message: str, *, formats: Sequence[str] = ()) -> None:
+        super().__init__(message, field="timestamp")
+        self.formats = formats
 
 
 class NotFound(AnomalyError):

@@ -26,7 +26,7 @@ from datasets.survey import survey
 from datasets.types import Dataset, Stream
 from datasets.units import bare
 from datasets.workbook import SheetText
-from errors import DatasetError
+from errors import DatasetError, UnclearTimes
 
 #: Share of a channel's times that may not follow the one before (or, newest first, precede it).
 _LEAPS: Final = 0.1
@@ -183,13 +183,11 @@ def _opened(
             return open_file(table.path, form, None, None, asset, part)
 
     files: dict[int, OpenFile] = {}
-    unclear: dict[int, DatasetError] = {}
+    unclear: dict[int, UnclearTimes] = {}
     for number, options in enumerate(own):
         try:
             files[number] = opened(number, options)
-        except DatasetError as error:
-            if "--time-format chooses one" not in error.message:
-                raise
+        except UnclearTimes as error:
             unclear[number] = error
     known = {file.time_format: number for number, file in files.items() if file.time_format}
     for written, number in known.items():
@@ -201,7 +199,7 @@ def _opened(
                 field="timestamp",
             )
     for number, problem in unclear.items():
-        same = [written for written in known if written in problem.message]
+        same = [written for written in known if written in problem.formats]
         if len(same) != 1:
             raise problem
         own[number] = replace(own[number], time_format=same[0])

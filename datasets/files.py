@@ -337,8 +337,9 @@ def naming(path: Path | SheetText, part: str = "") -> Iterator[None]:
     except DatasetError as error:
         if error.message.startswith(f"{name}: "):
             raise
-        rest = error.message.removeprefix(f"{path.name}: ")
-        raise DatasetError(f"{name}: {rest}", field=error.field) from None
+        error.message = f"{name}: {error.message.removeprefix(f'{path.name}: ')}"
+        error.args = (error.message,)
+        raise
     except InputError as error:
         raise DatasetError(f"{path.name}: {error.message}", field=error.field) from None
     except DAMAGED as error:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from datasets.epochs import EPOCHS
-from errors import DatasetError
+from errors import DatasetError, MissingColumn
 
 #: Roles of columns besides features.
 ROLES = ("asset_id", "sensor_id", "timestamp", "label")
@@ -336,13 +336,14 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def _no_column(name: str, columns: Sequence[str], option: str) -> DatasetError:
+def _no_column(name: str, columns: Sequence[str], option: str) -> MissingColumn:
     has = ", ".join(columns)
     shown = has if len(has) <= _SHOWN else f"{has[:_SHOWN]} ..."
     where = f"--{option}: " if option else ""
     near = _alike(name, columns)
     meant = f" (did you mean {near!r}?)" if near else ""
-    return DatasetError(f"{where}column {name!r} is missing{meant}; it has {shown}", field=name)
+    said = f"{where}column {name!r} is missing{meant}; it has {shown}"
+    return MissingColumn(said, name=name, meant=near)
 
 
 def _alike(name: str, columns: Sequence[str]) -> str | None:

@@ -32,7 +32,7 @@ from datasets.suffixes import bare_name
 from datasets.types import Dataset, Reading, Stream, StreamKey, key_of, named
 from datasets.units import differ
 from datasets.units_of_parts import compare_units
-from errors import DatasetError
+from errors import DatasetError, MissingColumn
 
 #: A unit behind a name.
 _UNIT_IN_NAME: Final = re.compile(r"[(\[].*$")
@@ -197,10 +197,9 @@ def _lacks_label(error: DatasetError, form: FileFormat) -> bool:
 
     One whose column is written otherwise (Event for event) has it: it would become a feature.
     """
-    label = form.role("label")
-    if label is None or f"column {label!r} is missing" not in error.message:
+    if not isinstance(error, MissingColumn) or error.name != form.role("label"):
         return False
-    return f"(did you mean {label!r}?)".casefold() not in error.message.casefold()
+    return (error.meant or "").casefold() != error.name.casefold()
 
 
 def _parts(

@@ -34,7 +34,7 @@ from datasets.time_formats import (
 )
 from datasets.time_texts import MIDNIGHT, are_intervals, tidied, tidy
 from datasets.types import Flags, Times
-from errors import DatasetError, InputError
+from errors import DatasetError, InputError, UnclearTimes
 from schemas import AMBIGUOUS_DATE, parse_timestamp
 
 #: Start and step of the artificial times of readings that are only counted.
@@ -222,10 +222,10 @@ def clock_of(
     if len({day_order(f) for f in formats}) > 1:
         formats = settled_formats(formats, everything)
         if len({day_order(f) for f in formats}) > 1:
-            raise DatasetError(
+            raise UnclearTimes(
                 f"times such as {cells[0]!r} may be read as {' or '.join(formats[:3])}:"
                 " --time-format chooses one",
-                field="timestamp",
+                formats=formats[:3],
             )
     zone = form.time_zone or "UTC (--time-zone names another)"
     shown = next(cell for cell in cells if reads_somehow(formats[0], cell))
