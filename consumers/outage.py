@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from db.session import REFUSES_CHANGES
 from errors import AnomalyError
 
 log = logging.getLogger("consumers.bridge")
@@ -18,8 +19,6 @@ FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 #: A failed write is tried again within this time, so until then an answered query proves nothing.
 WRITE_SILENCE = 2 * LONGEST_WAIT
-#: Codes of a database that answers queries and refuses changes, whoever met that first.
-NO_CHANGES = ("storage_full", "storage_read_only")
 
 #: Called with the name of the failing part and the error's code, or None once it works again.
 StateListener = Callable[[str, str | None], None]
@@ -64,7 +63,7 @@ class Outage:
             Whether a write failed: then queries that are answered do not end the outage.
         """
         with self._lock:
-            if writing or error.code in NO_CHANGES:
+            if writing or error.code in REFUSES_CHANGES:  # whoever met that first
                 self._write_failed = time.monotonic()
             if self._since is None or error.code != self._code:
                 log.warning(

@@ -205,8 +205,7 @@ def _may_be_time(columns: Columns, index: int, form: FileFormat) -> bool:
     if not cells:  # an empty channel
         return _channel(columns.names[index]) is not None
     if form.time_unit is not None:
-        whole = sum(is_number(cell) or is_number(cell, ",") for cell in cells)
-        return _channel(columns.names[index]) is not None and 2 * whole > len(cells)
+        return _channel(columns.names[index]) is not None and _mostly_numbers(cells)
     return (
         holds_times(columns, index)
         or counts_from_1970(columns, index)
@@ -230,8 +229,11 @@ def _measured(columns: Columns, values: Sequence[int]) -> bool:
 def holds_numbers(columns: Columns, index: int) -> bool:
     """Return whether most cells of a column are numbers, by its first cells."""
     cells = columns.filled(index)
-    figures = sum(is_number(cell) or is_number(cell, ",") for cell in cells)
-    return bool(cells) and (2 * figures > len(cells) or bool(unit_of(cells)))
+    return bool(cells) and (_mostly_numbers(cells) or bool(unit_of(cells)))
+
+
+def _mostly_numbers(cells: Sequence[str]) -> bool:
+    return 2 * sum(is_number(cell) or is_number(cell, ",") for cell in cells) > len(cells)
 
 
 def _numbers_rows(cells: Sequence[str]) -> bool:
@@ -242,7 +244,7 @@ def _numbers_rows(cells: Sequence[str]) -> bool:
     )
 
 
-def _names(columns: Columns, parts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[str]:
+def _names(columns: Columns, parts: _Parts) -> list[str]:
     """Return the names of the channels, if those of their columns tell them; else nothing.
 
     The columns of times have one name, apart from numbers (the channels' names are empty then), or

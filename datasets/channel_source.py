@@ -39,6 +39,7 @@ class ChannelSource:
             frozenset(here for here, index in enumerate(at) if index in whole.timed),
             whole.decimals.of([*at]),
             frozenset(here for here, index in enumerate(at) if index in whole.nested),
+            nulls=whole.nulls,
             below=[[row[i] if i < len(row) else "" for i in at] for row in whole.below],
         )
 

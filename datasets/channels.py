@@ -17,8 +17,8 @@ import numpy as np
 from datasets.channel_columns import Channel, channels_of, holds_numbers
 from datasets.channel_source import ChannelSource
 from datasets.files import OpenFile, naming, open_file
-from datasets.format import FileFormat, names_in
-from datasets.joined_sensors import joined_columns
+from datasets.format import FileFormat
+from datasets.joined_sensors import joined_columns, with_features
 from datasets.long_tables import may_name_machines
 from datasets.sampled_columns import plain_name
 from datasets.source import Source, opened_source
@@ -57,7 +57,6 @@ def open_table(path: Path | SheetText, form: FileFormat | None) -> Table:
     form = form or FileFormat()
     with naming(path):
         source = opened_source(path, form)
-        source.columns.nulls = frozenset(text.casefold() for text in form.null)
         channels = channels_of(source.columns, form)
         if channels and (label := form.role("label")) is not None:
             source.columns.index(label, "label")
@@ -117,13 +116,7 @@ def read_channels(
     if len(filled) < len(table.channels):
         empty = [names[c.times[0]] for c in table.channels if not c.values]
         notes.append(f"{', '.join(empty)[:200]}: no value in the columns after it: left out")
-    data = _with_sums(replace(data, notes=notes), parts)
-    if wanted is None:
-        return data
-    chosen = names_in(wanted, data.feature_names, "features")
-    at = [data.feature_names.index(name) for name in chosen]
-    streams = [replace(stream, values=stream.values[:, at]) for stream in data.streams]
-    return replace(data, feature_names=chosen, streams=streams)
+    return with_features(_with_sums(replace(data, notes=notes), parts), wanted)
 
 
 def _title(source: Source, channel: Channel) -> str:

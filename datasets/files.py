@@ -211,7 +211,6 @@ def open_file(
         source = source or opened_source(path, form)
         if not any(source.columns.cells):
             raise DatasetError("holds no rows below its names, or a quote does not close")
-        source.columns.nulls = frozenset(text.casefold() for text in form.null)
         source.columns.look = lambda streams, times, others: survey(
             source.batches(sorted({*streams, *times, *others})), streams, times, others
         )

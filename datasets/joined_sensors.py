@@ -9,13 +9,14 @@ intervals. Where a sensor has no such value, it was not measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from datasets.format import names_in
 from datasets.long_tables import names_values
 from datasets.sampled_columns import plain_name
 from datasets.types import Dataset, Floats, Stream, StreamKey, Times, span_text
@@ -89,6 +90,22 @@ def joined_columns(parts: Sequence[Dataset]) -> Dataset:
             for index, name in enumerate(part.feature_names):
                 assets.setdefault(stream.asset_id, {})[name] = [(stream, index)]
     return _joined_assets(assets, parts)
+
+
+def with_features(data: Dataset, wanted: str | Sequence[str] | None) -> Dataset:
+    """Return the data with some features, as a list or as typed; None: all.
+
+    Raises
+    ------
+    DatasetError
+        Names one that is missing.
+    """
+    if wanted is None:
+        return data
+    names = names_in(wanted, data.feature_names, "features")
+    at = [data.feature_names.index(name) for name in names]
+    streams = [replace(stream, values=stream.values[:, at]) for stream in data.streams]
+    return replace(data, feature_names=names, streams=streams)
 
 
 def _joined_assets(

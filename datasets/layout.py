@@ -20,7 +20,7 @@ from datasets.separator import MAX_PREAMBLE, delimiter_of, table_of
 from datasets.text import MemoryFile, without_formulas
 from datasets.two_lines_of_names import are_names, joined_names, names_above_an_index
 from datasets.units import bare
-from datasets.vrm import is_vrm, vrm_names
+from datasets.vrm import vrm_names
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
         lines[first - 1] = title
         comments, first = comments - 1, first - 1
     table, ends = table_of(lines[first:], delimiter)
-    vrm = form.header and is_vrm(table)
+    vrm = vrm_names(table) if form.header else None
     top = 0 if vrm else names_row(table) if form.header else first_row(table)
     before = ends[top - 1] if top else 0
     if before + comments:
@@ -102,7 +102,7 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     if not form.header:
         names, rows, skip = [str(i + 1) for i in range(len(names))], table[top:], first + before
     elif vrm:
-        names, rows, ends = vrm_names(names, rows[0]), rows[1:], ends[1:]
+        names, rows, ends = vrm, rows[1:], ends[1:]
         skip = first + ends[0]
         notes.append(_joined_note(names))
     elif rows and len(rows[0]) < len(names) and {*names[len(rows[0]) :]} <= NO_FIELD:
@@ -143,19 +143,9 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     cells = [bare(column) for column in zip(*whole, strict=True)]
     decimals = Decimals(cells, delimiter, form.decimal)
     return Layout(
-        names,
-        rows,
-        skip,
-        delimiter,
-        decimals,
-        encoding,
-        trim,
-        annotated,
-        notes,
-        between,
-        formulas,
+        names, rows, skip, delimiter, decimals, encoding, trim, annotated, notes, between, formulas,
         easylog,
-    )
+    )  # fmt: skip
 
 
 def _joined_note(names: Sequence[str]) -> str:

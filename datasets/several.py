@@ -17,9 +17,9 @@ from datasets.counted_in_turn import in_turn
 from datasets.equal_names import told_apart
 from datasets.far_times import clock_note, never_set
 from datasets.files_in_turn import pieces_hint
-from datasets.format import FEATURE, FileFormat, names_in
+from datasets.format import FEATURE, FileFormat
 from datasets.found_files import files_of
-from datasets.joined_sensors import hint, joined_by_time
+from datasets.joined_sensors import hint, joined_by_time, with_features
 from datasets.label_files import without_label_files
 from datasets.labels_of_parts import with_common_labels
 from datasets.overlaps import joined_streams
@@ -255,13 +255,7 @@ def _of_sensors(
     parts = [part for found in files.values() for part in found]
     data = joined_by_time([part.name for part in parts], [part.data for part in parts])
     found = [note.replace(NAMED_BY_FILE, _NAMED_BY_FOLDER) for note in _gathered(notes)]
-    data = replace(data, notes=[*found, *data.notes])
-    if feature_names is None:
-        return data
-    names = names_in(feature_names, data.feature_names, "features")
-    at = [data.feature_names.index(name) for name in names]
-    streams = [replace(stream, values=stream.values[:, at]) for stream in data.streams]
-    return replace(data, feature_names=names, streams=streams)
+    return with_features(replace(data, notes=[*found, *data.notes]), feature_names)
 
 
 def _alike(partial: Sequence[str], parts: Sequence[Dataset]) -> str:

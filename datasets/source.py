@@ -51,6 +51,7 @@ class Source(Protocol):
 def opened_source(path: Path | SheetText, form: FileFormat) -> Source:
     """Open a file by its content or suffix: names of workbooks, texts and JSON often mislead."""
     source, kind, without_meaning = _opened(path, form)
+    source.columns.nulls = frozenset(text.casefold() for text in form.null)
     source.notes += form.ignored(kind, *without_meaning)
     return source
 

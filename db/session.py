@@ -66,6 +66,8 @@ _NO_CHANGES = {
     "53100": ("storage_full", "has no space left on its disk"),
     _READ_ONLY: ("storage_read_only", "is read-only"),
 }
+#: Codes of a database that answers queries but refuses changes.
+REFUSES_CHANGES = tuple(code for code, _ in _NO_CHANGES.values())
 #: The kind of database in an address, and what one looks like.
 _KIND = re.compile(r"([a-z]\w*)(?:\+\w+)?://", re.IGNORECASE)
 _ADDRESS = "postgresql://user:password@host:port/name"

@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 
 from config import Settings
-from db.session import configured_url, probe, transaction
+from db.session import REFUSES_CHANGES, configured_url, probe, transaction
 from errors import AnomalyError, SchemaTooNew, SettingsError, StorageUnavailable
 from serving.background import end_tasks
 
@@ -26,7 +26,7 @@ log = logging.getLogger("bentoml.serving.database")
 P = ParamSpec("P")
 R = TypeVar("R")
 #: Codes of errors after which other queries are answered: a slow one, and refused changes.
-ANSWERING = ("storage_timeout", "storage_full", "storage_read_only")
+ANSWERING = ("storage_timeout", *REFUSES_CHANGES)
 #: Interval of probes of a failed database.
 PROBE_S = 1.0
 
