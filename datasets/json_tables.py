@@ -9,7 +9,7 @@ from typing import Any, Final
 from datasets.json_documents import Document
 from datasets.long_tables import names_values
 from datasets.sampled_columns import plain_name
-from datasets.time_columns import TIME_NAMES
+from datasets.time_of_day import TIME_NAMES
 from errors import DatasetError
 
 #: The first of the numbers that pandas gives to rows.

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets.coded_texts import distinct
+from datasets.columns import Chunk
+from datasets.format import FileFormat
 
 UNKNOWN: Final = -1  # neither normal (0) nor faulty (1)
 _NORMAL: Final = frozenset(
@@ -166,3 +173,33 @@ def _words(
         held = ", ".join(repr(text)[:40] for text in sorted(normals)[:5]) or "nothing"
         notes.append(f"{name}: {listed} taken as faults, {held} as normal")
     return {text: int(text in faulty) for text in words}
+
+
+def labels_of(
+    chunks: Sequence[Chunk], form: FileFormat | None
+) -> tuple[list[npt.NDArray[np.int8]] | None, list[str]]:
+    """Return the labels of each chunk, and notes on their interpretation."""
+    parts = [chunk.labels for chunk in chunks if chunk.labels is not None]
+    if not parts:
+        return None, []
+    codes, values = distinct(parts)
+    by_value = label_counts(chunks)
+    name = (form.role("label") if form is not None else None) or "label"
+    meaning, notes = read_labels(by_value, name)
+    if not set(meaning.values()) & {0, 1}:
+        return None, notes
+    table = np.array([*(meaning[value] for value in values), -1], np.int8)
+    return np.split(table[codes], np.cumsum([len(p.codes) for p in parts])[:-1]), notes
+
+
+def label_counts(chunks: Sequence[Chunk]) -> dict[str, int]:
+    """Return the number of rows with each text of the labels; empty without labels."""
+    parts = [chunk.labels for chunk in chunks if chunk.labels is not None]
+    if not parts:
+        return {}
+    codes, values = distinct(parts)
+    counts = np.bincount(codes + 1, minlength=len(values) + 1)
+    by_value = {value: int(n) for value, n in zip(values, counts[1:], strict=True)}
+    if counts[0]:
+        by_value[""] = by_value.get("", 0) + int(counts[0])
+    return by_value

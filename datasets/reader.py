@@ -17,7 +17,7 @@ from datasets.columns import Chunk
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
 from datasets.further_labels import further_labels
-from datasets.labels import UNKNOWN, read_labels
+from datasets.labels import UNKNOWN, label_counts, labels_of, read_labels
 from datasets.local_clock import LocalTime, clocks_went_back, half_day_clock
 from datasets.pivot import pivoted
 from datasets.swapped_days import first_swapped
@@ -99,7 +99,7 @@ def _whole(file: OpenFile, form: FileFormat | None, group: str | None) -> Datase
     if not any(len(chunk.rows) for chunk in chunks):
         raise DatasetError(f"{file.path.name}: holds no rows")
     chunks = file.without_far_of(chunks, form is not None and form.drop_far_times)
-    labels, by_value = _labels(chunks, form)
+    labels, by_value = labels_of(chunks, form)
     parts: dict[StreamKey, list[tuple[int, Rows]]] = {}
     for number, chunk in enumerate(chunks):
         for key, rows in _by_stream(chunk):
@@ -122,7 +122,7 @@ def _whole(file: OpenFile, form: FileFormat | None, group: str | None) -> Datase
     notes += further_labels(file.names, streams)
     groups = None if group is None else _groups(file, group, chunks, parts)
     data = Dataset(
-        file.names, streams, notes, groups, file.units, *file.offsets, _label_counts(chunks)
+        file.names, streams, notes, groups, file.units, *file.offsets, label_counts(chunks)
     )
     if form is not None and form.pivot is not None:
         data = pivoted(data, form.pivot)
@@ -360,36 +360,6 @@ def _repeated(values: Floats) -> Flags:
     """Return which readings (n,) have the values of the one before; ``values`` is (n, d)."""
     same = ((values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))).all(1)
     return np.concatenate([[False], same])
-
-
-def _labels(
-    chunks: Sequence[Chunk], form: FileFormat | None
-) -> tuple[list[npt.NDArray[np.int8]] | None, list[str]]:
-    """Return the labels of each chunk, and notes on their interpretation."""
-    parts = [chunk.labels for chunk in chunks if chunk.labels is not None]
-    if not parts:
-        return None, []
-    codes, values = distinct(parts)
-    by_value = _label_counts(chunks)
-    name = (form.role("label") if form is not None else None) or "label"
-    meaning, notes = read_labels(by_value, name)
-    if not set(meaning.values()) & {0, 1}:
-        return None, notes
-    table = np.array([*(meaning[value] for value in values), -1], np.int8)
-    return np.split(table[codes], np.cumsum([len(p.codes) for p in parts])[:-1]), notes
-
-
-def _label_counts(chunks: Sequence[Chunk]) -> dict[str, int]:
-    """Return the number of rows with each text of the labels; empty without labels."""
-    parts = [chunk.labels for chunk in chunks if chunk.labels is not None]
-    if not parts:
-        return {}
-    codes, values = distinct(parts)
-    counts = np.bincount(codes + 1, minlength=len(values) + 1)
-    by_value = {value: int(n) for value, n in zip(values, counts[1:], strict=True)}
-    if counts[0]:
-        by_value[""] = by_value.get("", 0) + int(counts[0])
-    return by_value
 
 
 def _counts(labels: Texts) -> Counter[str]:

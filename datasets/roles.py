@@ -23,8 +23,8 @@ from datasets.long_tables import (
 from datasets.quality_columns import find_qualities
 from datasets.sampled_columns import Columns, Roles, given, plain_name, rows_of
 from datasets.second_times import leave_out_epochs
-from datasets.time_columns import TIME_NAMES, check_dates, count_rows, find_times
-from datasets.time_of_day import may_be_time
+from datasets.time_columns import check_dates, count_rows, find_times
+from datasets.time_of_day import TIME_NAMES, may_be_time
 from datasets.unit_column import find_units
 from datasets.units import unit_of
 from errors import DatasetError

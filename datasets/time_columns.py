@@ -17,32 +17,22 @@ from datasets.calendar_columns import (
 )
 from datasets.chosen_unit import check_gps
 from datasets.completed_times import kind_behind
-from datasets.epochs import EPOCHS, likely_epoch
-from datasets.format import ROW, FileFormat, quoted
+from datasets.epochs import EPOCHS
+from datasets.format import ROW, FileFormat
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, plain_name, rows_of
 from datasets.time_formats import (
-    HOURS_LOST,
     dates_only,
     epoch_unit,
     is_compact,
     is_date,
-    is_duration,
-    is_midnight,
     is_month,
     is_time,
-    is_time_of_day,
     lost_hours,
 )
-from datasets.time_of_day import kinds_of, many_share, may_be_time, says_time, written
+from datasets.time_of_day import TIME_NAMES, kinds_of, many_share, may_be_time, says_time, written
+from datasets.unfound_times import hours_lost, no_time_of_day, refuse_without_times, shared_days
 from errors import DatasetError
-
-#: Names of columns of times, in lower case without punctuation.
-TIME_NAMES: Final = frozenset(
-    ("timestamp", "datetime", "dateandtime", "datetimeutc", "timestamputc", "time", "date", "ts",
-     "zeit", "zeitstempel", "datum", "datumzeit", "datumuhrzeit", "uhrzeit", "horodatage", "fecha",
-     "fechahora", "epoch", "unixtime")
-)  # fmt: skip
 
 #: Names of columns of months.
 _MONTH_NAMES: Final = frozenset(
@@ -97,7 +87,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
         if len(exact) == 1 and all(_repeated(columns, roles, p) for p in days):
             chosen = exact  # the others are the days of its times
     if hours and len(dates) == 1 and chosen in ([], dates):
-        raise _dates_only(columns, dates[0], hours)
+        raise no_time_of_day(columns, dates[0], hours)
     if len(dates) == 1 and chosen == [*dates, *hours] and len(hours) == 1:
         _read_as_one(columns, roles, *chosen)
     elif len(chosen) == 1 or (
@@ -119,7 +109,7 @@ def find_times(columns: Columns, form: FileFormat, roles: Roles) -> None:
                     " row counts the readings instead",
                     field="exclude",
                 )
-            _no_time(columns, chosen)
+            refuse_without_times(columns, chosen)
         _read_as_one(columns, roles, *whole)
 
 
@@ -252,7 +242,7 @@ def check_dates(columns: Columns, form: FileFormat, roles: Roles) -> None:
     if whole and _repeated(columns, roles, *roles.times):
         days = DATE_PARTS.get(roles.time_kind)
         if len(roles.times) == days and form.role("timestamp") is None:
-            raise _no_hours(columns, roles)
+            raise shared_days(columns, roles)
         names = ", ".join(repr(columns.names[p]) for p in roles.times)
         roles.notes.append(f"columns {names} do not tell all readings of a stream apart: is a part"
                            " of the time of day in another column?")  # fmt: skip
@@ -276,7 +266,7 @@ def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
     others = [p for p, name in enumerate(columns.names) if p != day and may_be_time(name)]
     for p in others:
         if lost_hours(columns.filled(p)):
-            return _lost(columns, p)
+            return hours_lost(columns, p)
     if len(others) > 1 and all(_repeated(columns, roles, day, p) for p in others):
         names = " and ".join(repr(columns.names[p]) for p in others[:4])
         return DatasetError(
@@ -285,143 +275,4 @@ def dates_shared(columns: Columns, roles: Roles) -> DatasetError:
             " joins hour, minute and second, in this order",
             field="timestamp",
         )
-    return _dates_only(columns, day, others)
-
-
-def _no_hours(columns: Columns, roles: Roles) -> DatasetError:
-    """Return the error for columns of year, month and day that many readings share."""
-    day = "+".join(columns.names[p] for p in roles.times)
-    return DatasetError(
-        f"columns {day} hold dates only, and many readings of a stream share one: --columns"
-        f" timestamp={day}+COLUMN joins the hour (then minute and second), --columns"
-        f" timestamp={day} takes the dates alone",
-        field="timestamp",
-    )
-
-
-def _lost(columns: Columns, index: int) -> DatasetError:
-    """Return the error for a column of times of day without hours."""
-    return DatasetError(
-        f"column {columns.names[index]!r} holds {columns.filled(index)[0]!r}, {HOURS_LOST}",
-        field="timestamp",
-    )
-
-
-def _dates_only(columns: Columns, day: int, hours: Sequence[int]) -> DatasetError:
-    """Return the error for a column of dates beside columns that may hold the time of day."""
-    name = columns.names[day]
-    near = [columns.names[p] for p in hours][:3]
-    if not near and len(same := set(columns.filled(day))) == 1 and is_midnight(cell := same.pop()):
-        return DatasetError(
-            f"column {name!r} holds the same time, {cell}, in row after row, so it tells neither"
-            " order nor intervals: --time-unit row counts the readings instead, --columns"
-            f" timestamp={name}+COLUMN joins a time of day",
-            field="timestamp",
-        )
-    where = "many readings of a stream share one"
-    if near:
-        where = f"the time of day may be in {' or '.join(map(repr, near))}"
-    return DatasetError(
-        f"column {name!r} holds dates only, and {where}: --columns"
-        f" timestamp={name}+{near[0] if near else 'COLUMN'} joins the time of day, --columns"
-        f" timestamp={name} takes the dates alone",
-        field="timestamp",
-    )
-
-
-def _each(columns: Columns, times: Sequence[int]) -> str:
-    """Say how each of several columns of times is read as that of the columns after it."""
-    names = [columns.names[p] for p in times]
-    if len(set(names)) < len(names):
-        return (
-            "; each is read as the time of the columns after it if no others stand before the first"
-            " (--exclude leaves columns out) and all have numbers"
-        )
-    shown = quoted("+".join(names[:5]) + ("+..." if len(names) > 5 else ""))
-    return f", --columns timestamp={shown} reads each as the time of the columns after it"
-
-
-def _counts(columns: Columns) -> list[int]:
-    """Return the columns of numbers that never fall and are named like times, the best first."""
-    found = []
-    for p, name in enumerate(columns.names):
-        cells = columns.filled(p)
-        named = may_be_time(name) or plain_name(name) in TIME_NAMES
-        if not named or len(set(cells)) < 2:
-            continue
-        try:
-            numbers = [_number(cell) for cell in cells]
-        except ValueError:
-            continue
-        if numbers == sorted(numbers):
-            found.append(p)
-    return sorted(found, key=lambda p: plain_name(columns.names[p]) not in TIME_NAMES)
-
-
-def _number(cell: str) -> float:
-    """Return a number with a decimal point or comma."""
-    return float(cell.replace(",", "."))
-
-
-def _no_time(columns: Columns, chosen: Sequence[int]) -> None:
-    if chosen:
-        names = ", ".join(repr(columns.names[p]) for p in chosen[:5])
-        raise DatasetError(
-            f"column 'timestamp' is missing, and each of {names} may be it: --columns"
-            f" timestamp=COLUMN chooses one for all columns{_each(columns, chosen)}",
-            field="timestamp",
-        )
-    has = ", ".join(filter(None, columns.names))[:300]
-    if counts := _counts(columns):
-        name, cell = columns.names[counts[0]], columns.filled(counts[0])[-1]
-        if unit := likely_epoch(columns.filled(counts[0])):
-            raise DatasetError(
-                f"column 'timestamp' is missing; {name!r} holds numbers such as {cell},"
-                f" {EPOCHS[unit].what}? --columns timestamp={quoted(name)} --time-unit {unit}"
-                " reads them",
-                field="timestamp",
-            )
-        each = ""
-        if len(counts) > 1:
-            each = " (--time-unit s alone, if each such column is the time of the columns after it)"
-        raise DatasetError(
-            f"column 'timestamp' is missing; it has {has}. {name!r} holds numbers such as"
-            f" {cell}: --columns timestamp={quoted(name)} --time-unit s reads them as seconds (ms,"
-            f" us, ns) since 1970 or since the start{each}, --time-unit row counts the readings"
-            " instead",
-            field="timestamp",
-        )
-    for p in columns.like(TIME_NAMES):
-        cells = columns.filled(p)
-        if is_time_of_day(cells):
-            raise DatasetError(
-                f"column {columns.names[p]!r} holds times of day such as {cells[0]!r}, and no"
-                f" column holds their date: --columns timestamp=Date+{columns.names[p]} joins it"
-                " from another column, --time-unit row counts the readings instead",
-                field="timestamp",
-            )
-        if is_duration(cells):
-            raise DatasetError(
-                f"column {columns.names[p]!r} holds times since a start such as {cells[0]!r}:"
-                " --time-unit s reads seconds, written as numbers, --time-unit row counts the"
-                " readings instead",
-                field="timestamp",
-            )
-        if cells and not any(map(is_number, cells)):
-            raise DatasetError(
-                f"column {columns.names[p]!r} holds {cells[0]!r:.60}, which is not read as a time:"
-                f" --columns timestamp={quoted(columns.names[p])} --time-format FORMAT, such as"
-                " %d/%m/%Y %H:%M, reads it",
-                field="timestamp",
-            )
-    if 2 * sum(is_time([name]) for name in columns.names) > len(columns.names):
-        raise DatasetError(
-            f"the names of the columns are times ({has[:60]} ...), and each row is a sensor:"
-            " transpose the table, so that each row is a time and each column a sensor",
-            field="timestamp",
-        )
-    raise DatasetError(
-        f"column 'timestamp' is missing; it has {has}: --columns timestamp=COLUMN (or Date+Time)"
-        " names it, --time-unit row counts the readings instead",
-        field="timestamp",
-    )
+    return no_time_of_day(columns, day, others)

@@ -26,6 +26,12 @@ from errors import DatasetError
 #: What the last of several columns of times holds: words such as PM or CET, or milliseconds.
 WORDS: Final = "words behind the time"
 MILLISECONDS: Final = "milliseconds behind the time"
+#: Names of columns of times, in lower case without punctuation.
+TIME_NAMES: Final = frozenset(
+    ("timestamp", "datetime", "dateandtime", "datetimeutc", "timestamputc", "time", "date", "ts",
+     "zeit", "zeitstempel", "datum", "datumzeit", "datumuhrzeit", "uhrzeit", "horodatage", "fecha",
+     "fechahora", "epoch", "unixtime")
+)  # fmt: skip
 _DAY_S: Final = 86_400
 _ZONE: Final = "(local|utc|gmt)?"
 #: Names, in lower case without punctuation, of columns that hold the time of day.
