@@ -68,7 +68,8 @@ def calibrate(
             kinds[True] = _series(subset, found.warm)
         for warm, (series, beside) in kinds.items():
             if not warm or sum(map(len, beside)) >= 20:
-                cal = with_adaptation(*fit_fixed(subset, series, beside, *given), how)
+                further = spread_of_later(sum(map(len, beside)))
+                cal = with_adaptation(*fit_fixed(subset, series, beside, *given, further), how)
             out[subset_key(subset, warm)] = cal
     return out
 
@@ -120,6 +121,7 @@ def fit_fixed(
     slow: bool = True,
     swiftness: float = 1.0,
     ends: bool = True,
+    further: float = 1.0,
 ) -> tuple[Calibration, list[Floats]]:
     """Fit one subset's calibration without adaptation; also return its fast magnitudes, (n_i,).
 
@@ -130,6 +132,7 @@ def fit_fixed(
     beside : (n_i,) rarity of constant features' movements per stream.
     slow, swiftness : see :func:`calibrate`.
     ends : whether the slow magnitude ends with what it averages.
+    further : see :func:`smoothing`; a trial's fewer readings would say too much, so 1 there.
     """
     tails = {name: fit_tail([s[k] for s in series]) for k, name in enumerate(subset)}
     mixed = [
@@ -140,7 +143,7 @@ def fit_fixed(
     f = [np.maximum(fast.decades(values), more) for values, more in zip(mixed, beside, strict=True)]
     lift = swift_lift(f, swiftness, sum(map(len, f)))
     swift = [swift_magnitudes(values, swiftness, lift) for values in f]
-    median, shift, gain, smooth = smoothing(f, swift)
+    median, shift, gain, smooth = smoothing(f, swift, further)
     if not slow:
         shift, gain = _NEVER, 0.0
     cal = Calibration(
@@ -203,8 +206,15 @@ def replayed(
     return [adapted(cal, values, how)[_BURN_IN:] for values in long], times
 
 
-def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, float, list[Floats]]:
+def smoothing(
+    fast: list[Floats], swift: list[Floats], further: float = 1.0
+) -> tuple[float, float, float, list[Floats]]:
     """Fit the slow magnitude's start value, and the scaling that matches it to the swift one.
+
+    Parameters
+    ----------
+    fast, swift : (n_i,) magnitudes per stream.
+    further : how many times as far later averages reach as these, at the quantile that is matched.
 
     Returns
     -------
@@ -219,8 +229,22 @@ def smoothing(fast: list[Floats], swift: list[Floats]) -> tuple[float, float, fl
     # quantiles of fitted tails: an empirical one of a few hundred correlated readings is too noisy
     reach = fit_tail([after_start_up(s) for s in slow]).quantile(_ANCHOR) - median
     wanted = fit_tail(swift).quantile(_ANCHOR) - middle
-    gain = min(max(wanted / max(reach, 1e-9), 1.0), _MAX_GAIN)
+    gain = min(max(wanted / max(further * reach, 1e-9), 1.0), _MAX_GAIN)
     return median, middle - gain * median, gain, slow
+
+
+def spread_of_later(readings: int) -> float:
+    """Return how many times as far later averages reach as those of so many readings.
+
+    Neighbouring averages are alike, so a few hundred readings hold few that are independent. A
+    later one has Student's distribution about their mean, not a normal one (prediction interval).
+    """
+    from scipy.stats import norm, t
+
+    independent = max(readings * ALPHA / (2.0 - ALPHA), 2.0)
+    high = 1.0 - 10.0**_ANCHOR
+    later = t.ppf(high, independent - 1.0) * math.sqrt(1.0 + 1.0 / independent)
+    return float(later / norm.ppf(high))
 
 
 def swift_lift(fast: list[Floats], swiftness: float, readings: int) -> tuple[float, float]:
