@@ -20,6 +20,9 @@ RARELY: Final = 0.0025  # probability that clean data lose anything by a further
 _APART: Final = 5  # maximum number of other readings within one event
 _CENSORED: Final = 0.75  # quantile of the heights above which events are censored
 _CENSORED_SPIKES: Final = 0.9  # the same of single readings above their median height
+#: Lower heights, three quarters of 30, that tell the scale of their tail well enough. With fewer,
+#: ``m``, its shape grows as ``1 / m``, that of the predictive tail of ``m`` exponential heights.
+_ENOUGH: Final = 22
 #: Ratio of two successive heights that a tail of two prior deviations' shape has so rarely above
 #: one event ...
 _GAP: Final = RARELY ** (-2.0 * SHAPE_PRIOR_SD)
@@ -62,6 +65,7 @@ def _furthest(peaks: Floats, chance: float, censored: float) -> float:
     low = peaks[peaks <= cut]
     high = len(peaks) - len(low)
     times = len(peaks) / chance
+    unsure = max(1.0 / max(len(low), 1) - 1.0 / _ENOUGH, 0.0)
     best = (-np.inf, np.inf)
     for shape in np.linspace(0.01, 0.5, 50):
         for scale in float(np.median(peaks)) / np.log(2.0) * np.linspace(0.5, 2.0, 31):
@@ -70,7 +74,8 @@ def _furthest(peaks: Floats, chance: float, censored: float) -> float:
             like -= high / shape * np.log1p(shape * cut / scale)
             like -= 0.5 * (shape / SHAPE_PRIOR_SD) ** 2
             if like > best[0]:
-                best = (like, float(scale / shape * (times**shape - 1.0)))
+                wide = shape + unsure
+                best = (like, float(scale / wide * (times**wide - 1.0)))
     return best[1]
 
 

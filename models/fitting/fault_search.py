@@ -13,6 +13,7 @@ weakened. Events at equal intervals are a cycle, not faults, unless they are too
 that reach the same level each time are an operating mode (:mod:`models.fitting.recurrence`). A
 stream that always stands apart from the others, or always scatters more, is of a kind of its own. A
 feature that hardly varies apart from the events is ignored here: bursts are its normal operation.
+Of few events only those of a single sensor count (:mod:`models.fitting.few_events`).
 
 Faults of a tenth of the readings would hide themselves if they helped to define normal. The search
 therefore starts with the highest events left out, up to the allowed share, and readmits those that
@@ -43,6 +44,7 @@ from models.fitting.event_heights import (
     scattering,
     stretches,
 )
+from models.fitting.few_events import OneSensor
 from models.fitting.held_out import own_magnitudes
 from models.fitting.recurrence import MOVED, Event, cyclic, recurring
 from models.fitting.scaling import LEAST_SHRINKAGE, shrinkage_of
@@ -53,7 +55,10 @@ _WIDTHS: Final = (9, 1)  # readings in the moving average: for events, and for s
 _TIGHT: Final = 0.01
 _DECIMALS: Final = 9  # of heights: equal readings' differ by the computer's rounding errors
 _ABOVE: Final = 0.8  # quantile above which a stretch is an event
-_LEAST: Final = 30  # fewest events to fit the tail; half as many without the highest
+#: Fewest events to fit the tail, half as many without the highest. Of fewer, only averages of a
+#: single sensor count.
+_LEAST: Final = 30
+_FEWEST: Final = 10
 _CHANCE: Final = 0.01  # probability that a clean training set loses anything
 _HIGHEST: Final = 700.0  # a threshold beyond it is no number: exp(710) overflows
 _NEAREST: Final = 0.2  # share of a stream that tells its own kind: the others may be faults
@@ -271,7 +276,8 @@ def _search(streams: Sequence[Floats], max_share: float, view: _View) -> _Search
             mine = [s[:, use] for s in streams]
             heights = _by_own_kind(distance(rows), mine, heights, centre, view)
         heights = [np.round(one, _DECIMALS) for one in heights]
-        search = _Search(*_beyond(heights, found, line, max_share, view), use, rows)
+        sensors = OneSensor([s[:, use] for s in streams], rows)
+        search = _Search(*_beyond(heights, found, line, max_share, view, sensors), use, rows)
         if line is None and all(map(np.array_equal, search.faults, found)):
             break
         line = None
@@ -331,13 +337,18 @@ def _by_own_kind(
 
 
 def _beyond(
-    heights: list[Floats], found: list[Bools], line: float | None, max_share: float, view: _View
+    heights: list[Floats],
+    found: list[Bools],
+    line: float | None,
+    max_share: float,
+    view: _View,
+    sensors: OneSensor,
 ) -> tuple[list[Bools], list[tuple[int, int, int, int]], int, float]:
     """Return the readings in events higher than the threshold ``line``, up to ``max_share``.
 
     Also return all these events, the number of readings beyond that share, and the threshold's
     height. If ``line`` is None, the threshold is estimated from the events that are not in
-    ``found``.
+    ``found``. Of few events only those that ``sensors`` explain count.
     """
     start = float(np.quantile(np.concatenate(heights), _ABOVE))
     events = [(i, a, b) for i, h in enumerate(heights) for a, b in stretches(h > start, view.width)]
@@ -347,11 +358,14 @@ def _beyond(
         usual = np.array([not found[i][a + heights[i][a:b].argmax()] for i, a, b in events], bool)
     else:
         usual = np.array([found[i][a:b].mean() < 0.5 for i, a, b in events], bool)
-    if len(events) < _LEAST or usual.sum() < _LEAST // 2:
+    fewest = _LEAST if view.width == 1 or view.scatter else _FEWEST
+    if len(events) < fewest or usual.sum() < fewest // 2:
         return out, [], 0, np.inf
+    few = len(events) < _LEAST or usual.sum() < _LEAST // 2
     if line is None:
         if view.width > 1:
-            line = min(furthest(peaks[usual], view.chance), apart(peaks, view.gone))
+            line = furthest(peaks[usual], RARELY if few else view.chance)
+            line = line if few else min(line, apart(peaks, view.gone))
         else:  # no gap counts: a signal that is on for single readings stands apart, too
             rest = np.concatenate([h[~mask] for h, mask in zip(heights, found, strict=True)])
             line = furthest_spike(rest[rest > start] - start, view.chance)
@@ -359,6 +373,8 @@ def _beyond(
     high = [at for at in np.argsort(-peaks).tolist() if peaks[at] > line]
     if line > -np.inf:
         high = _outside_cycles(high, events, peaks)
+        if few:
+            high = [at for at in high if sensors.fails(*events[at], heights[events[at][0]], start)]
     chosen = [events[at] for at in high]
     if view.width == 1:
         chosen = _spikes(chosen, heights, start + line)
