@@ -5,9 +5,11 @@ or 850. It is too frequent to be rare (rule 1 of :mod:`models.scoring.garbage`),
 2), and widens its feature's scale until no fault of it is seen. A measured level has its sensor's
 scatter; a code has none. A value of a feature that varies is a code if
 
-* it comes back at least 20 times, in at most half of each stream's readings;
-* it lies far beyond all others, by the distance of rule 1, and whatever else lies there is a code,
-  too, or rare. Zero, and columns that are zero most of the time, are excepted as there;
+* it comes back at least 20 times, in at most half of each stream's readings, and lies far beyond
+  all others, by the distance of rule 1, where whatever else lies is a code, too, or rare; or it
+  comes back at least 5 times, further from all others than these are wide, in a feature beside
+  others that hardly ever repeats the value before. Zero, and columns that are zero most of the
+  time, are excepted as there;
 * nothing else tells when it is there: neither other features nor how much they move. A machine that
   is off, or in a mode, shows in these. Codes of the other features tell nothing: a device that
   fails sends them on every channel.
@@ -24,10 +26,13 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
+from models.fitting.repeat_rates import RARELY
 from models.scoring.garbage import FAR, RARE, Garbage, learn_garbage
 
 #: Fewest equal values; a measurement that scatters never meets so often beyond all others.
 _FEWEST: Final = 20
+#: The same in a feature whose readings hardly ever repeat.
+_AGAIN: Final = 5
 #: Fewest other values, and fewest different ones: they tell how far is far.
 _OTHERS: Final = 100
 _DISTINCT: Final = 20
@@ -63,6 +68,8 @@ def find_codes(streams: Sequence[Floats], garbage: Garbage) -> dict[int, set[flo
     suspects: dict[int, set[float]] = {}
     for j in range(pooled.shape[1]):
         codes = _far_and_equal(pooled[:, j])
+        if pooled.shape[1] > 1:
+            codes |= _apart_and_equal(pooled[:, j])
         parts = [stream[:, j] for stream in clean if len(stream)]
         if codes and max(_among(codes, part).mean() for part in parts) <= _MOST:
             suspects[j] = codes
@@ -113,6 +120,33 @@ def _far_and_equal(column: Floats) -> set[float]:
     if counts[beyond & ~codes].sum() > RARE * counts.sum():
         return set()
     return set(values[codes].tolist())
+
+
+def _apart_and_equal(column: Floats) -> set[float]:
+    """Return the values (n,) that come back apart from all others, which hardly ever repeat."""
+    column = column[~np.isnan(column)]
+    values, counts = np.unique(column, return_counts=True)
+    first, last = 0, len(values) - 1
+    apart: list[float] = []
+    while last - first >= _DISTINCT:
+        low = first + int(counts[first] >= _AGAIN)
+        high = last - int(counts[last] >= _AGAIN)
+        width = values[high] - values[low]
+        if values[low] - values[first] > width:
+            apart.append(float(values[first]))
+            first = low
+        elif values[last] - values[high] > width:
+            apart.append(float(values[last]))
+            last = high
+        else:
+            break
+    others = column[~np.isin(column, apart)]
+    resting = (column == 0).sum() > _MOST * len(column)
+    if not apart or resting or len(others) < _OTHERS:
+        return set()
+    if (others[1:] == others[:-1]).mean() > RARELY:
+        return set()  # it is rounded coarsely, or rests: its levels are exact, too
+    return set(apart) - {0.0}
 
 
 def _told(suspects: dict[int, set[float]], streams: Sequence[Floats]) -> set[int]:

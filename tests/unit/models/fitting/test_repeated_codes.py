@@ -79,7 +79,7 @@ def test_what_a_code_is_not() -> None:
     level, zero, near, always = (plant(0) for _ in range(4))
     level[here, 1] = CODE + rng.normal(size=here.sum())  # a level scatters
     zero[here, 1] = 0.0
-    near[here, 1] = 60.0
+    near[here, 1] = near[:, 1].max() + 0.9 * np.ptp(near[:, 1])
     always[:, 1] = CODE  # it never measured anything else
     for values in (level, zero, near):
         assert codes(values) == {}
@@ -117,3 +117,43 @@ def test_it_is_missing_or_left_out_and_named(features: int, missing: bool) -> No
     assert cleaned.nulls == {"s1": (CODE,)}  # a code is none where another sensor measures it
     assert len(cleaned.streams[0]) == len(values) - (0 if missing else here.sum())
     assert cleaned.streams[0][:, 1].max() < 60.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("code", [-15.9, 99.5])
+@pytest.mark.parametrize("times", [5, 40])
+def test_a_code_not_far_beyond_all_others_is_found_by_its_equal_values(
+    seed: int, code: float, times: int
+) -> None:
+    """It lies a body width or two from the body; single readings passed for a mode that recurs."""
+    values = plant(seed)
+    assert codes(values) == {}
+    values[np.random.default_rng(seed).choice(len(values), times, replace=False), 1] = code
+    assert codes(values) == {1: {code}}
+
+
+def test_codes_at_both_ends_are_found() -> None:
+    values = plant(0)
+    at = np.random.default_rng(0).choice(len(values), 40, replace=False)
+    values[at, 1] = np.resize([-40.5, 99.5], 40)
+    assert codes(values) == {1: {-40.5, 99.5}}
+
+
+def test_a_level_apart_is_no_code_if_it_scatters_or_another_feature_tells_it() -> None:
+    random = np.random.default_rng(0)
+    values = plant(0)
+    at = random.choice(len(values), 40, replace=False)
+    values[at, 1] = np.round(99.5 + 0.01 * random.normal(size=40), 3)
+    assert codes(values) == {}
+    values[at, 1] = 99.5
+    values[at, 2] += 30.0
+    assert codes(values) == {}
+
+
+def test_zero_and_levels_of_a_rounded_feature_are_no_codes() -> None:
+    values = plant(0)
+    at = np.random.default_rng(0).choice(len(values), 40, replace=False)
+    values[at, 1] = 0.0
+    values[:, 2] = np.round(values[:, 2] / 10) * 10
+    values[at, 2] = 150.0
+    assert codes(values) == {}
