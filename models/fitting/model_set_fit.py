@@ -57,6 +57,7 @@ from models.scoring.adaptation import AdaptationParams
 from models.scoring.calibration import Calibration, subset_key, subsets
 from models.scoring.level_offsets import LevelOffsets, unmixed
 from models.scoring.model_set import ModelSet
+from models.scoring.policy import BUDGETS
 from models.scoring.preprocessing import Preprocessing
 
 _COPIES = 6  # copies of the data that one fit holds at its peak
@@ -65,6 +66,11 @@ _PROMISED = (
     "the incident budget is calibrated for the training streams only: fewer than"
     f" {FEWEST_STREAMS} streams do not show how much other streams differ, and these may open more"
     " incidents"
+)
+_TOO_LITTLE = (
+    "{:,} readings, worth some {:,.0f} independent ones, are too few to promise the budget of"
+    " criticality medium, one false alarm in {:,.0f}: there may be several times as many. Results"
+    " far beyond what these readings show are marked extrapolated"
 )
 _STANDING = "no feature ever varied: no detector is fitted, and any movement is reported"
 _UNMET = (
@@ -244,6 +250,9 @@ def _fit_detectors(
     met = Sample(cal, fast_magnitudes(cal, magnitudes))
     how = fit_first_tail(plan.adaptation, met.cal, met.fast)
     report.figures |= _figures(plan, cal, ratio, how)
+    one_in = 1.0 / BUDGETS["medium"]
+    if cal.final.n_eff < one_in:
+        report.notes.append(_TOO_LITTLE.format(report.rows, cal.final.n_eff, one_in))
     bursts = None
     # a budget per month becomes a rate per reading only if the readings have times
     if plan.interval is not None:

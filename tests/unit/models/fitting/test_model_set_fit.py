@@ -38,12 +38,22 @@ def test_too_few_rows_in_a_row_for_the_window_go_without_its_detector():
     model_set, report = fit_model_set([normal(62)], None, list("abc"), options)
     assert model_set.names == ("one_class_svm",)
     assert model_set.options["models"] == ["one_class_svm"]
-    (note,) = report.notes
+    note, too_little = report.notes
+    assert "too few to promise the budget" in too_little
     assert "needs 30 consecutive readings" in note
     assert "leave 25 of 62: fitted without it" in note
     assert "--window 25" in note
     window = replace(options, window=25, lstm_autoencoder={"hidden": 4, "epochs": 1})
     assert len(fit_model_set([normal(62)], None, list("abc"), window)[0].names) == 2
+
+
+@pytest.mark.parametrize(("rows", "few"), [(600, True), (4000, False)])
+def test_readings_that_are_too_few_to_promise_the_budget_are_said_to_be(rows, few):
+    """A sample with less than one independent reading beyond it does not show one in 1,000."""
+    _, report = fit_model_set([normal(rows, 1)], None, ["a"], SVM)
+    said = [note for note in report.notes if "too few to promise the budget" in note]
+    assert len(said) == few
+    assert all("600 readings" in note and "one false alarm in 1,000" in note for note in said)
 
 
 def test_too_few_rows_in_a_row_for_the_only_detector_are_refused_before_anything_is_fitted():
