@@ -115,6 +115,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if not any(np.isfinite(one.final_score).any() for one in scored):
         raise TrainingError("no reading could be scored; see the notes")
     _say_suppressed(out, scored)
+    _say_rejected(out, scored)
     print_report(out, [judged_on(one) for one in scored], policy, arguments.criticality)
     out.print(f"wrote {sum(len(s.timestamps) for s in scored):,} rows to {arguments.out}")
     if arguments.plot is not None:
@@ -130,6 +131,17 @@ def _say_suppressed(out: Console, scored: Sequence[Scored]) -> None:
         out.print(
             f"{sum(int(one.sum()) for one in flags):,} replayed readings lie in maintenance or are"
             " of machines that were off: they raise no alarm and do not count in these figures"
+        )
+
+
+def _say_rejected(out: Console, scored: Sequence[Scored]) -> None:
+    """Say how many readings a service would reject, of the streams that can be scored."""
+    missing = [np.isnan(one.final_score) for one in scored]
+    many = sum(int(one.sum()) for one in missing if not one.all())
+    if many:
+        out.print(
+            f"{many:,} of {sum(map(len, missing)):,} replayed readings lack more values than may be"
+            " imputed and were not scored, as the service rejects them (--impute)"
         )
 
 
@@ -161,12 +173,6 @@ def tasks_of(
     TrainingError
         No asset can be trained on, or no reading is left to score.
     """
-    in_training = options.imputed
-    if options.missing == "auto" and any(np.isnan(s.values).any() for s in data.streams):
-        # impute more than a live service would, so that the replay scores as much as possible
-        options = replace(
-            options, missing="impute", max_imputed=max(1, len(data.feature_names) // 2)
-        )
     assets = by_asset(data.streams)
     cuts = {asset: training_sizes(streams, cut) for asset, streams in assets.items()}
     if all(
@@ -187,7 +193,7 @@ def tasks_of(
             )
             notes += messages
         try:
-            ready = prepared(streams, at, data.feature_names, name, in_training)
+            ready = prepared(streams, at, data.feature_names, name, options.imputed)
         except TrainingError as error:
             notes.append(f"{error.message}: not scored")
             continue

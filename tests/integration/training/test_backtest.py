@@ -94,6 +94,21 @@ def test_gaps_constant_columns_and_missing_values_are_scored() -> None:
     assert any("readings lack a" in note for note in notes)
 
 
+def test_as_many_missing_values_are_imputed_as_in_the_service() -> None:
+    """A back-test that imputed more found sensors failed that the service does not score at all."""
+    data = small_plant(readings=400)
+    holes = [stream.values.copy() for stream in data.streams]
+    for values in holes:
+        values[260:300, :2] = np.nan
+        values[320, 0] = np.nan
+    streams = [replace(s, values=v) for s, v in zip(data.streams, holes, strict=True)]
+    scored, _ = backtest(replace(data, streams=streams), 200, TINY, fleet=True)
+    for one in scored:
+        assert np.isnan(one.final_score[60:100]).all()
+        assert np.isfinite(np.delete(one.final_score, np.arange(60, 100))).all()
+        assert not one.is_anomaly[60:100].any()
+
+
 def test_stretches_shorter_than_the_window_go_without_the_autoencoder() -> None:
     data = small_plant(readings=200)
     options = replace(TINY, window=150)
