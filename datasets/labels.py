@@ -18,12 +18,12 @@ _NORMAL: Final = frozenset(
     ("normal", "ok", "good", "healthy", "no", "false", "none", "nominal", "benign", "regular", "n",
      "f", "no fault", "no_fault", "nofault", "fault free", "fault-free", "no failure", "negative",
      "inlier", "io", "i.o.", "normaal", "gut", "non", "nein", "background", "baseline", "running",
-     "run", "operational", "betrieb", "in betrieb", "läuft", "laeuft", "marche", "en marche")
+     "run", "operational", "neg", "betrieb", "in betrieb", "läuft", "laeuft", "marche", "en marche")
 )  # fmt: skip
 _FAULTY: Final = frozenset(
     ("true", "yes", "anomaly", "anomalous", "abnormal", "fault", "faulty", "failure", "attack",
-     "outlier", "y", "t", "bad", "broken", "defect", "positive", "ja", "oui", "nio", "n.i.o.",
-     "recovering", "damaged", "degraded", "critical", "alarm", "warning", "error", "failed",
+     "outlier", "y", "t", "bad", "broken", "defect", "positive", "pos", "ja", "oui", "nio", "n.i.o.",
+     "nok", "recovering", "damaged", "degraded", "critical", "alarm", "warning", "error", "failed",
      "tripped", "störung", "stoerung", "fehler", "defekt", "ausfall", "panne", "défaut", "fallo",
      "guasto", "storing")
 )  # fmt: skip
@@ -40,11 +40,12 @@ _LABEL: Final = re.compile(
     "(is|has)?(anomal(y|ies|ous)|outliers?|abnormal)(label|flag|state|status|class|type)?|"
     "is(fault(y)?|failure|failed|defect(ive)?|broken|attack|label)|(machine|equipment)failure|"
     "groundtruth(label)?|(fault|failure|attack|defect|true|target)(label|lable)s?|"
-    "normal(attack|abnormal)"
+    "normal(attack|abnormal)|"
+    "att(ack)?flag|attack(state|status|class|type|id|no|nr|number)?"  # which nothing measures
 )
 #: Names of a label, or of a signal of the plant.
 _MAY_BE: Final = re.compile(
-    "(fault|failure|defect|att(ack)?|alarm|error|anomal(y|ous))"
+    "(fault|failure|defect|att|alarm|error|event|anomal(y|ous))"
     "(flag|state|status|type|code|class|id|no|nr|number)?|fail(ure|s)?(within|in|innext|next)\\d+\\w*|"
     "faulty|faults|failures|failed|fails?|passfail|broken|defective|changepoint|target|class|truth|"
     "gt|y"
@@ -64,6 +65,25 @@ def is_label(name: str, cells: Collection[str]) -> bool:
         Cells of the column that are not missing.
     """
     return _LABEL.fullmatch(name) is not None and _graded(cells)
+
+
+def is_part_of(label: str, name: str, cells: Collection[str]) -> bool:
+    """Return whether a column is a further label, named as a part of it: attack_P1 beside attack.
+
+    Parameters
+    ----------
+    label
+        The name of the label; only one that can mean nothing else has such parts.
+    name
+        The column's name.
+    cells
+        Its cells that are not missing.
+    """
+    whole = re.sub(r"[\W_]+", "", label).casefold()
+    if whole not in ("label", "labels") and not is_label(whole, ()):
+        return False
+    rest = name.casefold().removeprefix(label.casefold())
+    return rest != name.casefold() and bool(re.match(r"[\W_\d]", rest)) and _graded(cells)
 
 
 def may_be_label(name: str, cells: Collection[str]) -> bool:

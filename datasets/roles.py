@@ -11,7 +11,7 @@ from datasets.days_in_rows import days_in_rows
 from datasets.feature_columns import check_scales, find_features, label_name, note_signs
 from datasets.format import FileFormat, names_in, quoted
 from datasets.influx import own_columns
-from datasets.labels import is_label
+from datasets.labels import is_label, is_part_of
 from datasets.long_tables import (
     may_name_assets,
     names_machines,
@@ -267,18 +267,45 @@ def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[in
         if p not in kept and is_label(label_name(name), columns.filled(p, everywhere=True))
     ]  # fmt: skip
     found = [p for p in exact if p not in kept] or known
+    if len(found) > 1:
+        whole = [p for p in found if _has_parts(columns, p, {*found} - {p})]
+        found = whole or found
     if named is not None:
         roles.label = columns.index(named, "label")
     elif len(found) == 1:
         roles.label = found[0]
         if columns.names[found[0]] != "label":
             roles.notes.append(f"column {columns.names[found[0]]!r} is read as label")
-    rest = sorted({*found, *known} - {roles.label})
+    if roles.label is not None:
+        parts = _parts_of(columns, roles.label, {*range(len(columns.names))} - kept)
+        if parts:
+            names = ", ".join(repr(columns.names[p]) for p in parts)
+            roles.notes.append(
+                f"{names}: named as parts of the label {columns.names[roles.label]!r}, so left out"
+                " (--features chooses)"
+            )
+        roles.excluded.update(parts)
+        kept.update(parts)
+    rest = sorted({*found, *known} - {roles.label} - kept)
     if rest:
         roles.excluded.update(rest)
         names = ", ".join(repr(columns.names[p]) for p in rest)
         also = "may also be the label" if roles.label is not None else "may each be the label"
         roles.notes.append(f"{names}: {also}, so left out (--label COLUMN chooses)")
+
+
+def _parts_of(columns: Columns, label: int, among: set[int]) -> list[int]:
+    """Return the columns among these that are labels named as parts of another one."""
+    whole = columns.names[label]
+    return [
+        p for p in sorted(among - {label})
+        if is_part_of(whole, columns.names[p], columns.filled(p, everywhere=True))
+    ]  # fmt: skip
+
+
+def _has_parts(columns: Columns, label: int, others: set[int]) -> bool:
+    """Return whether all other columns are named as parts of a label."""
+    return {*_parts_of(columns, label, others)} == others
 
 
 def names_assets(name: str) -> bool:

@@ -27,6 +27,7 @@ from datasets.labels import UNKNOWN, are_conditions, is_label, may_be_label, rea
         ({"Normal": 9, "Bearing": 1}, {"Normal": 0, "Bearing": 1}),
         ({"true": 1, "false": 9}, {"true": 1, "false": 0}),
         ({"Ein": 8, "Aus": 4, "Störung": 1}, {"Ein": 0, "Aus": 0, "Störung": 1}),
+        ({"neg": 8, "pos": 4}, {"neg": 0, "pos": 1}),
         ({"on": 8, "off": 4, "Error": 1}, {"on": 0, "off": 0, "Error": 1}),
         ({"on": 8, "off": 4}, {"on": UNKNOWN, "off": UNKNOWN}),  # which of them is normal?
         ({"pump": 4, "valve": 5}, {"pump": UNKNOWN, "valve": UNKNOWN}),  # no word means normal
@@ -48,7 +49,8 @@ def test_what_a_label_means(counts, meaning):
         ("isfault isfaulty machinefailure groundtruth faultlabel", ["0.0", "1.0"], True, True),
         ("anomaly", [], True, False),
         ("anomaly outlier", ["0.5", "0.75"], False, True),  # a score
-        ("fault failure target class faultcode attflag", ["0", "1"], False, True),
+        ("attack attflag attackflag attacktype", ["0", "1", "-999"], True, True),
+        ("fault failure target class faultcode att event", ["0", "1"], False, True),
         ("fail passfail faultnumber failurewithin7days", ["0", "1"], False, True),
         ("failsafe passflow faultlevel failing", ["0", "1"], False, False),
         ("fault", ["none", "bearing"], False, True),

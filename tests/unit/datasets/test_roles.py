@@ -106,8 +106,25 @@ def test_a_label_whose_name_says_what_it_means() -> None:
              "Attack LABLE (1:No Attack, -1:Attack)": ["1", "-1"]}  # fmt: skip
     found = roles(table)
     assert (found.label, found.names) == (3, ["rms"])
-    table["Attack (0: no)"] = table.pop("Attack LABLE (1:No Attack, -1:Attack)")
+    table["Fault (0: no)"] = table.pop("Attack LABLE (1:No Attack, -1:Attack)")
     assert any("--label" in note for note in roles(table).notes)
+
+
+@pytest.mark.parametrize("given", [None, "attack"])
+def test_labels_of_parts_of_a_plant_are_no_features(given: str | None) -> None:
+    table = {"time": TIMES, "P1_flow": ["1.5", "2"], "attack": ["0", "1"], "attack_P1": ["0", "0"],
+             "Attack 2": ["0", "1"], "attack_type": ["", "ddos"], "attack_score": ["0.2", "0.9"],
+             "attacker": ["3", "4"]}  # fmt: skip
+    found = roles(table, asset="A", label=given)
+    assert (found.label, found.names) == (2, ["P1_flow", "attack_score", "attacker"])
+    parts = "'attack_P1', 'Attack 2', 'attack_type': named as parts of the label 'attack'"
+    assert f"{parts}, so left out (--features chooses)" in found.notes
+    assert roles(table, "P1_flow,attack_P1", "A", label=given).names == ["P1_flow", "attack_P1"]
+
+
+def test_signals_named_as_what_may_be_a_signal_too_stay_features() -> None:
+    table = {"time": TIMES, "alarm": ["0", "1"], "alarm_high": ["0", "1"], "rms": ["1", "2"]}
+    assert roles(table, asset="A", label="alarm").names == ["alarm_high", "rms"]
 
 
 def test_columns_without_a_name_can_be_left_out() -> None:
