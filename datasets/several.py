@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from datasets import reader
+from datasets.columns_by_place import check_places
 from datasets.counted_in_turn import in_turn
 from datasets.equal_names import told_apart
 from datasets.far_times import clock_note, never_set
@@ -86,6 +87,8 @@ def load_files(
             notes = [note for note in notes if not note.endswith(NAMED_BY_FILE)]
         found, apart = told_apart(pieces)
         notes += [*labels, *joined, *apart, *pieces_hint(found)]
+    if form is not None and not form.header:
+        check_places(found)
     parts = [part.data for part in found]
     what = "file" if len(paths) > 1 else "sheet"
     label = (form.role("label") if form is not None else None) or "label"
