@@ -156,12 +156,13 @@ def _counts_rows(values: Floats, times: Times, interval: float) -> bool:
     """Return whether values (n,) number the readings, of which some may have been left out.
 
     They rise by 1 from each reading to the next; by more only where so many intervals have passed,
-    as where readings labelled as faults are not among them.
+    as where readings labelled as faults are not among them. Runs on end may begin anew each.
     """
     steps = np.diff(values)
     passed = np.maximum(np.rint(np.diff(times) / _span(interval)), 1.0)
     whole = (steps >= 1.0) & (steps % 1.0 == 0.0) & (steps <= passed)
-    return bool(whole.all()) and 2 * int((steps == 1.0).sum()) >= len(steps)
+    anew = (steps < 0.0) & (values[1:] == values.min())
+    return bool((whole | anew).all()) and 2 * int((steps == 1.0).sum()) >= len(steps)
 
 
 def _rates(

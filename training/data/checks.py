@@ -39,6 +39,8 @@ _RARE: Final = 0.02
 #: Minimum distance of a reading that cannot be of the same unit, in robust deviations.
 _FAR_OFF: Final = 1000
 _BLOCKS: Final = 24
+#: Fewest runs that a column must number: fewer values may be levels.
+_RUNS: Final = 4
 _VALUES: Final = 5  # of garbage, named one by one; the most frequent ones
 #: Minimum number of readings for operating modes: fewer leave holes between values by chance.
 _MODES: Final = 200
@@ -83,7 +85,7 @@ def of_sensor(x: Floats, garbage: Bools, rows: Rows) -> list[Finding]:
         return [*found, *constant]
     if counts_up(values):
         return [*found, _counter(values)]
-    found += _quantised(values)
+    found += [*_quantised(values), *_numbers_runs(values)]
     if len(values) >= _MIN_READINGS:
         far = _far(values)
         found += [*_stuck(values, at), *_spikes(values, at), *_far_off(values, far, at)]
@@ -177,7 +179,8 @@ def _constant(values: Floats) -> Iterator[Finding]:
 
 def _counter(values: Floats) -> Finding:
     steps = np.diff(values)
-    if np.unique(steps).tolist() == [1.0]:
+    anew = (steps < 0.0) & (values[1:] == values.min())  # runs on end
+    if bool((anew | (steps == 1.0)).all()):
         return Finding(LOW, "row_number", "counts the rows: it says nothing about the machine")
     rate = float(steps[steps >= 0].mean())  # falls are resets; most steps may be 0
     text = f"only rises, as a counter does (by {rate:.3g} per reading): its rate per hour is used"
@@ -193,6 +196,18 @@ def _quantised(values: Floats) -> Iterator[Finding]:
         step = float(np.diff(found).min())
         text = f"quantised: {len(found)} different values, {step:.3g} apart"
         yield Finding(grade, "quantised", text)
+
+
+def _numbers_runs(values: Floats) -> Iterator[Finding]:
+    """Find what may number runs or batches; too few of them to tell it from a level that shifts."""
+    steps = np.diff(values)
+    rises = int((steps == 1.0).sum())
+    if rises >= _RUNS - 1 and bool(np.isin(steps, (0.0, 1.0)).all()) and not (values % 1).any():
+        text = (
+            f"rises by 1, {rises} times, and never falls: if it numbers runs or batches, --exclude"
+            " it: training shows no value that it will have"
+        )
+        yield Finding(MEDIUM, "run_number", text)
 
 
 def _stuck(values: Floats, rows: Rows) -> Iterator[Finding]:

@@ -75,6 +75,14 @@ def test_row_numbers_of_which_some_readings_were_left_out_are_not_used() -> None
     assert found.notes == ["UDI: only rises, as a counter does, and counts the rows: not used"]
 
 
+def test_row_numbers_of_runs_on_end_are_not_used() -> None:
+    rows = 1.0 + np.arange(N) % 200
+    assert rated(rows).unusable == ["a"]
+    assert rated(np.where(rows < 200, rows, 250.0)).unusable == []
+    parts = np.concatenate([np.arange(300.0), np.arange(300.0) + 100])  # set back by hand
+    assert rated(parts).unusable == []
+
+
 def test_a_counter_that_rises_by_one_and_now_and_then_by_more_has_a_rate() -> None:
     parts = np.cumsum(np.where(np.arange(N) % 40 == 7, 3.0, 1.0))
     found = with_rates([np.column_stack([parts, NOISE])], [TIMES], ["parts", "noise"])

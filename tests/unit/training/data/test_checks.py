@@ -49,6 +49,8 @@ def test_good_readings_have_no_finding():
         (np.where(ROWS % 100 == 0, 4.0, 3.0), "nearly_constant", MEDIUM),
         (np.cumsum(np.abs(NOISE)), "counter", MEDIUM),
         (ROWS.astype(float), "row_number", LOW),
+        (1.0 + ROWS % 500, "row_number", LOW),
+        (1.0 + ROWS // 500, "run_number", MEDIUM),
         (np.where(NOISE > 50, 1.0, 0.0), "two_levels", HIGH),
         (np.round(NOISE / 3), "quantised", MEDIUM),
         (NOISE + np.where(ROWS // 7 % 2, 40.0, 0.0), "modes", HIGH),
@@ -58,6 +60,16 @@ def test_good_readings_have_no_finding():
 )
 def test_each_fault_is_found_and_graded(x, kind, grade):
     assert kinds(x)[kind] == grade
+
+
+def test_levels_that_come_back_or_lie_apart_number_no_runs():
+    for levels in (
+        [1.0, 2.0, 3.0, 2.0],
+        [1.0, 2.0, 4.0, 5.0],
+        [1.0, 2.0, 3.0],
+        [0.5, 1.5, 2.5, 3.5],
+    ):
+        assert "run_number" not in kinds(np.repeat(levels, 300))
 
 
 def test_a_cycle_that_comes_back_often_does_not_wander():
