@@ -26,6 +26,14 @@ _ROW_NUMBER: Final = re.compile(
 _CODE: Final = re.compile(
     r"(?:^|[\W_])(?i:id|type|code|class|category|cluster)$|(?<=[a-z\d])(?:ID|Id|Type|Code|Class)$"
 )
+#: Words for the part of the readings that a model is fitted on, and for the others.
+_FITTED_ON: Final = frozenset(("train", "training", "trn"))
+_JUDGED_ON: Final = frozenset(
+    ("test", "testing", "tst", "val", "valid", "validation", "prediction", "predict", "eval",
+     "evaluation", "holdout", "hold-out")
+)  # fmt: skip
+#: Names, in lower case without punctuation, of columns of 0 and 1 that tell these parts.
+_PART: Final = re.compile("(is|in)?train(ing)?(set|data|flag)?|(is|in)test(set)?|traintest(split)?")
 #: Different codes in a column, at most; a measurement has more values.
 _CODES: Final = 20
 #: Those of them that pandas and R give to an index without a name.
@@ -121,11 +129,17 @@ def find_features(columns: Columns, taken: set[int], notes: list[str]) -> list[i
             shown = ", ".join(" ".join(cell.split()) for cell in sorted(set(filled))[:3])[:80]
             hint = ""
             everywhere = columns.filled(index, everywhere=True)
+            if _tells_parts(name, everywhere):
+                notes.append(_of_parts(name, everywhere))
+                continue
             if may_be_label(label_name(name), filled) or are_conditions(everywhere):
                 hint = f" (--label {quoted(name)} reads it as the label)"
             notes.append(f"column {name!r} holds no number ({shown}): left out{hint}")
         else:
             everywhere = columns.filled(index, everywhere=True)
+            if _tells_parts(name, everywhere):
+                notes.append(_of_parts(name, everywhere))
+                continue
             if may_be_label(label_name(name), everywhere):
                 notes.append(
                     f"column {name!r} is read as a feature: --label {quoted(name)} reads it as the"
@@ -140,6 +154,24 @@ def find_features(columns: Columns, taken: set[int], notes: list[str]) -> list[i
     if empty:
         notes.append(f"{empty} columns without a name hold nothing: left out")
     return out
+
+
+def _tells_parts(name: str, cells: Sequence[str]) -> bool:
+    """Return whether a column tells readings for training from those for a test."""
+    words = {cell.casefold() for cell in cells}
+    if words & _FITTED_ON and words & _JUDGED_ON:
+        return words <= _FITTED_ON | _JUDGED_ON
+    whole = words <= {"0", "1", "0.0", "1.0", "true", "false"}
+    return whole and _PART.fullmatch(plain_name(name)) is not None
+
+
+def _of_parts(name: str, cells: Sequence[str]) -> str:
+    """Return the note on a column that divides the readings."""
+    return (
+        f"column {name!r} ({', '.join(sorted(set(cells)))}) divides the readings for training and"
+        " test: left out, and those of all parts are read (training.backtest --train-until TIME"
+        " trains on earlier ones alone; else keep each part in a file of its own)"
+    )
 
 
 def _are_codes(cells: Sequence[str]) -> bool:

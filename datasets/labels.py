@@ -22,10 +22,10 @@ _NORMAL: Final = frozenset(
 )  # fmt: skip
 _FAULTY: Final = frozenset(
     ("true", "yes", "anomaly", "anomalous", "abnormal", "fault", "faulty", "failure", "attack",
-     "outlier", "y", "t", "bad", "broken", "defect", "positive", "pos", "ja", "oui", "nio", "n.i.o.",
-     "nok", "recovering", "damaged", "degraded", "critical", "alarm", "warning", "error", "failed",
-     "tripped", "störung", "stoerung", "fehler", "defekt", "ausfall", "panne", "défaut", "fallo",
-     "guasto", "storing")
+     "outlier", "y", "t", "bad", "broken", "defect", "positive", "pos", "ja", "oui", "nio",
+     "n.i.o.", "nok", "recovering", "damaged", "degraded", "critical", "alarm", "warning", "error",
+     "failed", "tripped", "störung", "stoerung", "fehler", "defekt", "ausfall", "panne", "défaut",
+     "fallo", "guasto", "storing")
 )  # fmt: skip
 #: States of a switch: normal beside a further state, such as Fault.
 _SWITCH: Final = frozenset(
@@ -138,6 +138,12 @@ def read_labels(counts: Mapping[str, int], name: str) -> tuple[dict[str, int], l
     unknown = sum(counts[text] for text, value in meaning.items() if value == UNKNOWN)
     if 0 < unknown < sum(counts.values()):
         notes.append(f"{name}: {unknown:,} readings have no label: unknown, not normal")
+    faulty, normal = (sum(counts[t] for t, v in meaning.items() if v == kind) for kind in (1, 0))
+    if faulty > normal > 0:
+        notes.append(
+            f"{name}: most readings are labelled as faults: if these are states of a machine,"
+            " --exclude the column"
+        )
     return meaning, notes
 
 

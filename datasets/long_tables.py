@@ -72,7 +72,14 @@ def names_machines(name: str, cells: Sequence[str]) -> bool:
         return False
     if not all(re.fullmatch(r"\d+(\.0)?", cell) or not is_number(cell) for cell in cells):
         return False
-    return bool(match["suffix"]) or not {float(c) for c in cells if is_number(c)} & {0.0, 1.0}
+    numbers = {float(cell) for cell in cells if is_number(cell)}
+    return says_which(name) or not numbers & {0.0, 1.0}
+
+
+def says_which(name: str) -> bool:
+    """Return whether a bare name of machines says that it tells which: machine_id or unit."""
+    match = _MACHINE.fullmatch(name)
+    return match is not None and (bool(match["suffix"]) or _UNITS.fullmatch(name) is not None)
 
 
 def may_name_machines(name: str) -> bool:

@@ -17,13 +17,14 @@ from datasets.long_tables import (
     names_machines,
     names_sensors,
     names_values,
+    says_which,
     several,
     tells_apart,
 )
 from datasets.quality_columns import find_qualities
 from datasets.sampled_columns import Columns, Roles, given, plain_name, rows_of
 from datasets.second_times import leave_out_epochs
-from datasets.time_columns import check_dates, count_rows, find_times
+from datasets.time_columns import check_dates, count_rows, find_times, leave_out_times
 from datasets.time_of_day import TIME_NAMES, may_be_time
 from datasets.unit_column import find_units
 from datasets.units import unit_of
@@ -81,6 +82,7 @@ def find_roles(
     columns.look_through(roles.keys(), roles.times, {*roles.excluded, *given(roles.group)})
     wished = [] if wanted is None else _wished(columns, wanted, excluded)
     leave_out_marks(columns, roles, wished)
+    leave_out_times(columns, form, roles, wished)
     _label(columns, form, roles, wished)
     if wanted is None:
         taken = {*roles.used(), *roles.excluded}
@@ -154,8 +156,11 @@ def _check_long(columns: Columns, roles: Roles, wished: Sequence[int]) -> None:
 def _check_machines(
     columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[int]
 ) -> None:
-    """Reject a file of several machines that is taken for one asset, as its name is."""
-    if roles.asset is not None or form.asset_id is not None:
+    """Reject a file of several machines that is taken for one asset, as its name is.
+
+    If the caller names the one asset, the number of the machine is no feature all the same.
+    """
+    if roles.asset is not None:
         return
     kept = {*wished, *roles.excluded, *given(roles.label)}
     for index, name in enumerate(columns.names):
@@ -167,7 +172,10 @@ def _check_machines(
         ):
             continue
         kinds = sorted(set(cells))
-        if len(kinds) > 1:
+        if form.asset_id is not None:
+            if index not in roles.features or not says_which(plain_name(name)):
+                continue
+        elif len(kinds) > 1:
             raise DatasetError(
                 f"column {name!r} ({', '.join(kinds[:3])}) may name the assets, which would be read"
                 f" as one: --columns asset_id={quoted(name)} makes each of them an asset, --exclude"
@@ -179,9 +187,10 @@ def _check_machines(
             roles.names.remove(name)
         other = f"column {name!r} holds no number ({kinds[0]}): left out"
         roles.notes = [note for note in roles.notes if note != other]
+        what = f"holds {kinds[0]} only" if len(kinds) == 1 else "may name the machines"
+        does = "reads it as the asset" if len(kinds) == 1 else "makes each of them an asset"
         roles.notes.append(
-            f"column {name!r} holds {kinds[0]} only: left out (--columns asset_id={quoted(name)}"
-            " reads it as the asset)"
+            f"column {name!r} {what}: left out (--columns asset_id={quoted(name)} {does})"
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from datasets.calendar_columns import (
@@ -158,6 +160,42 @@ def count_rows(columns: Columns, form: FileFormat, roles: Roles) -> None:
     names = ", ".join(repr(columns.names[p]) for p in texts)
     roles.notes = [note for note in roles.notes if not note.endswith("read as timestamp")]
     roles.notes.append(f"{names}: left out, since the rows are counted instead")
+
+
+def leave_out_times(
+    columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[int]
+) -> None:
+    """Leave out columns called as times whose numbers go on, if readings are to be counted.
+
+    As a feature such a column would tell how long a run lasts. Those in ``wished`` are kept.
+
+    Parameters
+    ----------
+    columns, form
+        The file's columns, and the caller's format options.
+    roles
+        The roles found so far; the columns become excluded ones.
+    wished
+        The features that the caller names.
+    """
+    if form.time_unit != ROW or roles.times:
+        return
+    other = {*wished, *roles.excluded, *roles.keys()}
+    for p, name in enumerate(columns.names):
+        bare = plain_name(re.sub(r"[(\[].*", "", name))
+        if p not in other and bare in TIME_NAMES and _goes_on(columns.filled(p)):
+            roles.excluded.add(p)
+            roles.notes.append(f"{name!r}: left out, since the rows are counted instead")
+
+
+def _goes_on(cells: Sequence[str]) -> bool:
+    """Return whether numbers rise, but for a few falls where they begin again."""
+    try:
+        numbers = [float(cell.replace(",", ".")) for cell in cells]
+    except ValueError:
+        return False
+    falls = sum(b < a for a, b in pairwise(numbers))
+    return len(set(numbers)) > 1 and 10 * falls <= len(numbers)
 
 
 def holds_times(columns: Columns, index: int) -> bool:

@@ -9,7 +9,14 @@ from datasets.epochs import EPOCHS, likely_epoch
 from datasets.format import quoted
 from datasets.numbers import is_number
 from datasets.sampled_columns import Columns, Roles, plain_name
-from datasets.time_formats import HOURS_LOST, is_duration, is_midnight, is_time, is_time_of_day
+from datasets.time_formats import (
+    HOURS_LOST,
+    epoch_unit,
+    is_duration,
+    is_midnight,
+    is_time,
+    is_time_of_day,
+)
 from datasets.time_of_day import TIME_NAMES, may_be_time
 from errors import DatasetError
 
@@ -66,6 +73,15 @@ def refuse_without_times(columns: Columns, chosen: Sequence[int]) -> NoReturn:
                 " %d/%m/%Y %H:%M, reads it",
                 field="timestamp",
             )
+    for p, name in enumerate(columns.names):
+        cells = columns.filled(p)
+        if (unit := epoch_unit(cells)) and len(set(cells)) > 1 and _never_falls(cells):
+            raise DatasetError(
+                f"column 'timestamp' is missing; {name!r} holds numbers such as {cells[0]}, which"
+                f" may count from 1970 ({unit}): --columns timestamp={quoted(name)} reads them as"
+                " times",
+                field="timestamp",
+            )
     if 2 * sum(is_time([name]) for name in columns.names) > len(columns.names):
         raise DatasetError(
             f"the names of the columns are times ({has[:60]} ...), and each row is a sensor:"
@@ -99,13 +115,17 @@ def _counts(columns: Columns) -> list[int]:
         named = may_be_time(name) or plain_name(name) in TIME_NAMES
         if not named or len(set(cells)) < 2:
             continue
-        try:
-            numbers = [_number(cell) for cell in cells]
-        except ValueError:
-            continue
-        if numbers == sorted(numbers):
+        if _never_falls(cells):
             found.append(p)
     return sorted(found, key=lambda p: plain_name(columns.names[p]) not in TIME_NAMES)
+
+
+def _never_falls(cells: Sequence[str]) -> bool:
+    try:
+        numbers = [_number(cell) for cell in cells]
+    except ValueError:
+        return False
+    return numbers == sorted(numbers)
 
 
 def _number(cell: str) -> float:

@@ -85,6 +85,7 @@ def test_what_was_decided_is_said():
     assert read_labels({"1": 2, "no": 5, "0": 3}, "label")[1] == [
         "label: '1' taken as faults, '0', 'no' as normal"
     ]
+    assert "most readings are labelled as faults" in read_labels({"0": 2, "1": 3}, "label")[1][-1]
     assert read_labels({"0": 5, "1": 2, "-9": 1}, "label")[1][0] == (
         "label: graded labels: 0 is normal, 1 are faults, -9 unknown"
     )

@@ -184,3 +184,59 @@ def test_a_column_cannot_be_used_and_left_out() -> None:
     with pytest.raises(DatasetError, match="'rms' is in --features and in --exclude"):
         roles(PLANT, "rms,temp", exclude="rms")
     assert roles(PLANT, "temp", exclude="rms").names == ["temp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "told"),
+    [
+        ("train_test", ["train", "prediction"], True), ("split", ["Train", "VAL"], True),
+        ("train", ["1", "0"], True), ("is_test", ["False", "True"], True),
+        ("train", ["1", "7"], False), ("test", ["1", "0"], False), ("split", ["1", "0"], False),
+        ("mode", ["test", "auto"], False), ("mode", ["test", "test"], False),
+    ],
+)  # fmt: skip
+def test_what_divides_readings_for_training_and_test_is_no_feature(
+    name: str, cells: list[str], told: bool
+) -> None:
+    found = roles({"timestamp": TIMES, name: cells, "rms": ["1", "2"]}, asset="A")
+    divides = f"column {name!r} ({', '.join(sorted(cells))}) divides the readings for training"
+    assert any(note.startswith(divides) for note in found.notes) == told
+    assert ("rms" in found.names, name in found.names) == (True, not told and cells[0].isdigit())
+
+
+@pytest.mark.parametrize("name", ["t", "3", "epoch_s"])
+def test_a_column_that_may_count_from_1970_is_pointed_out(name: str) -> None:
+    table = {"rms": ["1", "2"], name: ["1528978500", "1528978501"]}
+    message = f"{name!r} holds numbers such as 1528978500, which may count from 1970 .s.: --columns"
+    if name != "epoch_s":  # which is read as times
+        with pytest.raises(DatasetError, match=f"'timestamp' is missing; {message}"):
+            roles(table, asset="A")
+    assert roles(table, asset="A", columns={"timestamp": name}).times == (1,)
+
+
+def test_where_rows_are_counted_the_time_since_the_start_of_a_run_is_no_feature() -> None:
+    falls = ["-0.5", "0.5", "1.5", "2.5", "3.5", "4.5", "5.5", "6.5", "7.5", "-0.5"]
+    table = {"Time (h)": falls, "rms": [str(i * i % 7) for i in range(10)]}
+    found = roles(table, asset="A", time_unit="row")
+    assert (found.times, found.names) == ((), ["rms"])
+    assert "'Time (h)': left out, since the rows are counted instead" in found.notes
+    assert roles(table, "Time (h),rms", "A", time_unit="row").names == ["Time (h)", "rms"]
+    table["Time (h)"] = ["3", "1", "2", "5", "1", "4", "3", "2", "6", "1"]  # each row's own
+    assert roles(table, asset="A", time_unit="row").names == ["Time (h)", "rms"]
+
+
+@pytest.mark.parametrize("name", ["unit", "machineID", "pump_no"])
+def test_numbers_of_machines_are_no_feature_of_an_asset_that_the_caller_names(name: str) -> None:
+    table = {"timestamp": TIMES, name: ["1", "2"], "rms": ["1", "2"]}
+    found = roles(table, asset_id="FLEET")
+    assert found.names == ["rms"]
+    left = f"column {name!r} may name the machines: left out (--columns asset_id={name} makes each"
+    assert any(note.startswith(left) for note in found.notes)
+    assert roles(table, f"{name},rms", asset_id="FLEET").names == [name, "rms"]
+    with pytest.raises(DatasetError, match=r"\(1, 2\) may name the assets"):
+        roles(table, asset="plant")
+
+
+def test_a_signal_named_as_its_machine_stays_a_feature() -> None:
+    table = {"timestamp": TIMES, "engine": ["1500", "1510"], "rms": ["1", "2"]}
+    assert roles(table, asset_id="A").names == ["engine", "rms"]
