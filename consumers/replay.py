@@ -153,7 +153,7 @@ def _report_refused(error: Exception) -> None:
 def from_file(
     path: Path, shift_to_now: bool, limit: int | None, form: FileFormat | None = None
 ) -> Iterator[Message]:
-    """Yield the rows of a file, in its order.
+    """Yield the rows of a file, in its order unless its rows go back in time.
 
     Parameters
     ----------
@@ -167,12 +167,12 @@ def from_file(
     shift = timedelta()
     if shift_to_now:
         now = datetime.now(UTC)
-        times = (one.timestamp for one in islice(readings(path, form=form), limit))
+        times = (one.timestamp for one in islice(readings(path, form=form, by_time=True), limit))
         shift = now - max(times, default=now)
         print(f"times are moved by {shift.total_seconds():.6f} s", flush=True)
     empty, names = 0, LookAlikes()
     noted = partial(print, "note:", flush=True)
-    for reading in islice(readings(path, form=form, report=noted), limit):
+    for reading in islice(readings(path, form=form, report=noted, by_time=True), limit):
         for sentence in names.meet(reading.asset_id, reading.sensor_id):
             log.warning("%s: %s", path.name, sentence)
         if reading.features:

@@ -28,6 +28,7 @@ from datasets.partition_folders import named_by_folders
 from datasets.parts import Part, Parts, parts_of, single
 from datasets.pieces_of_assets import joined_pieces
 from datasets.roles import NAMED_BY_FILE
+from datasets.row_order import SORTED, goes_back
 from datasets.sampled_columns import plain_name
 from datasets.suffixes import bare_name
 from datasets.types import Dataset, Reading, Stream, StreamKey, key_of, named
@@ -119,10 +120,12 @@ def readings(
     form: FileFormat | None = None,
     *,
     report: Callable[[str], None] | None = None,
+    by_time: bool = False,
 ) -> Iterator[Reading]:
     """Stream a file's readings, or those of a folder with one file per sensor.
 
-    Of several sheets of a workbook, and of files of sensors, all readings are held in memory.
+    Of several sheets of a workbook, of files of sensors and of rows to be sorted, all readings are
+    held in memory.
 
     Parameters
     ----------
@@ -130,6 +133,8 @@ def readings(
         The file; with ``one_file_per`` feature a folder or a glob pattern.
     feature_names, form, report
         Those of :func:`datasets.reader.readings`.
+    by_time
+        If rows are not in order of time, as where the newest comes first, sort them.
 
     Raises
     ------
@@ -138,7 +143,10 @@ def readings(
     """
     sensors = form is not None and form.one_file_per == FEATURE
     one = None if sensors else single(Path(path), form)
-    if one is not None:
+    if one is not None and by_time and goes_back(reader.readings(one, feature_names, form)):
+        if report is not None:
+            report(SORTED)
+    elif one is not None:
         yield from reader.readings(one, feature_names, form, report=report)
         return
     paths = files_of(str(path))
