@@ -34,7 +34,8 @@ _JUDGED_ON: Final = frozenset(
 )  # fmt: skip
 #: Names, in lower case without punctuation, of columns of 0 and 1 that tell these parts.
 _PART: Final = re.compile("(is|in)?train(ing)?(set|data|flag)?|(is|in)test(set)?|traintest(split)?")
-#: Different codes in a column, at most; a measurement has more values.
+_ID: Final = re.compile(r"(?:[\W_](?i:id)|[a-z\d](?:ID|Id))$")
+#: Different codes in a column, at most; a measurement has more values, but those of ids are many.
 _CODES: Final = 20
 #: Those of them that pandas and R give to an index without a name.
 _INDEX: Final = re.compile(r"|unnamed: ?\d+|__index_level_\d+__", re.IGNORECASE)
@@ -132,7 +133,7 @@ def find_features(columns: Columns, taken: set[int], notes: list[str]) -> list[i
             if _tells_parts(name, everywhere):
                 notes.append(_of_parts(name, everywhere))
                 continue
-            if may_be_label(label_name(name), filled) or are_conditions(everywhere):
+            if may_be_label(label_name(name), filled) or are_conditions(columns.texts(index)):
                 hint = f" (--label {quoted(name)} reads it as the label)"
             notes.append(f"column {name!r} holds no number ({shown}): left out{hint}")
         else:
@@ -145,7 +146,7 @@ def find_features(columns: Columns, taken: set[int], notes: list[str]) -> list[i
                     f"column {name!r} is read as a feature: --label {quoted(name)} reads it as the"
                     " label"
                 )
-            elif _CODE.search(name) and _are_codes(everywhere):
+            elif _CODE.search(name) and _are_codes(name, everywhere):
                 notes.append(
                     f"column {name!r} is read as a feature: if its numbers are codes (ids, kinds),"
                     f" --exclude {quoted(name)} leaves it out"
@@ -174,11 +175,12 @@ def _of_parts(name: str, cells: Sequence[str]) -> str:
     )
 
 
-def _are_codes(cells: Sequence[str]) -> bool:
+def _are_codes(name: str, cells: Sequence[str]) -> bool:
     """Return whether the cells are whole numbers, of which a few return again and again."""
     kinds = set(cells)
+    most = len(cells) if _ID.search(name) else _CODES
     whole = all(re.fullmatch(r"[+-]?\d+(?:\.0*)?", cell) for cell in kinds)
-    return whole and 1 < len(kinds) <= min(_CODES, len(cells) // 4)
+    return whole and 1 < len(kinds) <= min(most, len(cells) // 4)
 
 
 def _no_number(columns: Columns, index: int, filled: Sequence[str]) -> bool:

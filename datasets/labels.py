@@ -15,10 +15,11 @@ from datasets.format import FileFormat
 
 UNKNOWN: Final = -1  # neither normal (0) nor faulty (1)
 _NORMAL: Final = frozenset(
-    ("normal", "ok", "good", "healthy", "no", "false", "none", "nominal", "benign", "regular", "n",
-     "f", "no fault", "no_fault", "nofault", "fault free", "fault-free", "no failure", "negative",
-     "inlier", "io", "i.o.", "normaal", "gut", "non", "nein", "background", "baseline", "running",
-     "run", "operational", "neg", "betrieb", "in betrieb", "läuft", "laeuft", "marche", "en marche")
+    ("normal", "natural", "ok", "good", "healthy", "no", "false", "none", "nominal", "benign",
+     "regular", "n", "f", "no fault", "no_fault", "nofault", "fault free", "fault-free",
+     "no failure", "negative", "inlier", "io", "i.o.", "normaal", "gut", "non", "nein",
+     "background", "baseline", "running", "run", "operational", "neg", "betrieb", "in betrieb",
+     "läuft", "laeuft", "marche", "en marche")
 )  # fmt: skip
 _FAULTY: Final = frozenset(
     ("true", "yes", "anomaly", "anomalous", "abnormal", "fault", "faulty", "failure", "attack",
@@ -26,6 +27,16 @@ _FAULTY: Final = frozenset(
      "n.i.o.", "nok", "recovering", "damaged", "degraded", "critical", "alarm", "warning", "error",
      "failed", "tripped", "störung", "stoerung", "fehler", "defekt", "ausfall", "panne", "défaut",
      "fallo", "guasto", "storing")
+)  # fmt: skip
+#: Those that say how a machine is, and not what a switch or a measurement's quality is.
+_SURELY_NORMAL: Final = frozenset(
+    ("normal", "natural", "healthy", "nominal", "regular", "benign", "no fault", "no_fault",
+     "nofault", "fault free", "fault-free", "no failure")
+)  # fmt: skip
+_SURELY_FAULTY: Final = frozenset(
+    ("anomaly", "anomalous", "abnormal", "fault", "faulty", "failure", "failed", "attack", "broken",
+     "defect", "damaged", "degraded", "recovering", "störung", "stoerung", "defekt", "ausfall",
+     "panne", "défaut", "fallo", "guasto", "storing")
 )  # fmt: skip
 #: States of a switch: normal beside a further state, such as Fault.
 _SWITCH: Final = frozenset(
@@ -39,7 +50,7 @@ _UNKNOWN: Final = frozenset(
 _LABEL: Final = re.compile(
     "(is|has)?(anomal(y|ies|ous)|outliers?|abnormal)(label|flag|state|status|class|type)?|"
     "is(fault(y)?|failure|failed|defect(ive)?|broken|attack|label)|(machine|equipment)failure|"
-    "groundtruth(label)?|(fault|failure|attack|defect|true|target)(label|lable)s?|"
+    "\\w*groundtruth(label)?|(fault|failure|attack|defect|true|target)(label|lable)s?|"
     "normal(attack|abnormal)|"
     "att(ack)?flag|attack(state|status|class|type|id|no|nr|number)?"  # which nothing measures
 )
@@ -96,6 +107,13 @@ def are_conditions(cells: Collection[str]) -> bool:
     """Return whether a column's texts are few, and some mean normal, and others faulty."""
     words = {cell.casefold() for cell in cells}
     return len(words) <= _GRADES and bool(words & (_NORMAL | _SWITCH)) and bool(words & _FAULTY)
+
+
+def are_labels(cells: Collection[str]) -> bool:
+    """Return whether a column's texts can only tell faults, as NORMAL, BROKEN and RECOVERING do."""
+    words = {cell.casefold() for cell in cells}
+    known = words <= _NORMAL | _FAULTY | _UNKNOWN
+    return known and bool(words & _SURELY_NORMAL) and bool(words & _SURELY_FAULTY)
 
 
 def _graded(cells: Collection[str]) -> bool:

@@ -15,7 +15,7 @@ from datasets.first_lines import LINE_END, first_lines
 from datasets.format import BLANKS, FileFormat
 from datasets.influx import AnnotatedTables, is_annotated
 from datasets.kinds_of_rows import no_reading
-from datasets.line_of_names import NO_FIELD, check_names, first_row, names_in_comment, names_row
+from datasets.line_of_names import NO_FIELD, check_names, first_row, names_in_comments, names_row
 from datasets.separator import MAX_PREAMBLE, delimiter_of, table_of
 from datasets.text import MemoryFile, without_formulas
 from datasets.two_lines_of_names import are_names, joined_names, names_above_an_index
@@ -84,7 +84,7 @@ def read_layout(path: Path | MemoryFile, form: FileFormat) -> Layout:
     comments = comments_above(lines[first:], MAX_PREAMBLE)
     first += comments
     delimiter = form.delimiter or named or delimiter_of(lines[first:])
-    if comments and form.header and (title := names_in_comment(lines[first - 1 :], delimiter)):
+    if comments and form.header and (title := names_in_comments(lines, first, delimiter)):
         lines[first - 1] = title
         comments, first = comments - 1, first - 1
     table, ends = table_of(lines[first:], delimiter)

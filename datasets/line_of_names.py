@@ -103,6 +103,26 @@ def _below_channels(table: Sequence[Sequence[str]], first: int) -> int:
     return first
 
 
+def names_in_comments(lines: Sequence[str], first: int, delimiter: str) -> str | None:
+    """Return the comment above a table that holds its names; see :func:`names_in_comment`.
+
+    That is the last one, or the one before where the last holds units, of which some are equal.
+
+    Parameters
+    ----------
+    lines : the comments, and the table below them.
+    first : the index of the table's first line.
+    delimiter : the separator of the table.
+    """
+    title = names_in_comment(lines[first - 1 :], delimiter)
+    if title is None or first < 2:
+        return title
+    ((names,), _) = table_of([title], delimiter)
+    if len(set(names)) == len(names):
+        return title
+    return names_in_comment([lines[first - 2], *lines[first:]], delimiter) or title
+
+
 def names_in_comment(lines: Sequence[str], delimiter: str) -> str | None:
     """Return a comment as a line of names, if it has a name for each column of the rows below it.
 

@@ -11,7 +11,7 @@ from datasets.days_in_rows import days_in_rows
 from datasets.feature_columns import check_scales, find_features, label_name, note_signs
 from datasets.format import FileFormat, names_in, quoted
 from datasets.influx import own_columns
-from datasets.labels import is_label, is_part_of
+from datasets.labels import are_labels, is_label, is_part_of
 from datasets.long_tables import (
     may_name_assets,
     names_machines,
@@ -279,6 +279,12 @@ def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[in
     if len(found) > 1:
         whole = [p for p in found if _has_parts(columns, p, {*found} - {p})]
         found = whole or found
+    if not found and named is None:
+        texts = [
+            p for p in range(len(columns.names))
+            if p not in kept and are_labels(columns.texts(p))
+        ]  # fmt: skip
+        found = texts if len(texts) == 1 else []
     if named is not None:
         roles.label = columns.index(named, "label")
     elif len(found) == 1:

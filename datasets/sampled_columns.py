@@ -100,6 +100,10 @@ class Columns:
         cells = [*self.cells[index], *(self.seen.spread.get(index, ()) if everywhere else ())]
         return [cell for cell in cells if not missing(cell) and cell.casefold() not in self.nulls]
 
+    def texts(self, index: int) -> list[str]:
+        """Return the cells of a column from everywhere, also Fault, which may mean no value."""
+        return [cell for cell in (*self.cells[index], *self.seen.spread.get(index, ())) if cell]
+
     def look_through(self, streams: Sequence[int], times: Sequence[int], others: set[int]) -> None:
         """Look through the whole file for what its first rows do not show.
 

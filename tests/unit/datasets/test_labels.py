@@ -49,6 +49,7 @@ def test_what_a_label_means(counts, meaning):
         ("isfault isfaulty machinefailure groundtruth faultlabel", ["0.0", "1.0"], True, True),
         ("anomaly", [], True, False),
         ("anomaly outlier", ["0.5", "0.75"], False, True),  # a score
+        ("faultdetectiongroundtruth groundtruth", ["0", "1"], True, True),
         ("attack attflag attackflag attacktype", ["0", "1", "-999"], True, True),
         ("fault failure target class faultcode att event", ["0", "1"], False, True),
         ("fail passfail faultnumber failurewithin7days", ["0", "1"], False, True),

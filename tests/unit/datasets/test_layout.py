@@ -101,6 +101,14 @@ def test_comments_of_matlab_are_no_table(read: Read) -> None:
     assert read("%time,a\n1,2\n3,4\n").names == ["%time", "a"]
 
 
+def test_units_in_a_comment_below_the_names_are_no_names(read: Read) -> None:
+    rows = "2019 7.5 312 1.2\n2020 8.5 313 1.3\n"
+    names = ["YY", "WSPD", "WDIR", "GST"]
+    assert read(f"# Buoy\n#YY WSPD WDIR GST\n#yr m/s degT m/s\n{rows}").names == names
+    assert read(f"#YY  WSPD WDIR GST\n{rows}").names == names
+    assert read(f"# a b c d\n#YY WSPD WDIR GST\n{rows}").names == names  # units differ, too
+
+
 def test_the_headers_of_labview_are_no_table(read: Read) -> None:
     header = "LabVIEW Measurement\t\nSeparator\tTab\nTime\t10:11:12\n***End_of_Header***\t\n\t\n"
     names = "X_Value\tVoltage\tCurrent\tComment\n"

@@ -165,12 +165,36 @@ def test_what_may_be_a_label_is_said_and_two_labels_are_none(load: Load) -> None
     assert load(text, time_unit="s", features="f,anomaly").feature_names == ["f", "anomaly"]
 
 
-def test_texts_that_may_be_the_label_are_said(load: Load) -> None:
-    text = "asset_id,timestamp,f,machine_status\n" + "".join(
-        f"A,{i},{i / 8},{'NORMAL' if i < 900 else 'BROKEN'}\n" for i in range(1000)
+@pytest.mark.parametrize(
+    ("words", "sure"),
+    [
+        ("NORMAL BROKEN RECOVERING", True), ("Normal Fault", True), ("Natural Attack", True),
+        ("Healthy Degraded", True),
+        ("NORMAL BROKEN IDLE", False), ("Good Fault", False), ("Running Alarm", False),
+    ],
+)  # fmt: skip
+def test_texts_that_can_only_tell_faults_are_the_label_and_others_are_said(
+    load: Load, words: str, sure: bool
+) -> None:
+    kinds = words.split()
+    states = [kinds[max(0, (i - 900) // 50 + 1)] if i < 1000 else kinds[0] for i in range(950)]
+    states[940:] = [kinds[-1]] * 10
+    head = "asset_id,timestamp,f,machine_status"
+    rows = [f"A,{i},{i / 8},{state}" for i, state in enumerate(states)]
+    data = load("\n".join([head, *rows, ""]), time_unit="s")
+    assert data.feature_names == ["f"]
+    said = [note for note in data.notes if "'machine_status'" in note]
+    if sure:
+        assert said == ["column 'machine_status' is read as label"]
+        assert data.streams[0].labels is not None
+        assert data.streams[0].labels.sum() == 50
+    else:
+        assert said[0].endswith("left out (--label machine_status reads it as the label)")
+        assert data.streams[0].labels is None
+    twice = "\n".join(
+        [f"{head},other_status", *(f"{row},{row.split(',')[-1]}" for row in rows), ""]
     )
-    (note,) = (note for note in load(text, time_unit="s").notes if "machine_status" in note)
-    assert note.endswith("left out (--label machine_status reads it as the label)")
+    assert load(twice, time_unit="s").streams[0].labels is None  # which of them?
 
 
 def test_labels_row_by_row(tmp_path: Path) -> None:
