@@ -135,7 +135,7 @@ def test_the_data_of_a_request_reach_whichever_replica_trains(
     async def use(front: TrainingQueue, leader: TrainingQueue) -> tuple[int, dict[str, Any]]:
         return await front.train(parse_training(orjson.dumps(matrix())), wait=True)
 
-    status, answer = run_service(engine, tmp_path, use, train_wait_s=120)
+    status, answer = run_service(engine, tmp_path, use, train_wait_s=240)  # it runs at low priority
     assert status == 200
     assert answer["isolation_forest"]["status"] == "success", answer
     assert not (tmp_path / "var0").exists()
