@@ -15,9 +15,9 @@ are unambiguous, and reported in ``notes``. Otherwise the error names the cause 
 Files are read in chunks, so a file larger than memory can be streamed with :func:`readings`.
 """
 
+from datasets.channels.joined_sensors import one_value_per_row
+from datasets.file_sets.found_files import files_of, not_read
 from datasets.format import FileFormat, add_format_arguments, format_of, names_in
-from datasets.found_files import files_of, not_read
-from datasets.joined_sensors import one_value_per_row
 from datasets.reader import load, without_repetitions
 from datasets.several import load_files, readings
 from datasets.types import RESERVED, Dataset, Reading, Stream, StreamKey, datetimes, key_of

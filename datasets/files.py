@@ -13,9 +13,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from datasets.calendar_columns import DATE_PARTS
-from datasets.columns import Chunk, ChunkReader, Rows, times_of
-from datasets.far_times import (
+from datasets.columns.chunk_reader import Chunk, ChunkReader, Rows, times_of
+from datasets.columns.roles import find_roles
+from datasets.format import ROW, FileFormat
+from datasets.sampled_columns import Roles
+from datasets.source import Source, opened_source
+from datasets.survey import survey
+from datasets.text_files.text import DAMAGED, undone
+from datasets.times.calendar_columns import DATE_PARTS
+from datasets.times.far_times import (
     Range,
     clock_note,
     dropped,
@@ -27,20 +33,14 @@ from datasets.far_times import (
     problem,
     too_many,
 )
-from datasets.format import ROW, FileFormat
-from datasets.numbers import Nulls
-from datasets.roles import find_roles
-from datasets.sampled_columns import Roles
-from datasets.source import Source, opened_source
-from datasets.survey import survey
-from datasets.text import DAMAGED, undone
-from datasets.time_columns import dates_shared
-from datasets.time_of_day import MILLISECONDS, WORDS, chosen_kind, joined, many_share
-from datasets.times import clock_of
+from datasets.times.time_columns import dates_shared
+from datasets.times.time_of_day import MILLISECONDS, WORDS, chosen_kind, joined, many_share
+from datasets.times.time_parsing import clock_of
+from datasets.times.zone_names import doubtful_zone, zone_in_name
 from datasets.types import Flags, StreamKey, named
 from datasets.unreadable import ONE_OF, Unreadable
-from datasets.workbook import SheetText
-from datasets.zone_names import doubtful_zone, zone_in_name
+from datasets.values.numbers import Nulls
+from datasets.workbooks.workbook import SheetText
 from errors import DatasetError, InputError
 
 _CHUNK_ROWS: Final = 20_000  # rows converted at a time: bounds the memory of wide files
@@ -197,7 +197,7 @@ def open_file(
     form : FileFormat, optional
         Format options given by the caller.
     wanted, group, asset
-        Those of :func:`datasets.roles.find_roles`.
+        Those of :func:`datasets.columns.roles.find_roles`.
     source : Source, optional
         The file, or some of its columns, if it is open already.
 

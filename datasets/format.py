@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from datasets.epochs import EPOCHS
+from datasets.times.epochs import EPOCHS
 from errors import DatasetError, MissingColumn
 
 #: Roles of columns besides features.

@@ -9,11 +9,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet
 
-from datasets.decimals import Decimals
 from datasets.format import FileFormat
 from datasets.sampled_columns import SAMPLED_ROWS, Columns
-from datasets.units import bare
 from datasets.unreadable import Unreadable
+from datasets.values.decimals import Decimals
+from datasets.values.units import bare
 
 _BATCH_ROWS: Final = 20_000  # rows per batch: bounds the memory of wide files
 

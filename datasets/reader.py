@@ -11,19 +11,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from datasets.channels import Table, open_table, read_channels
-from datasets.coded_texts import Texts, distinct
-from datasets.columns import Chunk
+from datasets.channels.channel_tables import Table, open_table, read_channels
+from datasets.columns.chunk_reader import Chunk
+from datasets.columns.further_labels import further_labels
+from datasets.columns.labels import UNKNOWN, label_counts, labels_of, read_labels
+from datasets.columns.pivot import pivoted
 from datasets.files import OpenFile, open_file
 from datasets.format import FileFormat
-from datasets.further_labels import further_labels
-from datasets.labels import UNKNOWN, label_counts, labels_of, read_labels
-from datasets.local_clock import LocalTime, clocks_went_back, half_day_clock
-from datasets.pivot import pivoted
-from datasets.swapped_days import first_swapped
-from datasets.times import MADE_UP_START, MADE_UP_STEP
+from datasets.times.local_clock import LocalTime, clocks_went_back, half_day_clock
+from datasets.times.swapped_days import first_swapped
+from datasets.times.time_parsing import MADE_UP_START, MADE_UP_STEP
 from datasets.types import Dataset, Flags, Floats, Reading, Stream, StreamKey, Times, datetimes
-from datasets.workbook import SheetText
+from datasets.values.coded_texts import Texts, distinct
+from datasets.workbooks.workbook import SheetText
 from errors import DatasetError
 
 Rows = npt.NDArray[np.intp]

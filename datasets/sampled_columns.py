@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from datasets.decimals import Decimals
 from datasets.format import names_in
-from datasets.numbers import missing
 from datasets.survey import Survey
-from datasets.units import bare
+from datasets.values.decimals import Decimals
+from datasets.values.numbers import missing
+from datasets.values.units import bare
 from errors import DatasetError
 
 #: First rows whose cells show the columns' roles.

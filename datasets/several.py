@@ -13,27 +13,27 @@ from typing import Final
 import numpy as np
 
 from datasets import reader
-from datasets.columns_by_place import check_places
-from datasets.counted_in_turn import in_turn
-from datasets.equal_names import told_apart
-from datasets.far_times import clock_note, never_set
-from datasets.files_in_turn import pieces_hint
+from datasets.channels.joined_sensors import hint, joined_by_time, with_features
+from datasets.columns.roles import NAMED_BY_FILE
+from datasets.file_sets.columns_by_place import check_places
+from datasets.file_sets.counted_in_turn import in_turn
+from datasets.file_sets.equal_names import told_apart
+from datasets.file_sets.files_in_turn import pieces_hint
+from datasets.file_sets.found_files import files_of
+from datasets.file_sets.label_files import without_label_files
+from datasets.file_sets.labels_of_parts import with_common_labels
+from datasets.file_sets.overlaps import joined_streams
+from datasets.file_sets.partition_folders import named_by_folders
+from datasets.file_sets.parts import Part, Parts, parts_of, single
+from datasets.file_sets.pieces_of_assets import joined_pieces
+from datasets.file_sets.units_of_parts import compare_units
 from datasets.format import FEATURE, FileFormat
-from datasets.found_files import files_of
-from datasets.joined_sensors import hint, joined_by_time, with_features
-from datasets.label_files import without_label_files
-from datasets.labels_of_parts import with_common_labels
-from datasets.overlaps import joined_streams
-from datasets.partition_folders import named_by_folders
-from datasets.parts import Part, Parts, parts_of, single
-from datasets.pieces_of_assets import joined_pieces
-from datasets.roles import NAMED_BY_FILE
-from datasets.row_order import SORTED, goes_back
 from datasets.sampled_columns import plain_name
 from datasets.suffixes import bare_name
+from datasets.times.far_times import clock_note, never_set
+from datasets.times.row_order import SORTED, goes_back
 from datasets.types import Dataset, Reading, Stream, StreamKey, key_of, named
-from datasets.units import differ
-from datasets.units_of_parts import compare_units
+from datasets.values.units import differ
 from errors import DatasetError, MissingColumn
 
 #: A unit behind a name.
@@ -53,9 +53,9 @@ def load_files(
 
     A stream that continues in another file is joined in order of time; readings that occur in two
     files count once. A feature that a file lacks is missing there. If a file has no column of
-    assets, its name is the asset id (see :mod:`datasets.equal_names`). The sheets of a workbook
-    are like files (:mod:`datasets.parts`). If each file is a sensor (``one_file_per``), see
-    :mod:`datasets.joined_sensors`.
+    assets, its name is the asset id (see :mod:`datasets.file_sets.equal_names`). The sheets of a
+    workbook are like files (:mod:`datasets.file_sets.parts`). If each file is a sensor
+    (``one_file_per``), see :mod:`datasets.channels.joined_sensors`.
 
     Parameters
     ----------

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from datasets.format import FileFormat
-from datasets.json_documents import is_json
-from datasets.json_source import JsonSource
-from datasets.line_protocol import LineProtocolSource, is_line_protocol
+from datasets.json_files.json_documents import is_json
+from datasets.json_files.json_source import JsonSource
+from datasets.json_files.line_protocol import LineProtocolSource, is_line_protocol
 from datasets.parquet_source import ParquetSource, is_parquet
 from datasets.sampled_columns import Columns
 from datasets.suffixes import read_as
-from datasets.text import sample, what_else
-from datasets.text_source import TextSource
+from datasets.text_files.text import sample, what_else
+from datasets.text_files.text_source import TextSource
 from datasets.unreadable import Unreadable
-from datasets.workbook import SheetText, is_workbook, may_be_packed, read_sheet, source_of
+from datasets.workbooks.workbook import SheetText, is_workbook, may_be_packed, read_sheet, source_of
 from errors import DatasetError
 
 #: Options of the format that only texts in columns have.

@@ -1,0 +1,1 @@
+"""JSON in its forms, and InfluxDB's line protocol, which is read like it."""

@@ -1,0 +1,1 @@
+"""Find the times of readings, and read them."""
