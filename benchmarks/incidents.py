@@ -29,9 +29,9 @@ from models.detectors.base import ISOLATION_FOREST, LSTM_AUTOENCODER, MODEL_NAME
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.fitting.reading_times import epoch_seconds
-from models.scoring.bursts import AT_ONCE_WHY, MONTH_S, Burst, OpeningRule
-from models.scoring.calibration import subset_key
-from models.scoring.events import ANOMALY, Event, advance
+from models.scoring.alarms.bursts import AT_ONCE_WHY, MONTH_S, Burst, OpeningRule
+from models.scoring.alarms.events import ANOMALY, Event, advance
+from models.scoring.magnitudes.calibration import subset_key
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import replay

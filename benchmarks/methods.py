@@ -11,9 +11,9 @@ from benchmarks.measures import hotelling, largest_z
 from benchmarks.report import OURS
 from benchmarks.scored import Run, run_series
 from models.arrays import Bools, Floats, Times
+from models.scoring.magnitudes.tail import threshold_of
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.tail import threshold_of
 
 #: Our ensemble with a fixed threshold: the quantile of its training magnitudes.
 FIXED = "ours, fixed quantile"

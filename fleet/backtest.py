@@ -31,7 +31,7 @@ from fleet.spark import (
 )
 from fleet.spark_worker import shipped
 from fleet.what_if import Exposure, Fault, draw, show, what_if
-from models.scoring.bursts import Burst
+from models.scoring.alarms.bursts import Burst
 from models.scoring.policy import ScoringPolicy
 from runtime import command_parser, run_command
 from schemas import check_name, parse_timestamp

@@ -24,7 +24,7 @@ from fleet.frames import KEYS, History, parquet, stored, with_states
 from fleet.spark import add_spark_arguments, kept, per_stream, ship, spark_session, tasks
 from fleet.stream_scoring import READING, SCHEMA, Plan, score_stream
 from models.registry.base import CHAMPION
-from models.scoring.suppression import Suppression
+from models.scoring.maintenance.suppression import Suppression
 from runtime import command_parser, run_command
 from schemas import CRITICALITIES, parse_timestamp
 from training.cli.common import consoles, entry, policy_of, registry_of

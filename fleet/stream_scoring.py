@@ -25,10 +25,10 @@ from fleet.spark_worker import shipped
 from models.detectors.base import MODEL_NAMES
 from models.scoring.decision import error_entry
 from models.scoring.ensemble import score
+from models.scoring.maintenance.suppression import Suppression
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import CHUNK, carried
 from models.scoring.stream_work import Reading, StreamWork
-from models.scoring.suppression import Suppression
 from schemas import check_name
 
 #: Columns of scored readings, in order.

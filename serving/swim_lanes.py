@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from db.queries.fleet import Cell, CellState, fleet_assets, fleet_cells
 from errors import InputError
-from models.scoring.tail import criticality_of
+from models.scoring.magnitudes.tail import criticality_of
 from schemas import Criticality
 from serving.added_readings import AddedReadings
 from serving.database import Database

@@ -21,9 +21,9 @@ from errors import TrainingError
 from models.bundles.bundle import DEFAULT
 from models.detectors.base import MODEL_NAMES
 from models.fitting.options import FitOptions
+from models.scoring.magnitudes.tail import criticality_of
+from models.scoring.maintenance.suppression import Suppression
 from models.scoring.policy import ScoringPolicy
-from models.scoring.suppression import Suppression
-from models.scoring.tail import criticality_of
 from runtime import command_parser, run_command
 from schemas import CRITICALITIES
 from training.cli.common import check_folders, consoles, entry, policy_of

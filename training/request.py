@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.fitting.options import FitOptions
-from models.scoring.suppression import Suppression
+from models.scoring.maintenance.suppression import Suppression
 from training.data.sources import TrainingData
 
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 from errors import BundleError
 from models.detectors.base import MODEL_NAMES
 from models.fitting.options import DETECTORS
-from models.scoring.adaptation import AdaptationParams
-from models.scoring.bursts import BurstRates
-from models.scoring.calibration import Calibration
+from models.scoring.alarms.bursts import BurstRates
+from models.scoring.features.preprocessing import Preprocessing
+from models.scoring.magnitudes.adaptation import AdaptationParams
+from models.scoring.magnitudes.calibration import Calibration
 from models.scoring.model_set import ModelSet
-from models.scoring.preprocessing import Preprocessing
 
 #: File of a model set with everything except the detectors.
 MODEL_SET: Final = "model_set.json"

@@ -1,4 +1,4 @@
-"""Find counters in training data and replace them by their rates (:mod:`models.scoring.counters`).
+"""Find counters in training and replace them by rates (:mod:`models.scoring.features.counters`).
 
 A feature is a counter if it only rises, apart from rare resets, in every stream that is long enough
 to judge. An unknown rate is a missing value: at a stream's first reading, after a gap, and where
@@ -15,10 +15,10 @@ import numpy as np
 
 from errors import TrainingError
 from models.arrays import Floats, Times
-from models.fitting.cleaning import Cleaned
+from models.fitting.garbage.cleaning import Cleaned
+from models.fitting.garbage.repeated_codes import learn_with_codes
 from models.fitting.reading_times import median_interval
-from models.fitting.repeated_codes import learn_with_codes
-from models.scoring.counters import Counters, rate_per_hour, settled, slack_of
+from models.scoring.features.counters import Counters, rate_per_hour, settled, slack_of
 from models.scoring.policy import ScoringPolicy
 
 #: Fewest readings of a stream to judge whether a feature is a counter.

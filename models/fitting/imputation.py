@@ -1,10 +1,11 @@
 """Impute missing values of training readings as those of live readings are.
 
-By their conditional mean given the present features (:mod:`models.scoring.conditional_mean`):
-deviations from the stream's own level are jointly normal, with a robust correlation fitted on
-complete readings. Or, where that predicts worse, from similar readings
-(:mod:`models.scoring.neighbours`). What is usual in an operating condition or at a time of the day
-is only known once all readings are complete, so then the missing values are imputed again.
+By their conditional mean given the present features
+(:mod:`models.scoring.features.conditional_mean`): deviations from the stream's own level are
+jointly normal, with a robust correlation fitted on complete readings. Or, where that predicts
+worse, from similar readings (:mod:`models.scoring.features.neighbours`). What is usual in an
+operating condition or at a time of the day is only known once all readings are complete, so then
+the missing values are imputed again.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from models.arrays import Bools, Floats
 from models.detectors.covariance import winsorised_std
 from models.fitting.neighbour_fit import fit_neighbours
 from models.fitting.scaling import shrinkage_of
-from models.scoring.conditional_mean import lacking_alike
-from models.scoring.neighbours import Neighbours, estimated
+from models.scoring.features.conditional_mean import lacking_alike
+from models.scoring.features.neighbours import Neighbours, estimated
 
 #: Values are clipped at this many deviations from the level: one must not dominate.
 _CLIP: Final = 4.0

@@ -1,11 +1,11 @@
-"""Learn how long features lacked values in training (see :mod:`models.scoring.missing_runs`).
+"""Learn how long features lacked values (see :mod:`models.scoring.features.missing_runs`).
 
 A run as long as one of training's is normal. The probability that one of the ``n`` training
 readings ends a longer one is estimated as ``(1/2) / (n + 1)``, and each further reading is as
 probable as the longer runs went on, at least one half: the rule of repeated values
-(:mod:`models.fitting.repeat_rates`). It is multiplied by the number of features, since any of them
-may fail. A feature that a stream of training never had may be lacking in others of its kind, so it
-is not watched for that; what no sensor measured shows a failed sensor there, too.
+(:mod:`models.fitting.garbage.repeat_rates`). It is multiplied by the number of features, since any
+of them may fail. A feature that a stream of training never had may be lacking in others of its
+kind, so it is not watched for that; what no sensor measured shows a failed sensor there, too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from models.arrays import Bools, Floats
 from models.detectors.base import Array
-from models.fitting.event_heights import stretches
-from models.fitting.repeat_rates import HALF, goes_on
-from models.scoring.missing_runs import NOT_WATCHED, MissingRuns
-from models.scoring.preprocessing import Preprocessing
+from models.fitting.faults.event_heights import stretches
+from models.fitting.garbage.repeat_rates import HALF, goes_on
+from models.scoring.features.missing_runs import NOT_WATCHED, MissingRuns
+from models.scoring.features.preprocessing import Preprocessing
 
 
 def fit_missing_runs(

@@ -23,8 +23,8 @@ from models.detectors.base import (
     Progress,
 )
 from models.feature_drift import make_profile, score_columns
-from models.fitting.burst_rates import Sample, fit_bursts
-from models.fitting.calibrate import (
+from models.fitting.calibration.burst_rates import Sample, fit_bursts
+from models.fitting.calibration.calibrate import (
     MAX_WIDER,
     calibrate,
     fast_magnitudes,
@@ -32,9 +32,7 @@ from models.fitting.calibrate import (
     scores,
     unmet_ratio,
 )
-from models.fitting.condition_fit import restate
-from models.fitting.counter_rates import with_rates
-from models.fitting.cross_validation import (
+from models.fitting.calibration.cross_validation import (
     FEWEST_STREAMS,
     FoldResult,
     OutOfFold,
@@ -44,21 +42,23 @@ from models.fitting.cross_validation import (
     point_magnitudes,
     stream_folds,
 )
-from models.fitting.levels import aligned, lifted
+from models.fitting.calibration.levels import aligned, lifted
+from models.fitting.counter_rates import with_rates
+from models.fitting.garbage.zero_row_fit import without_zero_rows
 from models.fitting.missing_rates import fit_missing_runs
 from models.fitting.neighbour_fit import fit_neighbours
+from models.fitting.operation.condition_fit import restate
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.plan_notes import describe
 from models.fitting.scaling import check_training
 from models.fitting.usable_data import LEAST_ROWS, usable_data
-from models.fitting.zero_row_fit import without_zero_rows
-from models.scoring.adaptation import AdaptationParams
-from models.scoring.calibration import Calibration, subset_key, subsets
-from models.scoring.level_offsets import LevelOffsets, unmixed
+from models.scoring.features.level_offsets import LevelOffsets, unmixed
+from models.scoring.features.preprocessing import Preprocessing
+from models.scoring.magnitudes.adaptation import AdaptationParams
+from models.scoring.magnitudes.calibration import Calibration, subset_key, subsets
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import BUDGETS
-from models.scoring.preprocessing import Preprocessing
 
 _COPIES = 6  # copies of the data that one fit holds at its peak
 _MEMORY = 1 << 30  # bytes that the copies of parallel fits may take

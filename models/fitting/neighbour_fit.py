@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats, Indices
-from models.scoring.neighbours import Neighbours
+from models.scoring.features.neighbours import Neighbours
 
 #: Maximum number of stored values of training readings: 32 KB.
 _STORED: Final = 4096

@@ -46,10 +46,10 @@ class FitOptions:
     drift : "normal" (slow drift is tolerated), "fault" (drift is what to detect), or "auto".
     baseline : "auto", or number of first readings for a stream's own baseline; 0: no baseline.
     horizon : readings over which drift is tolerated; 0: drift is not tolerated; "auto": chosen on
-        the data (:mod:`models.fitting.tolerance`).
+        the data (:mod:`models.fitting.trials.tolerance`).
     condition : features that indicate operating conditions, as a list or with commas between them;
-        "auto": searched in the data (:mod:`models.fitting.condition_fit`); "none": a single
-        condition.
+        "auto": searched in the data (:mod:`models.fitting.operation.condition_fit`); "none": a
+        single condition.
     seasonality : "auto": readings are compared with what is usual at their time of the day or week
         if the data follow it (:mod:`models.fitting.seasonality_fit`), by the clock of UTC; a time
         zone: by its clock; "none": never.

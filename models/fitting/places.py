@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.arrays import Bools, Indices, Times
-from models.scoring.garbage import row_ranges
+from models.scoring.features.garbage import row_ranges
 
 _SHOWN: Final = 5  # stretches named
 

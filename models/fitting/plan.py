@@ -13,16 +13,11 @@ from errors import TrainingError
 from models.arrays import Floats
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Array, Detector, Progress
 from models.detectors.covariance import scarce, winsorised_std
-from models.fitting.allowance import does_without
-from models.fitting.cleaning import Cleaned
-from models.fitting.cross_validation import Part, make_folds, training_parts
-from models.fitting.following import Following, judge_following, narrow_limits
-from models.fitting.forecasting import Forecast, choose_forecast
+from models.fitting.calibration.cross_validation import Part, make_folds, training_parts
+from models.fitting.garbage.cleaning import Cleaned
+from models.fitting.garbage.repeat_rates import fit_repeats
 from models.fitting.options import FitOptions
-from models.fitting.quickness import Basis, Way, choose_pace
 from models.fitting.reading_times import median_interval, regular_interval
-from models.fitting.repeat_rates import fit_repeats
-from models.fitting.resting import RESTS, judge_resting
 from models.fitting.scaling import (
     SHRINKAGE,
     Scales,
@@ -32,17 +27,22 @@ from models.fitting.scaling import (
     fit_scales,
     step_correlation,
 )
-from models.fitting.steadiness import Steadiness, judge_steadiness
-from models.fitting.swiftness import choose_swiftness
-from models.fitting.tolerance import Trial, choose_horizon, choose_shrinkage
-from models.fitting.trials import HOLDS
-from models.scoring.adaptation import AdaptationParams
-from models.scoring.baseline import skipped_mean
-from models.scoring.conditions import Conditions
-from models.scoring.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
-from models.scoring.repeats import Repeats
-from models.scoring.seasonality import Seasonality
-from models.scoring.standing import Standing, fit_standing
+from models.fitting.trials.allowance import does_without
+from models.fitting.trials.following import Following, judge_following, narrow_limits
+from models.fitting.trials.forecasting import Forecast, choose_forecast
+from models.fitting.trials.quickness import Basis, Way, choose_pace
+from models.fitting.trials.resting import RESTS, judge_resting
+from models.fitting.trials.steadiness import Steadiness, judge_steadiness
+from models.fitting.trials.swiftness import choose_swiftness
+from models.fitting.trials.tolerance import Trial, choose_horizon, choose_shrinkage
+from models.fitting.trials.ways_of_scoring import HOLDS
+from models.scoring.features.baseline import skipped_mean
+from models.scoring.features.conditions import Conditions
+from models.scoring.features.preprocessing import BASELINE_READINGS, IMPOSSIBLE, Preprocessing
+from models.scoring.features.repeats import Repeats
+from models.scoring.features.seasonality import Seasonality
+from models.scoring.features.standing import Standing, fit_standing
+from models.scoring.magnitudes.adaptation import AdaptationParams
 from models.scoring.stream_state import MAX_BASELINE_FEATURES
 
 #: From so many rows on the detectors of a few folds hardly differ, unless these are scarce.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.fitting.plan import FitPlan
-from models.fitting.swiftness import SWIFTNESSES
+from models.fitting.trials.swiftness import SWIFTNESSES
 
 _NAMED = 8  # features named in a sentence, at most
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats, Times
-from models.scoring.clock import LIKE
+from models.scoring.readings.clock import LIKE
 
 _REGULAR: Final = 0.9  # least share of intervals like the median one, where they are regular
 

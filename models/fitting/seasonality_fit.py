@@ -26,15 +26,15 @@ import numpy as np
 
 from models.arrays import Bools, Floats, Indices, Times
 from models.detectors.covariance import winsorised_std
-from models.fitting.distance import fit_distance
-from models.fitting.fault_search import find_faults
+from models.fitting.faults.fault_search import find_faults
 from models.fitting.imputation import imputed_again
 from models.fitting.periods import Grid, Periods, average_periods, smooth, trimmed_mean
 from models.fitting.reading_times import epoch_seconds, median_interval
 from models.fitting.scaling import LEAST_SHRINKAGE, SHRINKAGE
-from models.fitting.tolerance import seen_by
-from models.fitting.trials import BEHIND, WITHIN, Fold, Steps
-from models.scoring.seasonality import PERIODS, UTC, Season, Seasonality, local_seconds
+from models.fitting.trials.distance import fit_distance
+from models.fitting.trials.tolerance import seen_by
+from models.fitting.trials.ways_of_scoring import BEHIND, WITHIN, Fold, Steps
+from models.scoring.features.seasonality import PERIODS, UTC, Season, Seasonality, local_seconds
 
 _MOST: Final = 336  # points of a profile, at most: of 5 minutes (day) or half an hour (week)
 _WEEK: Final = 7 * 86_400.0

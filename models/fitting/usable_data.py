@@ -10,15 +10,15 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Times
-from models.fitting.cleaning import Cleaned, clean
-from models.fitting.condition_fit import ConditionFit, find_conditions, restate
 from models.fitting.counter_rates import Rated, among
+from models.fitting.faults.moved_sensors import realigned
+from models.fitting.faults.trimming import without_faulty
+from models.fitting.garbage.cleaning import Cleaned, clean
 from models.fitting.imputation import imputed_again
-from models.fitting.moved_sensors import realigned
+from models.fitting.operation.condition_fit import ConditionFit, find_conditions, restate
 from models.fitting.options import FitOptions
 from models.fitting.scaling import check_training, drift_is_fault
 from models.fitting.seasonality_fit import SeasonalFit, find_seasonality
-from models.fitting.trimming import without_faulty
 
 LEAST_ROWS: Final = 60  # readings without which nothing is fitted
 

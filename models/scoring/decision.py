@@ -8,21 +8,21 @@ import numpy as np
 
 from errors import AnomalyError
 from models.detectors.base import LSTM_AUTOENCODER
-from models.scoring.calibrated_scores import CalibratedScores
-from models.scoring.calibration import Calibration
-from models.scoring.clock import Step
-from models.scoring.explanation import Explainer
-from models.scoring.model_set import ModelSet
-from models.scoring.policy import ScoringPolicy
-from models.scoring.prepared import LEFT_OUT, PreparedReading, PreparedStream
-from models.scoring.stream_events import (
+from models.scoring.alarms.stream_events import (
     AT_SETTLED_LEVEL,
     StreamEvents,
     add_events,
     rare_features,
 )
-from models.scoring.tail import FLOOR, criticality_of, score_of
-from models.scoring.tail_kernel import GATE
+from models.scoring.explanation import Explainer
+from models.scoring.magnitudes.calibrated_scores import CalibratedScores
+from models.scoring.magnitudes.calibration import Calibration
+from models.scoring.magnitudes.tail import FLOOR, criticality_of, score_of
+from models.scoring.magnitudes.tail_kernel import GATE
+from models.scoring.model_set import ModelSet
+from models.scoring.policy import ScoringPolicy
+from models.scoring.prepared import LEFT_OUT, PreparedReading, PreparedStream
+from models.scoring.readings.clock import Step
 
 
 def error_entry(error: AnomalyError) -> dict[str, Any]:

@@ -16,14 +16,14 @@ import numpy as np
 
 from errors import AnomalyError, InputError, MissingFeatures
 from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
-from models.scoring.calibrated_scores import CalibratedScores
 from models.scoring.decision import StreamScorer, error_entry
 from models.scoring.explanation import Explainer
+from models.scoring.magnitudes.calibrated_scores import CalibratedScores
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.prepared import BAD_STATE, RESET, PreparedStream
+from models.scoring.readings.windows import prepare
 from models.scoring.stream_work import StreamWork
-from models.scoring.windows import prepare
 
 
 @dataclass(slots=True)

@@ -9,10 +9,10 @@ import numpy as np
 
 from models.arrays import Floats
 from models.detectors.base import Array
-from models.scoring.conditional_mean import expected, trustworthy
+from models.scoring.features.conditional_mean import expected, trustworthy
+from models.scoring.features.preprocessing import SCALED_CLIP, Preprocessing
 from models.scoring.prepared import PreparedReading
-from models.scoring.preprocessing import SCALED_CLIP, Preprocessing
-from models.scoring.received import seconds_of
+from models.scoring.readings.received import seconds_of
 
 #: Maximum number of features listed; the remaining share is given as ``others``.
 MAX_LISTED: Final = 30

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.detectors.base import LSTM_AUTOENCODER, MODEL_NAMES, Detector
-from models.scoring.adaptation import AdaptationParams, AdaptiveTail
-from models.scoring.bursts import BurstRates
-from models.scoring.calibration import Calibration, subset_key
-from models.scoring.preprocessing import Preprocessing
-from models.scoring.repeats import LENGTH
+from models.scoring.alarms.bursts import BurstRates
+from models.scoring.features.preprocessing import Preprocessing
+from models.scoring.features.repeats import LENGTH
+from models.scoring.magnitudes.adaptation import AdaptationParams, AdaptiveTail
+from models.scoring.magnitudes.calibration import Calibration, subset_key
+from models.scoring.readings.window_index import PACED_BY
 from models.scoring.stream_state import StreamState
-from models.scoring.window_index import PACED_BY
 
 
 @dataclass

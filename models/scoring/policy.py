@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.scoring.bursts import (
+from models.scoring.alarms.bursts import (
     AT_ONCE,
     INCIDENT_BUDGETS,
     MAX_RAISED,
@@ -16,8 +16,8 @@ from models.scoring.bursts import (
     OpeningRule,
     raised_by,
 )
-from models.scoring.settling import PERSISTENT_AFTER
-from models.scoring.tail import threshold_of
+from models.scoring.alarms.settling import PERSISTENT_AFTER
+from models.scoring.magnitudes.tail import threshold_of
 
 #: False alarms per reading by criticality of the asset.
 BUDGETS: Final = {"critical": 1e-2, "high": 10**-2.5, "medium": 1e-3, "low": 1e-4}
@@ -35,12 +35,13 @@ class ScoringPolicy:
     accept_shift_after : consecutive readings beyond the gate after which their level becomes the
         new normal; all of them may alarm; 0: never.
     persistent_after : readings beyond the gate after which a stream settles at a steady new level
-        and its event becomes persistent, see :mod:`models.scoring.settling`; 0: never.
+        and its event becomes persistent, see :mod:`models.scoring.alarms.settling`; 0: never.
     gap_factor : a pause longer than this many sampling intervals restarts the window; training's
         interval applies until the stream's own is known.
     incident_budgets : false incidents per asset and month by criticality of the asset.
     incident_at_once : share of these that may open at once; 0: all wait for the on-delay.
-    feedback_raise, feedback_raise_max : decades, see :func:`~models.scoring.bursts.raised_by`.
+    feedback_raise, feedback_raise_max : decades, see
+        :func:`~models.scoring.alarms.bursts.raised_by`.
     """
 
     budgets: Mapping[str, float] = field(default_factory=lambda: dict(BUDGETS))

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from errors import AnomalyError
 from models.arrays import Floats
-from models.scoring.clock import Step
-from models.scoring.level_offsets import LevelOffsets
-from models.scoring.settling import Settling
+from models.scoring.alarms.settling import Settling
+from models.scoring.features.level_offsets import LevelOffsets
+from models.scoring.readings.clock import Step
+from models.scoring.readings.window_index import WindowIndex
 from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading, StreamWork
-from models.scoring.window_index import WindowIndex
 
 #: What happens to a reading in windows, see ``metadata.window`` in docs/architecture.md.
 ADDED: Final = "added"

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any
 
 from models.scoring.ensemble import score
+from models.scoring.maintenance.suppression import Suppression
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.prepared import ADDED, RESTARTED
 from models.scoring.stream_work import Reading, StreamWork
-from models.scoring.suppression import Suppression
 
 #: Index of a reading, and the stream's state and window just before it.
 Noted = tuple[int, dict[str, Any] | None, list[Reading]]

@@ -17,19 +17,19 @@ import numpy as np
 
 from errors import InputError
 from models.arrays import Floats
-from models.scoring.adaptation import AdaptiveTail
-from models.scoring.baseline import FirstReadings, group_size, units
-from models.scoring.bursts import Burst
-from models.scoring.clock import StreamClock
-from models.scoring.departures import Range
-from models.scoring.events import Event
-from models.scoring.missing_runs import OpenRuns
-from models.scoring.preprocessing import Preprocessing
-from models.scoring.settling import Level, Settling
+from models.scoring.alarms.bursts import Burst
+from models.scoring.alarms.departures import Range
+from models.scoring.alarms.events import Event
+from models.scoring.alarms.settling import Level, Settling
+from models.scoring.alarms.stretch import Level32, Stretch
+from models.scoring.features.baseline import FirstReadings, group_size, units
+from models.scoring.features.missing_runs import OpenRuns
+from models.scoring.features.preprocessing import Preprocessing
+from models.scoring.magnitudes.adaptation import AdaptiveTail
+from models.scoring.magnitudes.tail_kernel import ALPHA
+from models.scoring.maintenance.suppression import OffState
+from models.scoring.readings.clock import StreamClock
 from models.scoring.state_values import as_count, pack, unpack
-from models.scoring.stretch import Level32, Stretch
-from models.scoring.suppression import OffState
-from models.scoring.tail_kernel import ALPHA
 
 FORMAT: Final = 2  # of a state's tail; one in another format is not continued
 #: Readings with more features have no level stored: it would not fit into 4 KB.

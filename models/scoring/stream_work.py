@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models.scoring.maintenance_window import MaintenanceWindow
-from models.scoring.suppression import OffCondition
+from models.scoring.maintenance.maintenance_window import MaintenanceWindow
+from models.scoring.maintenance.suppression import OffCondition
 
 
 @dataclass(slots=True)
@@ -28,14 +28,17 @@ class StreamWork:
     criticality : of the asset; one value, or one per reading.
     state : returned by the previous call; None for a new stream.
     window : past readings, oldest first, at most ``window_length``.
-    arrived : when Kafka received each reading; empty if unknown. See :mod:`models.scoring.clock`.
+    arrived : when Kafka received each reading; empty if unknown. See
+        :mod:`models.scoring.readings.clock`.
     now : the caller's clock.
     renew : restart the stream if its state cannot be read, instead of raising an error.
-    false_alarms : recently reported for the asset, see :func:`models.scoring.bursts.raised_by`.
-    maintenance, off_conditions : when to suppress alarms, see :mod:`models.scoring.suppression`.
+    false_alarms : recently reported for the asset, see
+        :func:`models.scoring.alarms.bursts.raised_by`.
+    maintenance, off_conditions : when to suppress alarms, see
+        :mod:`models.scoring.maintenance.suppression`.
     reset : number of the newest reset requested; one that is newer than the state's is applied.
     closed_events : persistent events whose incidents people closed, see
-        :mod:`models.scoring.settling`.
+        :mod:`models.scoring.alarms.settling`.
     """
 
     asset_id: str

@@ -15,8 +15,8 @@ from typing import Any
 
 from errors import InputError
 from models.scoring.ensemble import StreamOutcome
+from models.scoring.maintenance.suppression import Suppression
 from models.scoring.stream_work import Reading, StreamWork
-from models.scoring.suppression import Suppression
 from schemas import StreamKey, merge_metadata, stream_key
 from serving.requests.detect import Item
 

@@ -24,8 +24,8 @@ from db.queries.schedules import WINDOW_DAYS, off_conditions, windows
 from db.queries.stored_windows import stored_windows
 from db.queries.stream_states import StoredState, newest_states
 from errors import InputError, StorageUnavailable
+from models.scoring.maintenance.suppression import Suppression
 from models.scoring.stream_work import Reading
-from models.scoring.suppression import Suppression
 from schemas import StreamKey
 from serving import metrics
 from serving.batching import Batcher

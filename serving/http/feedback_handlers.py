@@ -14,7 +14,7 @@ from config import Settings
 from db.fault_codes import fault_codes, put_fault_codes
 from db.feedback_actions import give_feedback, withdraw
 from db.queries.feedback import count_readings, false_alarms, feedback_page
-from models.scoring.bursts import raised_by
+from models.scoring.alarms.bursts import raised_by
 from serving.database import Database
 from serving.http.bodies import JsonResponse, read_query
 from serving.http.body_reader import BodyReader

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from errors import InputError
-from models.scoring.maintenance_window import MaintenanceWindow
-from models.scoring.suppression import OPERATORS, OffCondition
+from models.scoring.maintenance.maintenance_window import MaintenanceWindow
+from models.scoring.maintenance.suppression import OPERATORS, OffCondition
 from serving.requests.wire import (
     Instant,
     Name,

@@ -46,8 +46,12 @@ def test_every_document_is_on_the_site() -> None:
 @pytest.mark.parametrize("package", sorted(ROOMS))
 def test_architecture_draws_every_room_and_their_order(package: str) -> None:
     house = ARCHITECTURE.split("```")[3]
-    drawn = house.split(f"\n{package}/", 1)[1].split("\n\n")[0]
-    rooms = re.findall(r"^  (\w+)/ ", drawn, re.MULTILINE)
+    drawn = house
+    for depth, part in enumerate(package.split("/")):
+        indent = "  " * depth
+        drawn = re.split(rf"\n{indent}{part}/", drawn, maxsplit=1)[1]
+        drawn = re.split(rf"\n(?=\n|{indent}\w)", drawn, maxsplit=1)[0]
+    rooms = re.findall(rf"^{indent}  (\w+)/ ", drawn, re.MULTILINE)
     others = {"migrations"} if package == "db" else set()
     assert [room for room in rooms if room not in others] == ROOMS[package]
     assert f"| `{package}/` | {', '.join(ROOMS[package])} |" in ARCHITECTURE

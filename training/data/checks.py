@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from datasets.types import span_text
 from models.arrays import Bools, Floats, Times
 from models.detectors.covariance import median_deviation
-from models.fitting.condition_fit import MAX_RANGES, ranges
 from models.fitting.counter_rates import counts_up
-from models.scoring.garbage import FAR, named, row_ranges
+from models.fitting.operation.condition_fit import MAX_RANGES, ranges
+from models.scoring.features.garbage import FAR, named, row_ranges
 
 Rows = NDArray[np.int64]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.arrays import Floats
 from models.fitting.counter_rates import counts_up
-from models.scoring.garbage import learn_garbage
+from models.scoring.features.garbage import learn_garbage
 from training.data.sources import TrainingData
 
 #: Streams of a feature that show how most of them are, at least.

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from models.arrays import Bools, Floats
 from models.detectors.covariance import median_deviation
-from models.fitting.condition_fit import FOLLOW
-from models.scoring.garbage import FAR
+from models.fitting.operation.condition_fit import FOLLOW
+from models.scoring.features.garbage import FAR
 from training.cli.common import listed
 from training.data.comparable_features import STREAMS, comparable_features
 from training.data.groups import Grouping

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.arrays import Floats
 from models.detectors.covariance import median_deviation
-from models.scoring.garbage import FAR
+from models.scoring.features.garbage import FAR
 from training.cli.common import listed
 from training.data.checks import far_from
 from training.data.comparable_features import comparable_features

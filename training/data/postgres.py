@@ -27,8 +27,8 @@ from db.queries.readings import ReadingFilter, StoredReading, export_readings, s
 from db.queries.schedules import off_conditions, windows
 from db.session import opened, transaction
 from errors import DatasetError
-from models.scoring.events import SENSOR_FAULT
-from models.scoring.suppression import OffState, Suppression, Suppressor
+from models.scoring.alarms.events import SENSOR_FAULT
+from models.scoring.maintenance.suppression import OffState, Suppression, Suppressor
 from schemas import moved
 from training.data.judgements import EXPECTED, FAULT, HEALTHY, Judgements
 from training.data.sources import TrainingData

@@ -10,10 +10,10 @@ import numpy as np
 
 from datasets.types import named
 from models.arrays import Floats
+from models.fitting.garbage.scatter import learn_with_scatter
+from models.fitting.garbage.zero_row_fit import rows_of_zeros
 from models.fitting.options import FitOptions
-from models.fitting.scatter import learn_with_scatter
-from models.fitting.zero_row_fit import rows_of_zeros
-from models.scoring.garbage import row_ranges
+from models.scoring.features.garbage import row_ranges
 from training.data.checks import (
     HIGH,
     LOW,

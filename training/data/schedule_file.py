@@ -30,9 +30,9 @@ import numpy as np
 from datasets import Stream, datetimes, key_of
 from errors import InputError, TrainingError
 from models.arrays import Bools
-from models.scoring.maintenance_window import MaintenanceWindow
+from models.scoring.maintenance.maintenance_window import MaintenanceWindow
+from models.scoring.maintenance.suppression import OffCondition, Suppression, suppressed_rows
 from models.scoring.stream_work import present_features
-from models.scoring.suppression import OffCondition, Suppression, suppressed_rows
 from schemas import parse_timestamp
 from training.cli.text_files import read_document
 from training.data.sources import TrainingData

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.scoring.bursts import MONTH_S
+from models.scoring.alarms.bursts import MONTH_S
 from training.evaluation.measures import Scored, labelled, normal, runs
 
 

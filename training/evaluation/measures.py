@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.arrays import Bools, Floats, Times
-from models.scoring.bursts import MONTH_S
+from models.scoring.alarms.bursts import MONTH_S
 
 Labels = npt.NDArray[np.int8]
 

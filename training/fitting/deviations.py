@@ -10,10 +10,10 @@ import numpy as np
 from datasets import Stream
 from models.arrays import Floats
 from models.detectors.covariance import median_deviation, winsorised_std
-from models.fitting.condition_fit import restate
+from models.fitting.operation.condition_fit import restate
 from models.fitting.reading_times import epoch_seconds
-from models.scoring.counters import Counters
-from models.scoring.preprocessing import Preprocessing
+from models.scoring.features.counters import Counters
+from models.scoring.features.preprocessing import Preprocessing
 
 
 def rated(stream: Stream, names: Sequence[str], counters: Counters | None) -> Stream:

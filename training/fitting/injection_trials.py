@@ -16,7 +16,7 @@ import numpy as np
 
 from datasets import Stream
 from models.arrays import Bools, Floats
-from models.fitting.injection import Fault, inject
+from models.fitting.trials.injection import Fault, inject
 from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy

@@ -25,9 +25,9 @@ from errors import AnomalyError, TrainingError
 from models.detectors.base import Progress
 from models.fitting.model_set_fit import FitReport, fit_model_set
 from models.fitting.options import FitOptions
+from models.scoring.maintenance.suppression import Suppression
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
-from models.scoring.suppression import Suppression
 from runtime import one_blas_thread
 from training.cli.common import listed
 from training.cli.progress import ProgressDisplay, pump

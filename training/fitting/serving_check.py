@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from models.detectors.covariance import median_deviation, winsorised_std
+from models.scoring.features.standing import ROUNDING
 from models.scoring.model_set import ModelSet
-from models.scoring.standing import ROUNDING
 from training.evaluation.measures import Scored
 from training.fitting.deviations import stream_deviation
 from training.fitting.injection_trials import MOVES, SEEN, WATCH, Experiment, trial_name

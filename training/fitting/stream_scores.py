@@ -14,11 +14,11 @@ import numpy as np
 
 from datasets import Stream, datetimes
 from models.detectors.base import MODEL_NAMES, Progress
+from models.scoring.maintenance.suppression import Suppression
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_replay import Noted, replay
 from models.scoring.stream_work import Reading, present_features
-from models.scoring.suppression import Suppression
 from training.evaluation.measures import Scored
 
 _SLICE = 4096  # readings scored at a time: bounds the memory of their windows

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.arrays import Times
 from models.detectors.base import LSTM_AUTOENCODER, Array, Detector
-from models.fitting.condition_fit import restate
+from models.fitting.operation.condition_fit import restate
 from models.fitting.reading_times import epoch_seconds
 from models.fitting.seasonality_fit import find_seasonality
 from models.scoring.model_set import ModelSet

@@ -21,7 +21,7 @@ from db.fault_codes import fault_codes, put_fault_codes
 from db.queries.readings import recent_readings
 from db.queries.schedules import off_conditions, put_off_conditions
 from errors import AnomalyError, InputError, PreconditionFailed
-from models.scoring.suppression import OPERATORS
+from models.scoring.maintenance.suppression import OPERATORS
 from serving.page.forms import Form
 from serving.page.pages import Messages, failed, message
 from serving.page.views.screen import GroupScreen

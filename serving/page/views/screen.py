@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from errors import AnomalyError
-from models.scoring.maintenance_window import matches
+from models.scoring.maintenance.maintenance_window import matches
 from serving.bundles.manager import BundleManager
 from serving.database import Database
 from serving.page.forms import FormReader

@@ -21,10 +21,10 @@ from fleet import score
 from models.bundles.bundle import Bundle
 from models.registry.base import CHAMPION, open_registry
 from models.scoring.ensemble import score as score_work
-from models.scoring.maintenance_window import MaintenanceWindow
+from models.scoring.maintenance.maintenance_window import MaintenanceWindow
+from models.scoring.maintenance.suppression import OffCondition
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_work import Reading, StreamWork
-from models.scoring.suppression import OffCondition
 from tests.fixtures.bundle import points
 from training.simulate import Plant
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from models.detectors.base import MODEL_NAMES
-from models.scoring.repeats import LENGTH
+from models.scoring.features.repeats import LENGTH
 from tests.fixtures.service import Service
 from training.simulate import Plant
 

@@ -17,8 +17,8 @@ import pytest
 
 from models.bundles.bundle import Bundle
 from models.fitting.options import FitOptions
-from models.scoring.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.ensemble import StreamOutcome, score
+from models.scoring.magnitudes.adaptation import AdaptationParams, AdaptiveTail
 from models.scoring.stream_state import StreamState
 from models.scoring.stream_work import Reading, StreamWork
 from schemas import parse_timestamp

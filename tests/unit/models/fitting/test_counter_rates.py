@@ -11,7 +11,7 @@ from errors import TrainingError
 from models.detectors.covariance import median_deviation
 from models.fitting.counter_rates import Rated, counters_among, counts_up, with_rates
 from models.fitting.options import FitOptions
-from models.scoring.counters import Counters, rate_per_hour, slack_of
+from models.scoring.features.counters import Counters, rate_per_hour, slack_of
 
 N = 600
 MINUTE = np.timedelta64(60, "s")

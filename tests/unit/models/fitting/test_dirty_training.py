@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from models.bundles.bundle import Bundle
-from models.fitting.cleaning import clean
-from models.fitting.following import judge_following
-from models.fitting.forecasting import choose_forecast
+from models.fitting.garbage.cleaning import clean
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
-from models.fitting.steadiness import judge_steadiness
-from models.fitting.tolerance import LADDER, Trial, _chosen, choose_horizon
+from models.fitting.trials.following import judge_following
+from models.fitting.trials.forecasting import choose_forecast
+from models.fitting.trials.steadiness import judge_steadiness
+from models.fitting.trials.tolerance import LADDER, Trial, _chosen, choose_horizon
 from models.scoring.ensemble import score
 from models.scoring.model_set import ModelSet
 from models.scoring.stream_work import Reading, StreamWork

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.fitting.cleaning import clean
+from models.fitting.garbage.cleaning import clean
 from models.fitting.imputation import impute
 
 

@@ -11,7 +11,7 @@ import pytest
 from errors import TrainingError
 from models.bundles.bundle import Bundle
 from models.feature_drift import SCORE, compare, recent_columns
-from models.fitting.cross_validation import make_folds, training_parts
+from models.fitting.calibration.cross_validation import make_folds, training_parts
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
 from models.fitting.reading_times import median_interval

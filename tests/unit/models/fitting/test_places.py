@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from models.fitting.cleaning import clean
+from models.fitting.faults.trimming import without_faulty
+from models.fitting.garbage.cleaning import clean
 from models.fitting.places import Places
-from models.fitting.trimming import without_faulty
 
 
 def times(n: int, start: str = "2026-01-01T22:00") -> np.ndarray:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from models.fitting.cleaning import clean
-from models.fitting.following import Following
+from models.fitting.garbage.cleaning import clean
 from models.fitting.options import FitOptions
 from models.fitting.plan import FitPlan
 from models.fitting.plan_notes import describe, describe_adaptation, describe_pace
-from models.fitting.quickness import BY_OFFSET, USUAL, Basis, Way
-from models.fitting.steadiness import Steadiness
-from models.scoring.adaptation import AdaptationParams
+from models.fitting.trials.following import Following
+from models.fitting.trials.quickness import BY_OFFSET, USUAL, Basis, Way
+from models.fitting.trials.steadiness import Steadiness
+from models.scoring.magnitudes.adaptation import AdaptationParams
 
 FOUR = replace(USUAL, rate=4.0 * USUAL.rate)
 

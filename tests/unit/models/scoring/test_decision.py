@@ -10,9 +10,9 @@ import pytest
 from errors import InputError
 from models.detectors.base import LSTM_AUTOENCODER
 from models.scoring.decision import error_entry
+from models.scoring.features.seasonality import Season, Seasonality
+from models.scoring.magnitudes.tail import criticality_of
 from models.scoring.policy import ScoringPolicy
-from models.scoring.seasonality import Season, Seasonality
-from models.scoring.tail import criticality_of
 from tests.unit.ensemble_scoring import one
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from models.fitting.model_set_fit import fit_model_set
 from models.fitting.options import FitOptions
-from models.scoring.missing_runs import LASTING
+from models.scoring.features.missing_runs import LASTING
 from models.scoring.model_set import ModelSet
 from models.scoring.policy import ScoringPolicy
 from models.scoring.stream_work import Reading

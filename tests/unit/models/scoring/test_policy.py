@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from models.scoring.magnitudes.tail import score_of
 from models.scoring.policy import BUDGETS, ScoringPolicy
-from models.scoring.tail import score_of
 
 
 def test_the_threshold_is_the_score_of_the_budget():

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from errors import InputError
-from models.scoring.adaptation import AdaptationParams
+from models.scoring.magnitudes.adaptation import AdaptationParams
 from models.scoring.stream_state import StreamState
 from tests.unit.ensemble_scoring import one
 

@@ -8,8 +8,8 @@ import pytest
 
 from db.queries.readings import StoredReading
 from errors import DatasetError
-from models.scoring.maintenance_window import MaintenanceWindow
-from models.scoring.suppression import OffCondition, Suppression
+from models.scoring.maintenance.maintenance_window import MaintenanceWindow
+from models.scoring.maintenance.suppression import OffCondition, Suppression
 from training.data.postgres import to_streams
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Out-of-fold magnitudes, and the calibration that is fitted on them."""

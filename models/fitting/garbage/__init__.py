@@ -1,0 +1,1 @@
+"""Values in training that no sensor measured."""

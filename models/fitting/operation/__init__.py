@@ -1,0 +1,1 @@
+"""Operating conditions and modes, found in training or named."""

@@ -1,0 +1,1 @@
+"""What the data decide: ways of scoring, tried on readings that they were not fitted on."""

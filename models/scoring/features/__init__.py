@@ -1,0 +1,1 @@
+"""Preprocessing: the parts that turn a reading's values into comparable features."""

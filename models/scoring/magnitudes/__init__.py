@@ -1,0 +1,1 @@
+"""From the detectors' raw magnitudes to tail probabilities that follow the stream."""

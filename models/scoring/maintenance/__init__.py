@@ -1,0 +1,1 @@
+"""When alarms are suppressed: maintenance windows, and while the machine is off."""

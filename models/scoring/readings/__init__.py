@@ -1,0 +1,1 @@
+"""One stream's readings: their order and gaps, rows and windows."""
