@@ -3,9 +3,10 @@
 :mod:`models.scoring.features.garbage` defines garbage. A reading with garbage is left out of all
 fits, as it is left out of a live stream's window. A feature that is garbage in most readings is not
 used. A code that is frequent in one feature means "not measured" in every feature that never
-measures such a value, and so does scattered garbage (:mod:`models.fitting.garbage.scatter`) and a
-code that no list knows (:mod:`models.fitting.garbage.repeated_codes`) in its feature. It is a
-missing value there, in training and live, and is imputed if few values of the reading are missing.
+measures such a value, and so does scattered garbage (:mod:`models.fitting.garbage.scatter`), a
+code that no list knows (:mod:`models.fitting.garbage.repeated_codes`) and a zero where nothing was
+measured (:mod:`models.fitting.garbage.dropped_zeros`) in its feature. It is a missing value there,
+in training and live, and is imputed if few values of the reading are missing.
 What a stuck sensor sends (:mod:`models.fitting.garbage.repeat_rates`) is a missing value in
 training only: live, its rarity counts. Any other garbage in a live reading is a sensor fault, and
 so is scattered garbage where nothing is imputed: the reading would be rejected for a value that it
@@ -111,7 +112,7 @@ def clean(
     usable = np.flatnonzero(mask.mean(axis=0) <= MAX_GARBAGE).tolist()
     if not usable:
         raise TrainingError("data: most values of every feature are error codes, not measurements")
-    nulls = _nulls(pooled, garbage, usable, names, own)
+    nulls = _nulls(pooled, garbage, usable, names, own, imputed(len(usable)) > 0)
     lacking = _lacking(pooled[:, usable], [nulls.get(names[j], ()) for j in usable])
     values = np.where(lacking, np.nan, pooled[:, usable])
     edges = np.cumsum([len(s) for s in streams])[:-1]
@@ -220,16 +221,18 @@ def _nulls(
     usable: list[int],
     names: Sequence[str],
     own: Mapping[int, Collection[float]],
+    imputing: bool,
 ) -> dict[str, tuple[float, ...]]:
     """Return, for each feature, the frequent codes of any feature that it never measures.
 
-    Codes that no list knows are ``own`` ones of features: elsewhere they may be measurements.
+    Codes that no list knows are ``own`` ones of features: elsewhere they may be measurements. Of
+    these, 0 counts however rare it is if it is imputed: a logger sends it where no value arrived.
     """
     often = {
         (code, j if code in own.get(j, ()) else None)
         for j in range(pooled.shape[1])
         for code in garbage.codes[j]
-        if (pooled[:, j] == code).mean() > OFTEN
+        if (pooled[:, j] == code).mean() > OFTEN or (imputing and code == 0)
     }
     out = {}
     for j in usable if often else ():

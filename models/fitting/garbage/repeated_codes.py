@@ -10,23 +10,22 @@ sensor's scatter; a code has none. A value of a feature that varies is a code if
   comes back at least 5 times, further from all others than these are wide, in a feature beside
   others that hardly ever repeats the value before. Zero, and columns that are zero most of the
   time, are excepted as there;
-* nothing else tells when it is there: neither other features nor how much they move. A machine that
-  is off, or in a mode, shows in these. Codes of the other features tell nothing: a device that
-  fails sends them on every channel.
-
-Codes may last, and the other features wander, so whether these tell is judged by what they do at
-the same pattern of readings, moved through the stream.
+* nothing else tells when it is there (:mod:`models.fitting.garbage.witnesses`): neither other
+  features nor how much they move. Codes of the other features tell nothing: a device that fails
+  sends them on every channel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from models.arrays import Bools, Floats
+from models.fitting.garbage.dropped_zeros import dropped_zeros
 from models.fitting.garbage.repeat_rates import RARELY
+from models.fitting.garbage.witnesses import told
 from models.scoring.features.garbage import FAR, RARE, Garbage, learn_garbage
 
 #: Fewest equal values; a measurement that scatters never meets so often beyond all others.
@@ -38,11 +37,6 @@ _OTHERS: Final = 100
 _DISTINCT: Final = 20
 #: More than half of a stream's readings are its normal operation, whatever they are.
 _MOST: Final = 0.5
-#: Deviations that count as a relation. Of modes that moved another feature by 2.5 deviations in one
-#: to four stretches, 97 % show so, and 3 % of codes do by chance; these are left as they are.
-_CLEAR: Final = 3.0
-_CLIP: Final = 10.0  # deviations beyond which a feature's own garbage counts no further
-_TINY: Final = 1e-12  # a variance below this is rounding
 
 
 def learn_with_codes(streams: Sequence[Floats]) -> tuple[Garbage, dict[int, set[float]]]:
@@ -50,6 +44,8 @@ def learn_with_codes(streams: Sequence[Floats]) -> tuple[Garbage, dict[int, set[
     pooled = np.concatenate(streams)
     garbage = learn_garbage(pooled)
     codes = find_codes(streams, garbage)
+    for j in dropped_zeros([_without(stream, garbage, codes) for stream in streams]):
+        codes.setdefault(j, set()).add(0.0)
     return (learn_garbage(pooled, codes) if codes else garbage), codes
 
 
@@ -73,14 +69,24 @@ def find_codes(streams: Sequence[Floats], garbage: Garbage) -> dict[int, set[flo
         parts = [stream[:, j] for stream in clean if len(stream)]
         if codes and max(_among(codes, part).mean() for part in parts) <= _MOST:
             suspects[j] = codes
-    told = _told(suspects, clean)
-    found = {j: codes for j, codes in suspects.items() if j not in told}
+    every: set[float] = set().union(*suspects.values())
+    heard = [np.where(_among(every, stream), np.nan, stream) for stream in clean]
+    spared = told(suspects, clean, heard)
+    found = {j: codes for j, codes in suspects.items() if j not in spared}
     return _on_every_channel(pooled, found) if found else {}
 
 
 def _among(codes: set[float], values: Floats) -> Bools:
     """Return which of the values (...) are codes."""
     return np.isin(values, list(codes))
+
+
+def _without(stream: Floats, garbage: Garbage, codes: dict[int, set[float]]) -> Floats:
+    """Return a stream (n, d) with NaN in place of garbage and codes."""
+    out = garbage.measured(stream)
+    for j, found in codes.items():
+        out[_among(found, stream[:, j]), j] = np.nan
+    return out
 
 
 def _on_every_channel(values: Floats, found: dict[int, set[float]]) -> dict[int, set[float]]:
@@ -147,74 +153,3 @@ def _apart_and_equal(column: Floats) -> set[float]:
     if (others[1:] == others[:-1]).mean() > RARELY:
         return set()  # it is rounded coarsely, or rests: its levels are exact, too
     return set(apart) - {0.0}
-
-
-def _told(suspects: dict[int, set[float]], streams: Sequence[Floats]) -> set[int]:
-    """Return the features of which something besides their own values tells when their codes come.
-
-    Parameters
-    ----------
-    suspects : feature -> its codes.
-    streams : list of (n_i, d)
-        All readings.
-    """
-    every: set[float] = set().union(*suspects.values())
-    witnesses = 2 * streams[0].shape[1]
-    excess = {j: np.zeros(witnesses) for j in suspects}
-    variance = {j: np.zeros(witnesses) for j in suspects}
-    for stream in streams if suspects else ():
-        masks = {j: _among(codes, stream[:, j]) for j, codes in suspects.items()}
-        spectra = {j: _power(mask) for j, mask in masks.items() if mask.any()}
-        if not spectra:
-            continue
-        for k, series in enumerate(_witnesses(np.where(_among(every, stream), np.nan, stream))):
-            scaled = _deviations(series)
-            power = _power(scaled)
-            for j, spectrum in spectra.items():
-                excess[j][k] += scaled[masks[j]].sum()
-                variance[j][k] += power @ spectrum
-    told = set()
-    for j in suspects:
-        clear = np.abs(excess[j]) > _CLEAR * np.sqrt(np.maximum(variance[j], _TINY))
-        if np.delete(clear, (2 * j, 2 * j + 1)).any():  # its own two tell nothing
-            told.add(j)
-    return told
-
-
-def _witnesses(stream: Floats) -> Iterator[Floats]:
-    """Yield each feature of a stream (n, d), and after it how much it moves."""
-    for column in stream.T:
-        yield column
-        yield np.abs(np.diff(column, prepend=np.nan))
-
-
-def _deviations(series: Floats) -> Floats:
-    """Return a series' (n,) deviations from its mean; 0 where it is missing, which tells nothing.
-
-    All are 0 if it does not vary.
-    """
-    known = ~np.isnan(series)
-    if not known.any():
-        return np.zeros(len(series))
-    middle = float(np.median(series[known]))
-    spread = float(np.mean(np.abs(series[known] - middle)))
-    if spread <= _TINY * max(abs(middle), 1.0):
-        return np.zeros(len(series))
-    scaled = np.clip((series - middle) / spread, -_CLIP, _CLIP)
-    out: Floats = np.where(known, scaled - scaled[known].mean(), 0.0)
-    return out
-
-
-def _power(series: Floats | Bools) -> Floats:
-    """Return a spectrum of a series (n,), to be multiplied with that of another one and summed.
-
-    The result is the variance of the sum of their products, over all the places that one of the
-    two is moved to in a circle.
-    """
-    out: Floats = np.abs(np.fft.rfft(series)) ** 2 / len(series)
-    out[0] = 0.0
-    twice = np.full(len(out), np.sqrt(2.0))  # frequencies that stand for their negatives, too
-    if len(series) % 2 == 0:
-        twice[-1] = 1.0
-    out *= twice
-    return out

@@ -17,8 +17,9 @@ before anything is fitted. Each column has four rules:
 4. **shared code**: a value found by rule 2 or 3 in one column is garbage in every other column
    where it lies outside all other values. A failing device sends its code on every channel.
 
-Zero is never garbage: a machine that is off sends it. Neither is a level that lasts (rule 1 allows
-1 %): it is an operating mode or a fault, which is for the detectors to judge.
+By these rules zero is never garbage: a machine that is off sends it. Neither is a level that lasts
+(rule 1 allows 1 %): it is an operating mode or a fault, which is for the detectors to judge. What
+else is garbage in a column can only be learned from training (:mod:`models.fitting.garbage`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,88 @@
+"""Zeros sent where nothing was measured are found; those of machines and valves are spared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.arrays import Bools, Floats
+from models.fitting.garbage.cleaning import clean
+from models.fitting.garbage.dropped_zeros import dropped_zeros
+
+N = 3000
+
+
+def plant(seed: int) -> tuple[Floats, np.random.Generator]:
+    """Return pressure, temperature and flow (n, 3), which follow one load loosely."""
+    rng = np.random.default_rng(seed)
+    load = np.convolve(rng.normal(size=N + 39), np.ones(40) / np.sqrt(40), "valid")
+    own = rng.normal(size=(N, 3))
+    return np.array([1125.0, 60.0, 40.0]) + np.array([80.0, 3.0, 4.0]) * (
+        0.6 * load[:, None] + 0.8 * own
+    ), rng
+
+
+def stretches(rng: np.random.Generator) -> Bools:
+    """Return some readings (n,) in twelve stretches."""
+    out = np.zeros(N, bool)
+    for _ in range(12):
+        start = rng.integers(N - 60)
+        out[start : start + rng.integers(5, 60)] = True
+    return out
+
+
+@pytest.mark.parametrize("share", [0.004, 0.03, 0.1])
+def test_zeros_that_come_by_chance_are_found(share: float) -> None:
+    """By chance another sensor tells when they come, once in a hundred times or so."""
+    found = 0
+    for seed in range(12):
+        values, rng = plant(seed)
+        assert dropped_zeros([values]) == []
+        values[rng.random(N) < share, 0] = 0.0
+        found += dropped_zeros([values, plant(seed + 50)[0]]) == [0]
+    assert found >= 11
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_zeros_that_last_are_found_where_others_know_better(seed: int) -> None:
+    values, rng = plant(seed)
+    there = stretches(rng)
+    twin = np.c_[values, values[:, 0] / 10 + rng.normal(size=N)]
+    twin[there, 0] = values[there, 0] = 0.0
+    assert dropped_zeros([twin]) == [0]
+    assert dropped_zeros([values]) == []  # a valve that is closed would look like this
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_zeros_of_a_machine_that_is_off_are_spared(seed: int) -> None:
+    values, rng = plant(seed)
+    off, single = stretches(rng), rng.random(N) < 0.05
+    both, cooler, moments, regular = (values.copy() for _ in range(4))
+    both[off, 0] = both[off, 2] = 0.0
+    cooler[off, 0] = 0.0
+    cooler[off, 1] -= 9.0
+    moments[single, 0] = moments[single, 2] = 0.0
+    regular[::20, 0] = 0.0
+    assert dropped_zeros([both]) == dropped_zeros([cooler]) == []
+    assert dropped_zeros([moments]) == dropped_zeros([regular]) == []
+
+
+def test_zeros_near_other_values_or_of_the_only_feature_are_spared() -> None:
+    values, rng = plant(0)
+    values[rng.random(N) < 0.05, 0] = 0.0
+    near = values.copy()
+    near[:, 0] -= np.where(near[:, 0] == 0, 0.0, 900.0)
+    assert dropped_zeros([near]) == []
+    assert dropped_zeros([values[:, :1]]) == []
+    assert dropped_zeros([np.c_[values[:, 0], np.ones(N)]]) == []  # nothing else varies
+
+
+def test_they_count_as_missing_however_rare_they_are() -> None:
+    values, rng = plant(3)
+    at = np.sort(rng.choice(N, 8, replace=False))
+    values[at, 0] = 0.0
+    done = clean([values], None, ["p", "t", "f"], lambda width: 1)
+    assert done.nulls == {"p": (0.0,)}
+    assert sum(map(len, done.streams)) == N
+    assert any(note.startswith("p: 0 is no measurement (8 readings") for note in done.notes)
+    assert clean([values], None, ["p", "t", "f"]).nulls == {}  # left out: nothing is imputed
