@@ -2,15 +2,16 @@
 
 Loggers and gateways write 0 for a value that did not arrive, in single readings or for some
 minutes. They widen the feature's scale until no fault of it is seen. But 0 is also what a machine
-that is off sends, and a valve that is closed, so zeros count as not measured only if
+that is off sends, so zeros count as not measured only if
 
-* they come back (five times or more, in at most half of each stream's readings), on the same side
-  of all other values, and further from nearly all of these than they are wide;
+* they come back (in two runs or more), on the same side of all other values, and further from
+  nearly all of these than they are wide;
 * no other feature tells when they come (:mod:`models.fitting.garbage.witnesses`), their own zeros
   among them: a machine that is off shows in these;
-* they come by chance, one by one (test of runs, for moments; Moran's test, for regular distances),
-  which nothing does that is switched; or the other features know the value, since they explain half
-  of its variance on readings not fitted on, and so would show that it is 0.
+* they are few: more are a way to operate. Up to half of the readings count as few if they come by
+  chance, one by one (test of runs, for moments; Moran's test, for regular distances), which nothing
+  does that is switched; or if the other features know the value, since they explain half of its
+  variance on readings not fitted on, and so would show that it is 0.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from models.fitting.garbage.chance import regularity, turns
 from models.fitting.garbage.witnesses import told
 from models.scoring.features.garbage import RARE
 
-#: Fewest zeros, of all streams.
-_AGAIN: Final = 5
-#: More than half of a stream's readings are its normal operation, whatever they are.
+#: Fewest runs of zeros, of all streams.
+_AGAIN: Final = 2
+#: Largest share of a stream's readings: more are a way to operate, as with unlabelled faults ...
+_FEW: Final = 0.15
+#: ... and where it can be none, since more than half are its normal operation, whatever they are.
 _MOST: Final = 0.5
 #: Fewest other values, and fewest different ones: they tell how far is far.
 _OTHERS: Final = 100
@@ -47,29 +50,35 @@ def dropped_zeros(streams: Sequence[Floats]) -> list[int]:
         Readings in order of time, in own units; NaN in place of garbage.
     """
     pooled = np.concatenate(streams)
+    share = np.max([(stream == 0).mean(axis=0) for stream in streams if len(stream)], axis=0)
+    runs = sum((_begins(stream == 0).sum(axis=0) for stream in streams), np.zeros(len(share)))
     suspects = [
         j
-        for j in range(pooled.shape[1])
-        if _apart(pooled[:, j])
-        and max((one[:, j] == 0).mean() for one in streams if len(one)) <= _MOST
+        for j in range(len(share))
+        if runs[j] >= _AGAIN and share[j] <= _MOST and _apart(pooled[:, j])
     ]
-    if not suspects:
-        return []
     spared = told({j: {0.0} for j in suspects}, streams, streams)
     return [
         j
         for j in suspects
         if j not in spared
         and _others_vary(pooled, j)
-        and (_by_chance([stream[:, j] for stream in streams]) or _known(streams, j))
+        and (share[j] <= _FEW or _by_chance([one[:, j] for one in streams]) or _known(streams, j))
     ]
+
+
+def _begins(zeros: Bools) -> Bools:
+    """Return where runs of zeros (n, d) begin."""
+    before = np.concatenate([np.zeros((1, zeros.shape[1]), bool), zeros[:-1]])
+    out: Bools = zeros & ~before
+    return out
 
 
 def _apart(column: Floats) -> bool:
     """Return whether values (n,) hold zeros apart from all others."""
     zeros = column == 0
     others = column[~zeros & ~np.isnan(column)]
-    if zeros.sum() < _AGAIN or len(others) < _OTHERS or len(np.unique(others)) < _DISTINCT:
+    if len(others) < _OTHERS or len(np.unique(others)) < _DISTINCT:
         return False
     if others.min() < 0 < others.max():
         return False
