@@ -50,6 +50,7 @@ def test_what_a_label_means(counts, meaning):
         ("anomaly", [], True, False),
         ("anomaly outlier", ["0.5", "0.75"], False, True),  # a score
         ("faultdetectiongroundtruth groundtruth", ["0", "1"], True, True),
+        ("levelgroundtruth undergroundtruth", ["3", "4"], False, True),  # a reference
         ("attack attflag attackflag attacktype", ["0", "1", "-999"], True, True),
         ("fault failure target class faultcode att event", ["0", "1"], False, True),
         ("fail passfail faultnumber failurewithin7days", ["0", "1"], False, True),
