@@ -7,9 +7,10 @@ scatter; a code has none. A value of a feature that varies is a code if
 
 * it comes back at least 20 times, in at most half of each stream's readings, and lies far beyond
   all others, by the distance of rule 1, where whatever else lies is a code, too, or rare; or it
-  comes back at least 5 times, further from all others than these are wide, in a feature beside
-  others that hardly ever repeats the value before. Zero, and columns that are zero most of the
-  time, are excepted as there;
+  comes back at least 5 times, further from all others than these are wide, for some five readings
+  at most, in a feature beside others that hardly ever repeats the value before. So near, a value
+  that lasts may be where a machine rests, as a valve does at 100. Zero, and columns that are zero
+  most of the time, are excepted as there;
 * nothing else tells when it is there: neither other features nor how much they move. A machine that
   is off, or in a mode, shows in these. Codes of the other features tell nothing: a device that
   fails sends them on every channel.
@@ -33,6 +34,8 @@ from models.scoring.garbage import FAR, RARE, Garbage, learn_garbage
 _FEWEST: Final = 20
 #: The same in a feature whose readings hardly ever repeat.
 _AGAIN: Final = 5
+#: Most of them in succession, on average: what rests at one value does so for longer.
+_BRIEFLY: Final = 5
 #: Fewest other values, and fewest different ones: they tell how far is far.
 _OTHERS: Final = 100
 _DISTINCT: Final = 20
@@ -146,7 +149,13 @@ def _apart_and_equal(column: Floats) -> set[float]:
         return set()
     if (others[1:] == others[:-1]).mean() > RARELY:
         return set()  # it is rounded coarsely, or rests: its levels are exact, too
-    return set(apart) - {0.0}
+    return {value for value in apart if value != 0.0 and _is_brief(column == value)}
+
+
+def _is_brief(there: Bools) -> bool:
+    """Return whether what is there (n,) is soon gone each time."""
+    begun = int((there[1:] & ~there[:-1]).sum()) + int(there[0])
+    return int(there.sum()) <= _BRIEFLY * begun
 
 
 def _told(suspects: dict[int, set[float]], streams: Sequence[Floats]) -> set[int]:
