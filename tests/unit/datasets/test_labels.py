@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.labels import UNKNOWN, are_conditions, is_label, may_be_label, read_labels
+from datasets.labels import UNKNOWN, are_conditions, are_labels, is_label, may_be_label, read_labels
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,19 @@ def test_which_names_mean_a_label(names, cells, sure, perhaps):
     [
         (["NORMAL", "BROKEN", "RECOVERING"], True), (["Healthy", "Degraded", "Idle"], True),
         (["Betrieb", "Störung"], True), (["Ein", "Aus", "Fehler"], True), (["Ein", "Aus"], False),
+        (["BROKEN"], True), (["NORMAL"], False), (["Bad"], False),
         (["NORMAL", "SPORT"], False), (["Alarm", "Pump"], False), ([], False),
         (["normal", "fault", *map(str, range(30))], False),
     ],
 )  # fmt: skip
 def test_which_texts_are_conditions_of_a_machine(cells, conditions):
     assert are_conditions(cells) == conditions
+
+
+@pytest.mark.parametrize(("faults", "told"), [(1, True), (80, True), (90, False), (100, False)])
+def test_texts_that_nearly_always_tell_a_fault_are_no_label(faults, told):
+    cells = ["Degraded"] * faults + ["Normal"] * (100 - faults)
+    assert are_labels(cells) == told
 
 
 def test_what_was_decided_is_said():
