@@ -51,7 +51,8 @@ _UNKNOWN: Final = frozenset(
 _LABEL: Final = re.compile(
     "(is|has)?(anomal(y|ies|ous)|outliers?|abnormal)(label|flag|state|status|class|type)?|"
     "is(fault(y)?|failure|failed|defect(ive)?|broken|attack|label)|(machine|equipment)failure|"
-    "((anomal|attack|defect|fail|fault|label)\\w*)?groundtruth(label)?|(fault|failure|attack|defect|true|target)(label|lable)s?|"
+    "((anomal|attack|defect|fail|fault|label)\\w*)?groundtruth(label)?|"
+    "(fault|failure|attack|defect|true|target)(label|lable)s?|"
     "normal(attack|abnormal)|"
     "att(ack)?flag|attack(state|status|class|type|id|no|nr|number)?"  # which nothing measures
 )
@@ -60,7 +61,7 @@ _MAY_BE: Final = re.compile(
     "(fault|failure|defect|att|alarm|error|event|anomal(y|ous))"
     "(flag|state|status|type|code|class|id|no|nr|number)?|fail(ure|s)?(within|in|innext|next)\\d+\\w*|"
     "faulty|faults|failures|failed|fails?|passfail|broken|defective|changepoint|target|class|truth|"
-    "gt|y|\\w*groundtruth"  # a reference measurement has one, too
+    "gt|y|attack\\w+|\\w*groundtruth"  # a reference measurement has one, too
 )
 #: Maximum number of grades of a label.
 _GRADES: Final = 20

@@ -21,7 +21,7 @@ from models.fitting.distance import Scoring
 #: that one feature explains.
 _MOST: Final = 0.75
 _AT_ONCE: Final = 9  # readings; as many as are averaged
-#: Most events of one sensor that are faults: more are bursts, or how it works.
+#: Most events of one feature, in all streams, that are faults: more are bursts, or how it works.
 _RARELY: Final = 3
 #: Most different values of a switch, or of a number of steps.
 _STEPS: Final = 20

@@ -53,6 +53,8 @@ def test_what_a_label_means(counts, meaning):
         ("levelgroundtruth undergroundtruth", ["3", "4"], False, True),  # a reference
         ("attack attflag attackflag attacktype", ["0", "1", "-999"], True, True),
         ("fault failure target class faultcode att event", ["0", "1"], False, True),
+        ("attackp1 attackangle", ["0", "1"], False, True),
+        ("attackangle angleofattack", ["0.5", "1.25"], False, False),
         ("fail passfail faultnumber failurewithin7days", ["0", "1"], False, True),
         ("failsafe passflow faultlevel failing", ["0", "1"], False, False),
         ("fault", ["none", "bearing"], False, True),
