@@ -266,11 +266,10 @@ def _join(
     local: Flags = one(lambda number: chunks[number].local)
     rows = one(lambda number: chunks[number].rows)
     values: Floats = one(lambda number: chunks[number].values)
-    order = slice(None)
-    if local.any() and 2 * (np.diff(times) < np.timedelta64(0)).sum() > len(times):
-        order = slice(
-            None, None, -1
-        )  # newest first: clock changes can only be found in order of time
+    steps, none = np.diff(times), np.timedelta64(0)
+    # newest first: clock changes are found, and equal times ordered, only in order of time
+    backwards = not file.counted and (steps < none).sum() > (steps > none).sum()
+    order = slice(None, None, -1) if backwards else slice(None)
     times, local, rows, values = times[order], local[order], rows[order], values[order]
     if local.all():
         _check_clock(file, key, times, rows)

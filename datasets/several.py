@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations, islice
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +31,7 @@ from datasets.format import FEATURE, FileFormat
 from datasets.sampled_columns import plain_name
 from datasets.suffixes import bare_name
 from datasets.times.far_times import clock_note, never_set
-from datasets.times.row_order import SORTED, goes_back
+from datasets.times.row_order import LOOKED_AT, SORTED, goes_back
 from datasets.types import Dataset, Reading, Stream, StreamKey, key_of, named
 from datasets.values.units import differ
 from errors import DatasetError, MissingColumn
@@ -143,12 +143,18 @@ def readings(
     """
     sensors = form is not None and form.one_file_per == FEATURE
     one = None if sensors else single(Path(path), form)
-    if one is not None and by_time and goes_back(reader.readings(one, feature_names, form)):
+    if one is not None:
+        notes: list[str] = []
+        rows = reader.readings(one, feature_names, form, report=notes.append)
+        first = [*islice(rows, LOOKED_AT)] if by_time else []
+        if not goes_back(first):
+            yield from chain(first, rows)
+            if report is not None:
+                for note in notes:
+                    report(note)
+            return
         if report is not None:
             report(SORTED)
-    elif one is not None:
-        yield from reader.readings(one, feature_names, form, report=report)
-        return
     paths = files_of(str(path))
     if not paths:
         raise DatasetError(f"no file matches {str(path)!r}")

@@ -170,8 +170,9 @@ def _of_parts(name: str, cells: Sequence[str]) -> str:
     """Return the note on a column that divides the readings."""
     return (
         f"column {name!r} ({', '.join(sorted(set(cells)))}) divides the readings for training and"
-        " test: left out, and those of all parts are read (training.backtest --train-until TIME"
-        " trains on earlier ones alone; else keep each part in a file of its own)"
+        " test: left out (--features keeps it), and those of all parts are read"
+        " (training.backtest --train-until TIME trains on earlier ones alone; else keep each part"
+        " in a file of its own)"
     )
 
 

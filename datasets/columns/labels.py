@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -50,7 +51,8 @@ _UNKNOWN: Final = frozenset(
 _LABEL: Final = re.compile(
     "(is|has)?(anomal(y|ies|ous)|outliers?|abnormal)(label|flag|state|status|class|type)?|"
     "is(fault(y)?|failure|failed|defect(ive)?|broken|attack|label)|(machine|equipment)failure|"
-    "\\w*groundtruth(label)?|(fault|failure|attack|defect|true|target)(label|lable)s?|"
+    "((anomal|attack|defect|fail|fault|label)\\w*)?groundtruth(label)?|"
+    "(fault|failure|attack|defect|true|target)(label|lable)s?|"
     "normal(attack|abnormal)|"
     "att(ack)?flag|attack(state|status|class|type|id|no|nr|number)?"  # which nothing measures
 )
@@ -59,10 +61,12 @@ _MAY_BE: Final = re.compile(
     "(fault|failure|defect|att|alarm|error|event|anomal(y|ous))"
     "(flag|state|status|type|code|class|id|no|nr|number)?|fail(ure|s)?(within|in|innext|next)\\d+\\w*|"
     "faulty|faults|failures|failed|fails?|passfail|broken|defective|changepoint|target|class|truth|"
-    "gt|y"
+    "gt|y|attack\\w+|\\w*groundtruth"  # a reference measurement has one, too
 )
 #: Maximum number of grades of a label.
 _GRADES: Final = 20
+#: Largest share of faults among texts that nobody names as the label.
+_MOST: Final = 0.8
 
 
 def is_label(name: str, cells: Collection[str]) -> bool:
@@ -104,16 +108,25 @@ def may_be_label(name: str, cells: Collection[str]) -> bool:
 
 
 def are_conditions(cells: Collection[str]) -> bool:
-    """Return whether a column's texts are few, and some mean normal, and others faulty."""
+    """Return whether a column's texts are few, and some mean normal, and others faulty.
+
+    A file of a machine that failed throughout has none that means normal.
+    """
     words = {cell.casefold() for cell in cells}
-    return len(words) <= _GRADES and bool(words & (_NORMAL | _SWITCH)) and bool(words & _FAULTY)
+    both = bool(words & (_NORMAL | _SWITCH)) and bool(words & _FAULTY)
+    return len(words) <= _GRADES and (both or (bool(words) and words <= _SURELY_FAULTY))
 
 
 def are_labels(cells: Collection[str]) -> bool:
-    """Return whether a column's texts can only tell faults, as NORMAL, BROKEN and RECOVERING do."""
-    words = {cell.casefold() for cell in cells}
+    """Return whether a column's texts can only tell faults, as NORMAL, BROKEN and RECOVERING do.
+
+    What nearly all cells say is how a machine works, whatever it is called.
+    """
+    counts = Counter(cell.casefold() for cell in cells)
+    words = set(counts)
     known = words <= _NORMAL | _FAULTY | _UNKNOWN
-    return known and bool(words & _SURELY_NORMAL) and bool(words & _SURELY_FAULTY)
+    told = known and bool(words & _SURELY_NORMAL) and bool(words & _SURELY_FAULTY)
+    return told and sum(counts[word] for word in words & _FAULTY) <= _MOST * counts.total()
 
 
 def _graded(cells: Collection[str]) -> bool:

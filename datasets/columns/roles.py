@@ -289,8 +289,9 @@ def _label(columns: Columns, form: FileFormat, roles: Roles, wished: Sequence[in
         roles.label = columns.index(named, "label")
     elif len(found) == 1:
         roles.label = found[0]
-        if columns.names[found[0]] != "label":
-            roles.notes.append(f"column {columns.names[found[0]]!r} is read as label")
+        if (name := columns.names[found[0]]) != "label":
+            undo = "" if found[0] in {*exact, *known} else f" (--exclude {quoted(name)} ignores it)"
+            roles.notes.append(f"column {name!r} is read as label{undo}")
     if roles.label is not None:
         parts = _parts_of(columns, roles.label, {*range(len(columns.names))} - kept)
         if parts:

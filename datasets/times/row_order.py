@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import islice
 from typing import Final
 
 from datasets.types import Reading, StreamKey
@@ -12,16 +11,16 @@ from datasets.types import Reading, StreamKey
 #: Note on readings that are not sent in the order of a file's rows.
 SORTED: Final = "the rows are not in order of time: they are read in that order"
 #: First rows that show the order.
-_LOOKED_AT: Final = 1000
+LOOKED_AT: Final = 1000
 #: Rows older than the one before in their stream, one in so many, that are no mere latecomers.
 _BACK: Final = 10
 
 
 def goes_back(readings: Iterable[Reading]) -> bool:
-    """Return whether many of the first readings are older than the one before in their stream."""
+    """Return whether many readings are older than the one before in their stream."""
     last: dict[StreamKey, datetime] = {}
     steps = back = 0
-    for one in islice(readings, _LOOKED_AT):
+    for one in readings:
         key = one.asset_id, one.sensor_id
         if key in last:
             steps += 1

@@ -201,13 +201,17 @@ def leave_out_times(
 
 
 def _goes_on(cells: Sequence[str]) -> bool:
-    """Return whether numbers rise, but for a few falls where they begin again."""
+    """Return whether numbers rise, but for a few falls where they begin again.
+
+    A duration that is measured, such as a cycle's time, falls as often as it rises.
+    """
     try:
         numbers = [float(cell.replace(",", ".")) for cell in cells]
     except ValueError:
         return False
     falls = sum(b < a for a, b in pairwise(numbers))
-    return len(set(numbers)) > 1 and 10 * falls <= len(numbers)
+    rises = sum(b > a for a, b in pairwise(numbers))
+    return rises > 0 and 8 * falls <= rises
 
 
 def holds_times(columns: Columns, index: int) -> bool:

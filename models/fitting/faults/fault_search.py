@@ -375,7 +375,8 @@ def _beyond(
     if line > -np.inf:
         high = _outside_cycles(high, events, peaks)
         if few:
-            high = [at for at in high if sensors.fails(*events[at], heights[events[at][0]], start)]
+            alone = sensors.faults([events[at] for at in high], heights, start)
+            high = [at for at, faulty in zip(high, alone, strict=True) if faulty]
     chosen = [events[at] for at in high]
     if view.width == 1:
         chosen = _spikes(chosen, heights, start + line)

@@ -7,9 +7,10 @@ sensor's scatter; a code has none. A value of a feature that varies is a code if
 
 * it comes back at least 20 times, in at most half of each stream's readings, and lies far beyond
   all others, by the distance of rule 1, where whatever else lies is a code, too, or rare; or it
-  comes back at least 5 times, further from all others than these are wide, in a feature beside
-  others that hardly ever repeats the value before. Zero, and columns that are zero most of the
-  time, are excepted as there;
+  comes back at least 5 times, further from all others than these are wide, for some five readings
+  at most, in a feature beside others that hardly ever repeats the value before. So near, a value
+  that lasts may be where a machine rests, as a valve does at 100. Zero, and columns that are zero
+  most of the time, are excepted as there;
 * nothing else tells when it is there (:mod:`models.fitting.garbage.witnesses`): neither other
   features nor how much they move. Codes of the other features tell nothing: a device that fails
   sends them on every channel.
@@ -25,7 +26,7 @@ import numpy as np
 from models.arrays import Bools, Floats
 from models.fitting.garbage.dropped_zeros import dropped_zeros
 from models.fitting.garbage.repeat_rates import RARELY
-from models.fitting.garbage.witnesses import told
+from models.fitting.garbage.witnesses import is_brief, told
 from models.scoring.features.garbage import FAR, RARE, Garbage, learn_garbage
 
 #: Fewest equal values; a measurement that scatters never meets so often beyond all others.
@@ -152,4 +153,4 @@ def _apart_and_equal(column: Floats) -> set[float]:
         return set()
     if (others[1:] == others[:-1]).mean() > RARELY:
         return set()  # it is rounded coarsely, or rests: its levels are exact, too
-    return set(apart) - {0.0}
+    return {value for value in apart if value != 0.0 and is_brief([column == value])}

@@ -59,6 +59,15 @@ def test_rows_out_of_order_are_sorted_and_know_their_number(write: Write) -> Non
     assert [reading.features["rms"] for reading in readings(path)] == [3.0, 9.0, 2.0]
 
 
+@pytest.mark.parametrize("zone", ["", "Z"])
+def test_rows_of_one_time_are_in_order_where_the_newest_come_first(write: Write, zone: str) -> None:
+    rows = [f"A,2026-01-01T00:{i // 4:02}:00{zone},{i}\n" for i in range(40)]
+    (stream,) = load(write("asset_id,timestamp,f\n" + "".join(rows[::-1]))).streams
+    assert stream.values[:, 0].tolist() == [*range(40)]
+    (same,) = load(write("asset_id,timestamp,f\n" + "".join(rows))).streams
+    assert same.values.tolist() == stream.values.tolist()
+
+
 def test_the_whole_file_and_row_after_row_agree(write: Write) -> None:
     path = write(
         "asset_id,timestamp,rms,label\n"

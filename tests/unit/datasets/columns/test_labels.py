@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.columns.labels import UNKNOWN, are_conditions, is_label, may_be_label, read_labels
+from datasets.columns.labels import (
+    UNKNOWN,
+    are_conditions,
+    are_labels,
+    is_label,
+    may_be_label,
+    read_labels,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +57,11 @@ def test_what_a_label_means(counts, meaning):
         ("anomaly", [], True, False),
         ("anomaly outlier", ["0.5", "0.75"], False, True),  # a score
         ("faultdetectiongroundtruth groundtruth", ["0", "1"], True, True),
+        ("levelgroundtruth undergroundtruth", ["3", "4"], False, True),  # a reference
         ("attack attflag attackflag attacktype", ["0", "1", "-999"], True, True),
         ("fault failure target class faultcode att event", ["0", "1"], False, True),
+        ("attackp1 attackangle", ["0", "1"], False, True),
+        ("attackangle angleofattack", ["0.5", "1.25"], False, False),
         ("fail passfail faultnumber failurewithin7days", ["0", "1"], False, True),
         ("failsafe passflow faultlevel failing", ["0", "1"], False, False),
         ("fault", ["none", "bearing"], False, True),
@@ -70,12 +80,19 @@ def test_which_names_mean_a_label(names, cells, sure, perhaps):
     [
         (["NORMAL", "BROKEN", "RECOVERING"], True), (["Healthy", "Degraded", "Idle"], True),
         (["Betrieb", "Störung"], True), (["Ein", "Aus", "Fehler"], True), (["Ein", "Aus"], False),
+        (["BROKEN"], True), (["NORMAL"], False), (["Bad"], False),
         (["NORMAL", "SPORT"], False), (["Alarm", "Pump"], False), ([], False),
         (["normal", "fault", *map(str, range(30))], False),
     ],
 )  # fmt: skip
 def test_which_texts_are_conditions_of_a_machine(cells, conditions):
     assert are_conditions(cells) == conditions
+
+
+@pytest.mark.parametrize(("faults", "told"), [(1, True), (80, True), (90, False), (100, False)])
+def test_texts_that_nearly_always_tell_a_fault_are_no_label(faults, told):
+    cells = ["Degraded"] * faults + ["Normal"] * (100 - faults)
+    assert are_labels(cells) == told
 
 
 def test_what_was_decided_is_said():

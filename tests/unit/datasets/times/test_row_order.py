@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import datasets
+from datasets import reader
 from datasets.times.row_order import SORTED, goes_back
 from datasets.types import Reading
 
@@ -37,6 +40,25 @@ def test_readings_are_sorted_on_request(tmp_path: Path, minutes: np.ndarray) -> 
     assert len(found) == 2 * N
     assert all(a.timestamp <= b.timestamp for a, b in pairwise(found))
     assert notes[0] == SORTED
+
+
+@pytest.mark.parametrize("many", [N, 3000])
+def test_rows_in_order_are_read_once_and_notes_come_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    path, notes, opened = tmp_path / "plant.csv", list[str](), list[str]()
+    rows = [f"A,{START + timedelta(minutes=m)},1.5,on foot\n" for m in range(many)]
+    path.write_text("".join(["asset_id,timestamp,f,how\n", *rows]), encoding="utf-8")
+    readings = reader.readings
+
+    def counted(*given: Any, **more: Any) -> Iterator[Reading]:
+        opened.append("once")
+        return readings(*given, **more)
+
+    monkeypatch.setattr(reader, "readings", counted)
+    found = list(datasets.readings(path, report=notes.append, by_time=True))
+    assert (len(found), opened) == (many, ["once"])
+    assert len([note for note in notes if "'how' holds no number" in note]) == 1
 
 
 def test_latecomers_are_sent_as_the_file_has_them(tmp_path: Path) -> None:

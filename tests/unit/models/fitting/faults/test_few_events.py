@@ -6,6 +6,7 @@ from scipy.signal import lfilter
 
 from models.fitting.faults.event_heights import furthest
 from models.fitting.faults.fault_search import find_faults
+from models.fitting.faults.few_events import OneSensor
 
 READINGS = 1500
 
@@ -42,6 +43,36 @@ def test_what_moves_several_features_may_be_a_mode_and_is_kept(seed):
     values = slow(seed)
     values[600:700] += [6.0, 6.0, -6.0, 6.0]
     assert not found(values).any()
+
+
+def blamed(values, begins, lasts=30):
+    """Return whether the events of a stream (n, d) that begin there count as a sensor's faults."""
+    heights = np.zeros(len(values))
+    for begin in begins:
+        heights[begin : begin + lasts] = 5.0
+    events = [(0, begin, begin + lasts) for begin in begins]
+    return OneSensor([values], lambda rows: rows).faults(events, [heights], 1.0)
+
+
+@pytest.mark.parametrize(("times", "rare"), [(1, True), (3, True), (4, False)])
+def test_what_a_sensor_does_again_and_again_is_how_it_works(times, rare):
+    values = np.random.default_rng(0).normal(size=(READINGS, 3))
+    begins = [200 * (i + 1) for i in range(times)]
+    for begin in begins:
+        values[begin : begin + 30, 1] += 10.0
+    assert blamed(values, begins) == [rare] * times
+    values[1100:1130, 2] -= 10.0  # another sensor's is judged by itself
+    assert blamed(values, [*begins, 1100]) == [*[rare] * times, True]
+
+
+def test_a_switch_that_is_rarely_on_is_no_fault():
+    values = np.random.default_rng(0).normal(size=(READINGS, 3))
+    values[:, 0] = 0.0
+    values[600:630, 0] = 1.0
+    values[600:630, 1:] = 0.0
+    assert blamed(values, [600]) == [False]
+    values[:, 0] += 0.001 * np.random.default_rng(1).normal(size=READINGS)
+    assert blamed(values, [600]) == [True]
 
 
 def test_few_heights_have_a_wider_tail():

@@ -43,27 +43,22 @@ def test_zeros_that_come_by_chance_are_found(share: float) -> None:
     assert found >= 11
 
 
-def test_zeros_that_last_are_found_if_they_are_few() -> None:
-    found = [0, 0]
+def test_zeros_that_last_are_found_if_they_are_few_and_far() -> None:
+    """A valve that is closed at times, at 40 to 60 else, is not taken for a sensor that fails."""
+    found = [0, 0, 0]
     for seed in range(12):
         values, rng = plant(seed)
-        for i in range(2):
-            values[stretches(rng), 0] = 0.0
-            found[i] += dropped_zeros([values]) == [0]
-            values[stretches(rng), 0] = 0.0
-    assert found[0] >= 11
-    assert found[1] == 0  # a quarter of the readings is a way to operate
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_many_zeros_that_last_are_found_where_others_know_better(seed: int) -> None:
-    values, rng = plant(seed)
-    there = stretches(rng) | stretches(rng) | stretches(rng)
-    twin = np.c_[values, values[:, 0] / 10 + rng.normal(size=N)]
-    twin[there, 0] = values[there, 0] = 0.0
-    assert there.mean() > 0.15
-    assert dropped_zeros([twin]) == [0]
-    assert dropped_zeros([values]) == []
+        near = values.copy()
+        there = stretches(rng)
+        values[:, 0] = 1000.0 + values[:, 0] / 20
+        near[there, 0] = values[there, 0] = 0.0
+        found[0] += dropped_zeros([near]) == [0]
+        found[1] += dropped_zeros([values]) == [0]
+        values[stretches(rng), 0] = 0.0
+        found[2] += dropped_zeros([values]) == [0]
+    assert found[0] == 0
+    assert found[1] >= 11
+    assert found[2] == 0  # a quarter of the readings is a way to operate
 
 
 @pytest.mark.parametrize("seed", range(6))

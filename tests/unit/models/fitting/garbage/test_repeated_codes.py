@@ -150,6 +150,14 @@ def test_a_level_apart_is_no_code_if_it_scatters_or_another_feature_tells_it() -
     assert codes(values) == {}
 
 
+@pytest.mark.parametrize("lasts", [1, 3, 30])
+def test_a_value_that_lasts_may_be_where_a_machine_rests(lasts: int) -> None:
+    values = plant(0)
+    for begin in np.random.default_rng(0).choice(len(values) // 60, 8, replace=False) * 60:
+        values[begin : begin + lasts, 1] = 99.5
+    assert codes(values) == ({} if lasts == 30 else {1: {99.5}})
+
+
 def test_zero_and_levels_of_a_rounded_feature_are_no_codes() -> None:
     values = plant(0)
     at = np.random.default_rng(0).choice(len(values), 40, replace=False)
