@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from models.fitting.trials import quickness
 from models.fitting.trials.following import Tried
 from models.fitting.trials.quickness import BY_OFFSET, PACES, USUAL, Basis, choose_pace
-from models.fitting.trials.ways_of_scoring import Fold, quickness
+from models.fitting.trials.ways_of_scoring import Fold
 from models.scoring.magnitudes.adaptation import AdaptationParams
 
 WIDE, BARE = Basis(800, 0.1, slow=False), Basis(0, 0.1, slow=False)
