@@ -8,7 +8,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from errors import InputError
+from errors import InputError, MissingFeatures
 from models.arrays import Floats
 from models.scoring.features.preprocessing import Preprocessing
 from models.scoring.prepared import LEFT_OUT, RESTARTED, PreparedReading
@@ -79,7 +79,7 @@ def values_of(
         try:
             reading.imputed = pre.absent(values)
         except InputError:
-            reading.error = error
+            reading.error = _with_codes(error, sent, features)
             reading.mark = LEFT_OUT
             return None
         # enough was sent: sensors failed, not the sender
@@ -87,6 +87,17 @@ def values_of(
         return pre.given(values)
     _report_unknown(pre, state, reading, features)  # a missing one may have another name now
     return pre.given(features)
+
+
+def _with_codes(
+    error: InputError, sent: Mapping[str, float], measured: Mapping[str, float]
+) -> InputError:
+    """Return the error with the values that were sent and are no measurements, if any."""
+    codes = [f"{name} = {sent[name]:.10g}" for name in sorted(sent.keys() - measured.keys())][:5]
+    if not codes:
+        return error
+    message = f"{error.message} (sent, but no measurement: {', '.join(codes)})"
+    return MissingFeatures(message, field=error.field)
 
 
 def _report_unknown(

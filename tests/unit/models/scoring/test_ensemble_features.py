@@ -107,6 +107,19 @@ def test_missing_feature_is_imputed_by_option_marked_and_costs_no_alarm(model_se
     assert not any("imputed" in r["metadata"] for r in whole)
 
 
+def test_a_code_that_is_not_imputed_is_named_with_the_feature_that_lacks(model_set, readings):
+    """ "flow missing" alone would puzzle whoever sent it."""
+    own = copy.copy(model_set)
+    own.preprocessing = replace(
+        model_set.preprocessing, missing="refuse", missing_runs=None, nulls={"flow": (0.0,)}
+    )
+    sent = [*readings[:3]]
+    sent[2] = Reading(sent[2].timestamp, {**sent[2].features, "flow": 0.0})
+    error = one(own, sent).results[2]["error"]
+    assert error["code"] == "missing_features"
+    assert error["message"].endswith("missing: flow (sent, but no measurement: flow = 0)")
+
+
 def test_imputed_is_what_the_other_features_lead_to_expect(model_set, plant):
     pre = replace(model_set.preprocessing, missing="impute", max_imputed=1)
     at = pre.names.index("flow")
