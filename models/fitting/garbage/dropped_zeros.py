@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Floats
-from models.fitting.garbage.witnesses import is_brief, runs_of, told
+from models.fitting.garbage.runs import is_brief, starts
+from models.fitting.garbage.witnesses import told
 from models.scoring.features.garbage import FAR, RARE
 
 #: Fewest runs of zeros, of all streams.
@@ -28,8 +29,8 @@ _AGAIN: Final = 2
 #: Largest share of a stream's readings; more are a way to operate, as with unlabelled faults.
 _FEW: Final = 0.15
 #: Fewest other values, and fewest different ones: they tell how far is far.
-_OTHERS: Final = 100
-_DISTINCT: Final = 20
+OTHERS: Final = 100
+DISTINCT: Final = 20
 
 
 def dropped_zeros(streams: Sequence[Floats]) -> list[int]:
@@ -41,9 +42,13 @@ def dropped_zeros(streams: Sequence[Floats]) -> list[int]:
         Readings in order of time, in own units; NaN in place of garbage.
     """
     streams = [stream for stream in streams if len(stream)]
+    if not streams:
+        return []
     share = np.max([(stream == 0).mean(axis=0) for stream in streams], axis=0)
     few = np.flatnonzero((share > 0) & (share <= _FEW)).tolist()
     suspects = [j for j in few if _apart([stream[:, j] for stream in streams])]
+    if not suspects:
+        return []
     spared = told({j: {0.0} for j in suspects}, streams, streams)
     pooled = np.concatenate(streams)
     return [j for j in suspects if j not in spared and _others_vary(pooled, j)]
@@ -52,11 +57,11 @@ def dropped_zeros(streams: Sequence[Floats]) -> list[int]:
 def _apart(parts: Sequence[Floats]) -> bool:
     """Return whether zeros come back in streams' values (n_i,), apart from all others."""
     zeros = [values == 0 for values in parts]
-    if sum(map(runs_of, zeros)) < _AGAIN:
+    if sum(len(starts(one)) for one in zeros) < _AGAIN:
         return False
     values = np.concatenate(parts)
     others = values[~np.isnan(values) & (values != 0)]
-    if len(others) < _OTHERS or len(np.unique(others)) < _DISTINCT:
+    if len(others) < OTHERS or len(np.unique(others)) < DISTINCT:
         return False
     if others.min() < 0 < others.max():
         return False

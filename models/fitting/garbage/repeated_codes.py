@@ -24,18 +24,16 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats
-from models.fitting.garbage.dropped_zeros import dropped_zeros
+from models.fitting.garbage.dropped_zeros import DISTINCT, OTHERS, dropped_zeros
 from models.fitting.garbage.repeat_rates import RARELY
-from models.fitting.garbage.witnesses import is_brief, told
+from models.fitting.garbage.runs import is_brief
+from models.fitting.garbage.witnesses import told
 from models.scoring.features.garbage import FAR, RARE, Garbage, learn_garbage
 
 #: Fewest equal values; a measurement that scatters never meets so often beyond all others.
 _FEWEST: Final = 20
 #: The same in a feature whose readings hardly ever repeat.
 _AGAIN: Final = 5
-#: Fewest other values, and fewest different ones: they tell how far is far.
-_OTHERS: Final = 100
-_DISTINCT: Final = 20
 #: More than half of a stream's readings are its normal operation, whatever they are.
 _MOST: Final = 0.5
 
@@ -45,9 +43,12 @@ def learn_with_codes(streams: Sequence[Floats]) -> tuple[Garbage, dict[int, set[
     pooled = np.concatenate(streams)
     garbage = learn_garbage(pooled)
     codes = find_codes(streams, garbage)
-    for j in dropped_zeros([_without(stream, garbage, codes) for stream in streams]):
+    if codes:
+        garbage = learn_garbage(pooled, codes)
+    zeros = dropped_zeros([garbage.measured(stream) for stream in streams])
+    for j in zeros:
         codes.setdefault(j, set()).add(0.0)
-    return (learn_garbage(pooled, codes) if codes else garbage), codes
+    return (learn_garbage(pooled, codes) if zeros else garbage), codes
 
 
 def find_codes(streams: Sequence[Floats], garbage: Garbage) -> dict[int, set[float]]:
@@ -70,6 +71,8 @@ def find_codes(streams: Sequence[Floats], garbage: Garbage) -> dict[int, set[flo
         parts = [stream[:, j] for stream in clean if len(stream)]
         if codes and max(_among(codes, part).mean() for part in parts) <= _MOST:
             suspects[j] = codes
+    if not suspects:
+        return {}
     every: set[float] = set().union(*suspects.values())
     heard = [np.where(_among(every, stream), np.nan, stream) for stream in clean]
     spared = told(suspects, clean, heard)
@@ -80,14 +83,6 @@ def find_codes(streams: Sequence[Floats], garbage: Garbage) -> dict[int, set[flo
 def _among(codes: set[float], values: Floats) -> Bools:
     """Return which of the values (...) are codes."""
     return np.isin(values, list(codes))
-
-
-def _without(stream: Floats, garbage: Garbage, codes: dict[int, set[float]]) -> Floats:
-    """Return a stream (n, d) with NaN in place of garbage and codes."""
-    out = garbage.measured(stream)
-    for j, found in codes.items():
-        out[_among(found, stream[:, j]), j] = np.nan
-    return out
 
 
 def _on_every_channel(values: Floats, found: dict[int, set[float]]) -> dict[int, set[float]]:
@@ -116,7 +111,7 @@ def _far_and_equal(column: Floats) -> set[float]:
     often = counts >= max(_FEWEST, RARE * counts.sum())
     rest = np.repeat(values[~often], counts[~often])
     resting = counts[values == 0].sum() > _MOST * counts.sum()
-    if not often.any() or len(rest) < _OTHERS or (~often).sum() < _DISTINCT or resting:
+    if not often.any() or len(rest) < OTHERS or (~often).sum() < DISTINCT or resting:
         return set()
     low, high = np.quantile(rest, (RARE, 1 - RARE))
     if high <= low:
@@ -135,7 +130,7 @@ def _apart_and_equal(column: Floats) -> set[float]:
     values, counts = np.unique(column, return_counts=True)
     first, last = 0, len(values) - 1
     apart: list[float] = []
-    while last - first >= _DISTINCT:
+    while last - first >= DISTINCT:
         low = first + int(counts[first] >= _AGAIN)
         high = last - int(counts[last] >= _AGAIN)
         width = values[high] - values[low]
@@ -149,7 +144,7 @@ def _apart_and_equal(column: Floats) -> set[float]:
             break
     others = column[~np.isin(column, apart)]
     resting = (column == 0).sum() > _MOST * len(column)
-    if not apart or resting or len(others) < _OTHERS:
+    if not apart or resting or len(others) < OTHERS:
         return set()
     if (others[1:] == others[:-1]).mean() > RARELY:
         return set()  # it is rounded coarsely, or rests: its levels are exact, too

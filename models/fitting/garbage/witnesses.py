@@ -1,4 +1,4 @@
-"""Judge whether other features tell when some values of a feature come, and whether these last.
+"""Judge whether other features tell when some values of a feature come.
 
 A machine that is off, or in a mode, shows in other features; a device that fails shows in none. The
 values may last, and the other features wander, so whether these tell is judged by what they do at
@@ -19,18 +19,6 @@ from models.arrays import Bools, Floats
 _CLEAR: Final = 3.0
 _CLIP: Final = 10.0  # deviations beyond which a feature's own garbage counts no further
 _TINY: Final = 1e-12  # a variance below this is rounding
-#: Most readings in succession, on average: where a machine rests at one value, it does for longer.
-_BRIEFLY: Final = 5
-
-
-def runs_of(there: Bools) -> int:
-    """Return how many times what is there (n,) begins."""
-    return int((there[1:] & ~there[:-1]).sum()) + int(there[:1].sum())
-
-
-def is_brief(there: Sequence[Bools]) -> bool:
-    """Return whether what is there, in streams (n_i,), is soon gone each time."""
-    return sum(int(one.sum()) for one in there) <= _BRIEFLY * sum(map(runs_of, there))
 
 
 def told(

@@ -17,7 +17,8 @@ from typing import Final
 
 import numpy as np
 
-from models.arrays import Bools, Floats, Indices, Times
+from models.arrays import Bools, Floats, Times
+from models.fitting.garbage.runs import starts
 from models.fitting.reading_times import median_interval
 from models.scoring.features.zero_rows import ZeroRows
 
@@ -91,7 +92,7 @@ def _no_measurements(
 ) -> bool:
     """Return whether rows (n_i,) of zeros are no measurements."""
     every = np.concatenate(rows)
-    runs = sum(len(_starts(zero)) for zero in rows)
+    runs = sum(len(starts(zero)) for zero in rows)
     if runs < fewest or every.mean() > share:
         return False
     others = np.concatenate(streams)[~every]
@@ -100,13 +101,8 @@ def _no_measurements(
     return bool(one_sided.any())
 
 
-def _starts(zero: Bools) -> Indices:
-    """Return the indices at which runs of a stream's rows of zeros begin."""
-    return np.flatnonzero(zero & ~np.append(False, zero[:-1]))
-
-
 def _lasted(times: Times, zero: Bools) -> Floats:
     """Return the seconds from the first to the last reading of each run, pauses not counted."""
     ends = np.flatnonzero(zero & ~np.append(zero[1:], False))
-    readings: Floats = (ends - _starts(zero)).astype(np.float64)
+    readings: Floats = (ends - starts(zero)).astype(np.float64)
     return readings * (median_interval([times]) or 0.0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from errors import InputError, MissingFeatures
 from models.arrays import Floats
+from models.scoring.features.garbage import named
 from models.scoring.features.preprocessing import Preprocessing
 from models.scoring.prepared import LEFT_OUT, RESTARTED, PreparedReading
 from models.scoring.readings.clock import Step
@@ -93,7 +94,7 @@ def _with_codes(
     error: InputError, sent: Mapping[str, float], measured: Mapping[str, float]
 ) -> InputError:
     """Return the error with the values that were sent and are no measurements, if any."""
-    codes = [f"{name} = {sent[name]:.10g}" for name in sorted(sent.keys() - measured.keys())][:5]
+    codes = [f"{name} = {named(sent[name])}" for name in sorted(sent.keys() - measured.keys())][:5]
     if not codes:
         return error
     message = f"{error.message} (sent, but no measurement: {', '.join(codes)})"

@@ -86,6 +86,13 @@ def test_zeros_near_other_values_or_of_the_only_feature_are_spared() -> None:
     assert dropped_zeros([np.c_[values[:, 0], np.ones(N)]]) == []  # nothing else varies
 
 
+@pytest.mark.parametrize("rows", [0, 1])
+def test_too_few_readings_hold_none(rows: int) -> None:
+    """A stream of which nothing is left must not end a training in NumPy's words."""
+    assert dropped_zeros([np.zeros((rows, 3))]) == []
+    assert dropped_zeros([np.zeros((0, 3)), np.zeros((rows, 3))]) == []
+
+
 def test_they_count_as_missing_however_rare_they_are() -> None:
     values, rng = plant(3)
     at = np.sort(rng.choice(N, 8, replace=False))
