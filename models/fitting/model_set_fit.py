@@ -44,6 +44,7 @@ from models.fitting.calibration.cross_validation import (
 )
 from models.fitting.calibration.levels import aligned, lifted
 from models.fitting.counter_rates import with_rates
+from models.fitting.garbage.stay_rates import fit_stays
 from models.fitting.garbage.zero_row_fit import without_zero_rows
 from models.fitting.missing_rates import fit_missing_runs
 from models.fitting.neighbour_fit import fit_neighbours
@@ -173,14 +174,17 @@ def fit_model_set(
         model_set = ModelSet(pre, {}, {}, plan.adaptation)
     pooled = np.concatenate(received)
     pre = _with_examples(model_set.preprocessing, plan, pooled, report)
+    counted = rated.counters.names if rated.counters else ()
     pre = replace(pre, counters=rated.counters, zero_rows=zero_rows)
+    if plan.standing is not None:
+        still = [stream[:, plan.scales.dropped] for stream in received]
+        pre = replace(pre, stays=fit_stays(still, plan.standing, counted))
     if pre.missing == "impute":
         pre = replace(pre, missing_runs=fit_missing_runs(pre, measured, feature_names))
     model_set.preprocessing = pre
     model_set.options = plan.options.to_dict()  # without detectors that the data are too short for
     model_set.trained_at = datetime.now(UTC).isoformat(timespec="seconds")
     # recent readings are compared with this profile, so it leaves out counters: they always grow
-    counted = rated.counters.names if rated.counters else ()
     own = {n: pooled[:, j] for j, n in enumerate(plan.names) if n not in counted}
     model_set.profile = make_profile({**own, **columns})
     report.seconds = round(time.perf_counter() - began, 3)

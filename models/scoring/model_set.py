@@ -62,7 +62,10 @@ class ModelSet:
         paced = self.window > 1 and self.preprocessing.step is not None
         counted = self.preprocessing.counters is not None
         length = self.window - 1 + max(counted, PACED_BY * paced)
-        return length if self.preprocessing.repeats is None else max(length, LENGTH - 1 + counted)
+        pre = self.preprocessing
+        if pre.repeats is None and pre.stays is None:
+            return length
+        return max(length, LENGTH - 1 + counted)
 
     @property
     def median(self) -> float:

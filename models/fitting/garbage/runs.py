@@ -1,4 +1,4 @@
-"""Find runs of readings that have something in common: where they begin, and whether they last."""
+"""Find runs of readings that have something in common: where they begin, and how long they last."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ _BRIEFLY: Final = 5
 def starts(there: Bools) -> Indices:
     """Return the indices at which runs of a stream's readings ``there`` (n,) begin."""
     return np.flatnonzero(there & ~np.append(False, there[:-1]))
+
+
+def lengths(there: Bools) -> Indices:
+    """Return how many readings each run of ``there`` (n,) lasts, in order."""
+    ends = np.flatnonzero(there & ~np.append(there[1:], False))
+    out: Indices = ends - starts(there) + 1
+    return out
 
 
 def is_brief(there: Sequence[Bools]) -> bool:

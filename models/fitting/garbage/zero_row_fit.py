@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from models.arrays import Bools, Floats, Times
-from models.fitting.garbage.runs import starts
+from models.fitting.garbage.runs import lengths, starts
 from models.fitting.reading_times import median_interval
 from models.scoring.features.zero_rows import ZeroRows
 
@@ -103,6 +103,5 @@ def _no_measurements(
 
 def _lasted(times: Times, zero: Bools) -> Floats:
     """Return the seconds from the first to the last reading of each run, pauses not counted."""
-    ends = np.flatnonzero(zero & ~np.append(zero[1:], False))
-    readings: Floats = (ends - starts(zero)).astype(np.float64)
-    return readings * (median_interval([times]) or 0.0)
+    intervals: Floats = (lengths(zero) - 1).astype(np.float64)
+    return intervals * (median_interval([times]) or 0.0)

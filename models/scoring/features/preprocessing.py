@@ -39,6 +39,7 @@ from models.scoring.features.neighbours import Neighbours, estimated
 from models.scoring.features.repeats import Repeats
 from models.scoring.features.seasonality import Seasonality
 from models.scoring.features.standing import Standing
+from models.scoring.features.stays import Stays
 from models.scoring.features.zero_rows import ZeroRows
 from models.scoring.stored import Stored
 
@@ -89,6 +90,8 @@ class Preprocessing(Stored):
     repeats : rarity of repeated values of ``names``; None: they do not count.
     zero_rows : rows of zeros that are no measurements; None: there are none.
     missing_runs : rarity of features that stay missing; None: they do not count.
+    stays : rarity of features of ``standing`` that stay away from their usual value for longer than
+        in training; None: their stays do not count.
     numbers : by name, of the features that are scored by frequency: those that stood still in
         training, then ``names``.
     """
@@ -97,7 +100,7 @@ class Preprocessing(Stored):
         "names", "center", "scale", "spread", "mix", "drift_mode", "baseline", "interval",
         "ignored", "missing", "max_imputed", "limits", "standing", "garbage", "nulls", "conditions",
         "counters", "seasonality", "step", "neighbours",
-        "mean", "repeats", "beyond", "zero_rows", "missing_runs",
+        "mean", "repeats", "beyond", "zero_rows", "missing_runs", "stays",
     )  # fmt: skip
 
     names: tuple[str, ...]
@@ -125,6 +128,7 @@ class Preprocessing(Stored):
     beyond: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     zero_rows: ZeroRows | None = None
     missing_runs: MissingRuns | None = None
+    stays: Stays | None = None
     numbers: Mapping[str, int] = field(init=False, repr=False, compare=False)
     known: frozenset[str] = field(init=False, repr=False)
     possible: tuple[Floats, Floats] = field(init=False, repr=False, compare=False)

@@ -142,6 +142,34 @@ def mark_repeats(pre: Preprocessing, readings: Sequence[PreparedReading], receiv
         reading.repeated = {**reading.repeated, name: int(lengths[row, column])}
 
 
+def mark_stays(
+    pre: Preprocessing, readings: Sequence[PreparedReading], past: Sequence[Reading]
+) -> None:
+    """Mark resting features that have been away for longer than in training.
+
+    As in :func:`mark_repeats`, only readings that stay in windows count.
+
+    Parameters
+    ----------
+    pre
+        Preprocessing of the stream's group.
+    readings
+        Usable readings.
+    past
+        Readings of the window.
+    """
+    assert pre.stays is not None  # noqa: S101
+    if not any(name in reading.rare for reading in readings for name in pre.stays.names):
+        return
+    new = [reading for reading in readings if reading.mark != LEFT_OUT]
+    every = [pre.measured(one.features) for one in (*past, *(r.received for r in new))]
+    first = len(past)
+    begins = [first + at for at, reading in enumerate(new) if reading.mark == RESTARTED]
+    for at, name, decades in pre.stays.found(every, begins, first):
+        rare = new[at].rare
+        new[at].rare = {**rare, name: max(decades, rare.get(name, 0.0))}
+
+
 def count_rates(
     pre: Preprocessing,
     readings: Sequence[PreparedReading],

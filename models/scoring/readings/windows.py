@@ -34,6 +34,7 @@ from models.scoring.readings.failed_sensors import blank_garbage, mark_garbage, 
 from models.scoring.readings.received import (
     count_rates,
     mark_repeats,
+    mark_stays,
     past_rows,
     seconds_of,
     values_of,
@@ -124,6 +125,8 @@ def prepare(
         _classify(pre, state, reading, track, at, raw[at], pace)
     if pre.repeats is not None:
         mark_repeats(pre, usable, given)
+    if pre.stays is not None:
+        mark_stays(pre, usable, kept[: len(past)])
     return _assemble(pre, work, readings, (raw, received, gain, given), holes, track, state)
 
 
