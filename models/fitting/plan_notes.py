@@ -5,6 +5,9 @@ from __future__ import annotations
 from models.fitting.plan import FitPlan
 from models.fitting.trials.swiftness import SWIFTNESSES
 
+_BEYOND = (
+    ". Where they go further than training shows, expect false alarms; more training data help"
+)
 _NAMED = 8  # features named in a sentence, at most
 
 
@@ -81,7 +84,9 @@ def describe_adaptation(plan: FitPlan) -> list[str]:
     return [
         f"normal levels {'hold' if found.steady else 'wander'},"
         f" {'so' if found.steady == plan.narrow_enough else 'yet'} live calibration adapts to each"
-        f" stream within {'narrow' if plan.narrow_enough else 'wide'} limits",
+        f" stream within {'narrow' if plan.narrow_enough else 'wide'} limits"
+        + _BEYOND
+        * (plan.narrow_enough and not found.steady),
         f"an average over some 20 readings, for small lasting steps, is"
         f" {'' if found.slow else 'not '}used: with it trials with fixed limits gave"
         f" {_alarms(found.surplus[1])} and detected {found.power[1]:.0%} of such steps"

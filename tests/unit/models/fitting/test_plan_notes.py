@@ -92,7 +92,12 @@ def test_why_a_stream_is_followed_as_usual(plan: FitPlan, alarms: int, words: st
         (True, True, "hold, so live calibration adapts to each stream within narrow limits"),
         (False, False, "wander, so live calibration adapts to each stream within wide limits"),
         (True, False, "hold, yet live calibration adapts to each stream within wide limits"),
-        (False, True, "wander, yet live calibration adapts to each stream within narrow limits"),
+        (
+            False,
+            True,
+            "wander, yet live calibration adapts to each stream within narrow limits. Where they go"
+            " further than training shows, expect false alarms; more training data help",
+        ),
     ],
 )
 def test_how_far_a_stream_is_followed(
