@@ -126,13 +126,11 @@ def mark_repeats(pre: Preprocessing, readings: Sequence[PreparedReading], receiv
     """
     assert pre.repeats is not None  # noqa: S101
     first = len(received) - len(readings)
-    values, new = received, list(readings)
-    if any(reading.mark == LEFT_OUT for reading in readings):
-        stays = [reading.mark != LEFT_OUT for reading in readings]
-        values = values[[True] * first + stays]
-        new = [reading for reading, one in zip(readings, stays, strict=True) if one]
-    begins = [first + at for at, reading in enumerate(new) if reading.mark == RESTARTED]
-    found = pre.repeats.found(values, begins, first)
+    new, begins = _in_windows(readings, first)
+    if len(new) < len(readings):
+        kept = [True] * first + [reading.mark != LEFT_OUT for reading in readings]
+        received = received[kept]
+    found = pre.repeats.found(received, begins, first)
     if found is None:
         return
     rarity, lengths = found
@@ -161,13 +159,20 @@ def mark_stays(
     assert pre.stays is not None  # noqa: S101
     if not any(name in reading.rare for reading in readings for name in pre.stays.names):
         return
-    new = [reading for reading in readings if reading.mark != LEFT_OUT]
-    every = [pre.measured(one.features) for one in (*past, *(r.received for r in new))]
     first = len(past)
-    begins = [first + at for at, reading in enumerate(new) if reading.mark == RESTARTED]
+    new, begins = _in_windows(readings, first)
+    every = [pre.measured(one.features) for one in (*past, *(r.received for r in new))]
     for at, name, decades in pre.stays.found(every, begins, first):
         rare = new[at].rare
         new[at].rare = {**rare, name: max(decades, rare.get(name, 0.0))}
+
+
+def _in_windows(
+    readings: Sequence[PreparedReading], first: int
+) -> tuple[list[PreparedReading], list[int]]:
+    """Return readings that stay in windows, and which of them, from ``first`` on, follow none."""
+    new = [reading for reading in readings if reading.mark != LEFT_OUT]
+    return new, [first + at for at, reading in enumerate(new) if reading.mark == RESTARTED]
 
 
 def count_rates(
